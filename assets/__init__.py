@@ -1,0 +1,1 @@
+"""Dagster assets, checks, sensors and jobs: one code location, assembled in ``definitions``."""

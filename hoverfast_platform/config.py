@@ -1,0 +1,125 @@
+"""Frozen settings of the steps from slide to nuclei, one model per step.
+
+Declared once: the command line reads defaults and texts from here, the Dagster launchpad
+inherits from here. Each field says what turning it does. Settings of training live with
+training. What a setting changes in the *nuclei* belongs in :class:`SegmentationSettings`
+and so in the segmentation's identity; what changes only speed belongs in :class:`Compute`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Scale(Settings):
+    """How a slide's pixels are brought to the model's mpp."""
+
+    mpp_override: float | None = Field(default=None, gt=0.02, lt=50)
+    """Micrometres per level-0 pixel, used instead of the file's own and recorded as override.
+
+    For slides whose file has none, or a wrong one. A factor of two here is a factor of four
+    in every area.
+    """
+
+    max_upsampling: float = Field(default=2.2, ge=1)
+    """Coarsest slide accepted, as a multiple of the model's mpp.
+
+    The default lets 20x slides (0.5 mpp) through a 40x model (0.25 mpp), with a recorded
+    warning. Higher values accept slides in which nuclei are a few pixels wide.
+    """
+
+
+class TissueDetection(Settings):
+    """What the built-in mask counts as tissue. Lengths and areas are physical."""
+
+    mpp: float = Field(default=8.0, gt=0.5, le=32)
+    """Resolution of the mask. Finer follows the tissue's edge closer and costs more memory."""
+
+    min_optical_density: float = Field(default=0.03, gt=0, lt=1)
+    """Lowest mean optical density of tissue above the slide's own background.
+
+    Lower keeps paler tissue (fat, mucin, necrosis) and more dirt.
+    """
+
+    min_tissue_area_um2: float = Field(default=2_000, ge=0)
+    """Pieces of tissue smaller than this are dirt and are dropped."""
+
+    max_hole_area_um2: float = Field(default=20_000, ge=0)
+    """Holes smaller than this are filled: lumina, fat cells, tears."""
+
+    dilation_um: float = Field(default=16, ge=0)
+    """How far the mask grows beyond the detected tissue, so that its rim is kept."""
+
+
+class Tiling(Settings):
+    """How the slide is cut for prediction, in pixels at the model's mpp."""
+
+    tile_size_px: int = Field(default=1024, ge=128, le=8192, multiple_of=4)
+    """Side of a tile. Larger wastes less on margins and needs more memory; the nuclei are
+    the same."""
+
+    margin_px: int = Field(default=96, ge=64, le=512, multiple_of=4)
+    """Context read around each tile.
+
+    The network sees about 66 px far; the rest is room for a nucleus that a tile owns to
+    reach into its neighbour. Below the default, large nuclei on seams may be cut.
+    """
+
+
+class InstanceDecoding(Settings):
+    """How the foreground is split into nuclei, in pixels at the model's mpp."""
+
+    foreground_threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Lowest foreground probability of a nuclear pixel. Lower finds paler, larger nuclei."""
+
+    border_steepness: float = Field(default=0.5, gt=0, lt=1)
+    """HV slope, as a share of the steepest possible, from which a pixel is border.
+
+    Lower cuts more: clumps come apart, but lobed nuclei break too.
+    """
+
+    min_marker_area_px: int = Field(default=10, ge=1)
+    """Smallest seed kept. Higher merges over-split nuclei and loses small ones in clumps."""
+
+    min_nucleus_area_um2: float = Field(default=5.0, ge=0)
+    """Nuclei smaller than this are dropped as debris (a small lymphocyte has about 20)."""
+
+
+class SegmentationSettings(Settings):
+    """Everything besides slide, mask and model that decides which nuclei come out."""
+
+    scale: Scale = Scale()
+    tissue: TissueDetection = TissueDetection()
+    tiling: Tiling = Tiling()
+    decoding: InstanceDecoding = InstanceDecoding()
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON form, hex."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class Compute(Settings):
+    """Where and how wide the work runs. Changes speed and memory, never which nuclei."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. ``auto`` takes a free GPU if any."""
+
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    """Arithmetic of the network. ``auto``: half precision on a GPU; on a CPU int8 where the
+    model's published check passed, else fp32. Part of the result's identity."""
+
+    batch_size: int = Field(default=0, ge=0)
+    """Regions predicted together; 0 sizes it from free memory, and it is halved when memory
+    runs out."""
+
+    n_workers: int = Field(default=0, ge=0)
+    """Post-processing processes; 0 takes what the available cores allow."""

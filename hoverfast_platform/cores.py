@@ -1,0 +1,45 @@
+"""How many processor cores this process may use: affinity, cgroup and SLURM limits respected."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+_CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+def available_cores() -> int:
+    """Cores this process may keep busy, at least 1.
+
+    The smallest of: the affinity mask (``taskset``, SLURM task binding), the cgroup quota
+    (containers, Kubernetes limits) and ``SLURM_CPUS_PER_TASK``. ``os.cpu_count()`` would
+    count the machine's cores, of which a job may own a few.
+    """
+    limits: list[float] = [_affinity()]
+    quota = _cgroup_quota()
+    if quota is not None:
+        limits.append(quota)
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit() and int(slurm) > 0:
+        limits.append(int(slurm))
+    return max(1, math.floor(min(limits)))
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cgroup_quota() -> float | None:
+    """Cores granted by the cgroup, or None where there is no limit."""
+    if _CGROUP_V2.is_file():
+        quota, period = _CGROUP_V2.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    if _CGROUP_V1_QUOTA.is_file() and _CGROUP_V1_PERIOD.is_file():
+        quota_us = int(_CGROUP_V1_QUOTA.read_text())
+        return None if quota_us <= 0 else quota_us / int(_CGROUP_V1_PERIOD.read_text())
+    return None

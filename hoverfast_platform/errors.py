@@ -1,0 +1,122 @@
+"""Every error the engine raises on purpose.
+
+The tree::
+
+    HoverFastError
+    ├── SettingsError            (ValueError)    a setting or argument that cannot work
+    │   └── ArrayContractError   (ValueError)    an array of the wrong shape, dtype or range
+    ├── SlideError                               something is wrong with one slide
+    │   ├── UnreadableSlideError (OSError)       cannot be opened, or a region cannot be read
+    │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
+    │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
+    ├── MaskError                (ValueError)    a tissue mask that does not belong to the slide
+    ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
+    ├── StorageError             (OSError)       results cannot be written, or were damaged
+    ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
+    ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
+    ├── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
+    └── Interrupted              (RuntimeError)  Ctrl-C or SIGTERM ended the work
+
+A text says what was expected, what came, the usual cause; ``remedy`` says what to do.
+``kind`` goes to the catalogue and the Dagster UI, so it never changes for an error once
+released. ``is_transient`` tells a scheduler whether trying again unchanged can help.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HoverFastError(Exception):
+    """Base of all errors raised on purpose; carries a remedy for the person who reads it."""
+
+    kind: ClassVar[str] = "error"
+    is_transient: ClassVar[bool] = False
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class SettingsError(HoverFastError, ValueError):
+    """A setting or an argument that cannot work, alone or together with others."""
+
+    kind = "wrong_setting"
+
+
+class ArrayContractError(SettingsError):
+    """An array whose shape, dtype or range is not what the function's docstring asks for."""
+
+    kind = "wrong_array"
+
+
+class SlideError(HoverFastError):
+    """Something is wrong with one slide; other slides are unaffected."""
+
+    kind = "slide"
+
+
+class UnreadableSlideError(SlideError, OSError):
+    """A slide that cannot be opened, or of which a region cannot be read."""
+
+    kind = "unreadable_slide"
+
+
+class MissingMppError(SlideError, ValueError):
+    """A slide without micrometres per pixel; it is never guessed."""
+
+    kind = "missing_mpp"
+
+
+class UnsupportedScaleError(SlideError, ValueError):
+    """A slide whose mpp is absurd, or too coarse for the model."""
+
+    kind = "unsupported_scale"
+
+
+class MaskError(HoverFastError, ValueError):
+    """A tissue mask that is missing, unreadable, or belongs to another slide."""
+
+    kind = "wrong_mask"
+
+
+class CheckpointError(HoverFastError, ValueError):
+    """A model file that is corrupt, unsafe to load, or of another architecture."""
+
+    kind = "wrong_checkpoint"
+
+
+class StorageError(HoverFastError, OSError):
+    """A file that could not be written, or that is not what was written."""
+
+    kind = "storage"
+
+
+class ComputeError(HoverFastError, RuntimeError):
+    """A worker process died, a device failed, or memory ran out."""
+
+    kind = "compute"
+    is_transient = True
+
+
+class TrainingError(HoverFastError, RuntimeError):
+    """Labels from which nothing can be learned, or an optimisation that cannot go on."""
+
+    kind = "training"
+
+
+class CatalogueError(HoverFastError, RuntimeError):
+    """The metadata database is missing, locked, or of another version."""
+
+    kind = "catalogue"
+
+
+class Interrupted(HoverFastError, RuntimeError):  # noqa: N818 - what happened, not a defect
+    """Ctrl-C or SIGTERM ended the work; finished tile blocks are kept."""
+
+    kind = "interrupted"
+    is_transient = True

@@ -1,0 +1,1 @@
+"""HV maps, both directions side by side: ``encode`` (training) and ``decode`` (inference)."""

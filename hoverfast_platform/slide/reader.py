@@ -1,0 +1,95 @@
+"""What a slide offers to the rest of the engine, and the one function that opens one.
+
+Two readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files) and
+``array_reader`` (an RGB image in memory: ROIs, tests).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.config import Scale
+from hoverfast_platform.geometry import Box, Mpp
+
+
+@dataclass(frozen=True)
+class SlideInfo:
+    """What is known about a slide before a pixel is read.
+
+    Attributes:
+        name: File name without folder, for people; never an identity.
+        vendor: Format as OpenSlide names it, ``"array"`` for an image in memory.
+        width: Level-0 pixels across, of the bounds where the file declares bounds.
+        height: Level-0 pixels down, likewise.
+        mpp: Micrometres per level-0 pixel.
+        mpp_source: ``"file"`` or ``"override"``.
+        frame: ``"full"``, or ``"bounds"`` where level-0 coordinates start at the bounds.
+        origin_px: (x, y) of the frame's origin in the file's full level 0.
+        level_downsamples: Level-0 pixels per pixel of each level, (x, y), float.
+        level_sizes: (width, height) of each level, of the whole file.
+        objective_power: What the scanner wrote; shown, never computed with.
+        properties: Selected vendor properties, as text. No patient identifiers.
+    """
+
+    name: str
+    vendor: str
+    width: int
+    height: int
+    mpp: Mpp
+    mpp_source: Literal["file", "override"]
+    frame: Literal["full", "bounds"] = "full"
+    origin_px: tuple[int, int] = (0, 0)
+    level_downsamples: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    level_sizes: tuple[tuple[int, int], ...] = ()
+    objective_power: float | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of the frame."""
+        return self.width * self.height * self.mpp.pixel_area_um2 * 1e-6
+
+
+class SlideReader(Protocol):
+    """An open slide. Reading is thread-safe; use as a context manager."""
+
+    info: SlideInfo
+
+    def read_level(self, level: int, box: Box) -> RgbImage:
+        """Pixels of ``box`` in pixels of ``level`` relative to the frame's origin.
+
+        Pixels outside the level are white. Alpha is composed on white.
+
+        Raises:
+            UnreadableSlideError: If the file is damaged there.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
+    """Open a slide file by its content, not by its suffix.
+
+    Args:
+        path: Slide file; for multi-file formats the file OpenSlide expects (``.mrxs``, any
+            one ``.dcm``).
+        scale: Only ``mpp_override`` is used.
+
+    Raises:
+        UnreadableSlideError: If no reader can open it.
+        MissingMppError: If it has no mpp and none is given.
+        UnsupportedScaleError: If its mpp is outside 0.02..50.
+    """
+    from hoverfast_platform.slide.openslide_reader import OpenSlideReader
+
+    return OpenSlideReader(Path(path), mpp_override=scale.mpp_override)

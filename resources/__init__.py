@@ -1,0 +1,1 @@
+"""Dagster resources: what assets are given. Wiring only; logic lives in the engine."""

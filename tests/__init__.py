@@ -1,0 +1,1 @@
+"""Tests. A package, so that no other package named ``tests`` can take its place."""
