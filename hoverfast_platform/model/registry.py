@@ -1,0 +1,53 @@
+"""Finding models by name or path, and listing what ships with the platform. No torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.card import ModelCard
+
+BUILTIN_DIR = Path(__file__).parent / "builtin"
+DEFAULT_MODEL = "interim-dev"
+"""Used where no model is named. Called a development model until a better one ships."""
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Weights file of a built-in model's name, or of a path.
+
+    Raises:
+        CheckpointError: If there is no such name and no such file.
+    """
+    builtin = BUILTIN_DIR / f"{name_or_path}.safetensors"
+    if builtin.is_file():
+        return builtin
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(available_models()))
+    raise CheckpointError(
+        f"There is no model named {str(name_or_path)!r}, and no such file.",
+        f"Built-in models: {names}. Otherwise give the path of a .safetensors or .pth file.",
+    )
+
+
+def available_models() -> dict[str, ModelCard]:
+    """Cards of the models that ship with the platform, by name."""
+    return {path.stem: read_card(path) for path in sorted(BUILTIN_DIR.glob("*.json"))}
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a JSON file.
+
+    Raises:
+        CheckpointError: If it is not a model card.
+    """
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable model card: {error}",
+            "A .safetensors model needs its .json card of the same name beside it.",
+        ) from error
