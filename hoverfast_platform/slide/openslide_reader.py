@@ -1,0 +1,171 @@
+"""Whole slide files through OpenSlide: svs, ndpi, mrxs, scn, bif, tiff, DICOM and more."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import openslide
+from openslide.lowlevel import OpenSlideUnsupportedFormatError
+
+from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.errors import MissingMppError, UnreadableSlideError, UnsupportedScaleError
+from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.reader import SlideInfo
+
+_PLAUSIBLE_MPP = (0.02, 50.0)
+"""Finer than any light microscope resolves, coarser than any overview scan."""
+
+_SHOWN_PROPERTIES = (
+    "openslide.vendor",
+    "openslide.quickhash-1",
+    "aperio.ScanScope ID",
+    "aperio.Date",
+    "hamamatsu.Product",
+    "mirax.GENERAL.SLIDE_VERSION",
+    "dicom.ManufacturerModelName",
+)
+"""Kept with the slide's record. Never the whole list: vendors write patient names there."""
+
+
+class OpenSlideReader:
+    """A slide file opened by OpenSlide; see :class:`hoverfast_platform.slide.SlideReader`.
+
+    OpenSlide handles may be read from several threads at once. After the first read error
+    a handle answers every call with that error, so a failed slide stays failed until opened
+    anew.
+    """
+
+    def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
+        self.path = path
+        self._slide = _open(path)
+        try:
+            self.info = _describe(path, self._slide, mpp_override)
+        except Exception:
+            self._slide.close()
+            raise
+
+    def read_level(self, level: int, box: Box) -> RgbImage:
+        """Pixels of ``box`` (pixels of ``level``, from the frame's origin); outside is white."""
+        downsample_x, downsample_y = self.info.level_downsamples[level]
+        origin_x, origin_y = self.info.origin_px
+        # OpenSlide wants the corner in whole level-0 pixels.
+        location = (
+            origin_x + math.floor(box.x0 * downsample_x + 0.5),
+            origin_y + math.floor(box.y0 * downsample_y + 0.5),
+        )
+        try:
+            rgba = np.asarray(self._slide.read_region(location, level, (box.width, box.height)))
+        except openslide.OpenSlideError as error:
+            raise UnreadableSlideError(
+                f"{self.info.name}: level {level}, {box.width}x{box.height} px at "
+                f"{location} cannot be read: {error}.",
+                "The file is damaged there, usually by a broken copy; copy or scan it again.",
+            ) from error
+        return compose_on_white(rgba)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._slide.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def compose_on_white(rgba: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RgbImage:
+    """``(H, W, 4)`` straight alpha to ``(H, W, 3)``: what is not scanned is white, like glass."""
+    alpha = rgba[..., 3:]
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    weight = alpha.astype(np.uint16)
+    colour = (rgba[..., :3] * weight + 255 * (255 - weight) + 127) // 255
+    rgb: RgbImage = colour.astype(np.uint8)
+    return rgb
+
+
+def _open(path: Path) -> openslide.OpenSlide:
+    if not path.exists():
+        raise UnreadableSlideError(f"{path} does not exist.", "Check the path.")
+    try:
+        return openslide.OpenSlide(path)
+    except OpenSlideUnsupportedFormatError as error:
+        raise UnreadableSlideError(
+            f"{path.name} is not a slide format that OpenSlide knows.",
+            "A flat image goes through `hoverfast infer_roi`; other formats can be converted to "
+            "a pyramidal TIFF, for instance with `vips tiffsave --tile --pyramid`.",
+        ) from error
+    except (openslide.OpenSlideError, OSError) as error:
+        raise UnreadableSlideError(
+            f"{path.name} cannot be opened: {error}.",
+            "The file is damaged or incomplete (MRXS needs its folder beside it); copy it again.",
+        ) from error
+
+
+def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None) -> SlideInfo:
+    properties = slide.properties
+    width, height = slide.dimensions
+    bounds = _bounds(properties, width, height)
+    mpp = Mpp(mpp_override, mpp_override) if mpp_override is not None else _mpp(path, properties)
+    _check_plausible(path, mpp)
+    power: float | None = None
+    with contextlib.suppress(ValueError, KeyError):  # shown only: an odd text is no reason to fail
+        power = float(properties[openslide.PROPERTY_NAME_OBJECTIVE_POWER])
+    return SlideInfo(
+        name=path.name,
+        vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
+        width=bounds.width,
+        height=bounds.height,
+        mpp=mpp,
+        mpp_source="file" if mpp_override is None else "override",
+        frame="full" if (bounds.width, bounds.height) == (width, height) else "bounds",
+        origin_px=(bounds.x0, bounds.y0),
+        level_downsamples=tuple((width / w, height / h) for w, h in slide.level_dimensions),
+        level_sizes=tuple(slide.level_dimensions),
+        objective_power=power,
+        properties={key: properties[key] for key in _SHOWN_PROPERTIES if key in properties},
+    )
+
+
+def _bounds(properties: openslide._PropertyMap, width: int, height: int) -> Box:
+    """The scanned part in full level-0 pixels; the whole slide where nothing is declared."""
+    whole = Box(0, 0, height, width)
+    try:
+        x, y, w, h = (
+            int(properties[f"openslide.bounds-{k}"]) for k in ("x", "y", "width", "height")
+        )
+    except (KeyError, ValueError):
+        return whole
+    bounds = Box.of(x=x, y=y, width=w, height=h).clipped(whole)
+    return whole if bounds.is_empty else bounds
+
+
+def _mpp(path: Path, properties: openslide._PropertyMap) -> Mpp:
+    try:
+        return Mpp(
+            float(properties[openslide.PROPERTY_NAME_MPP_X]),
+            float(properties[openslide.PROPERTY_NAME_MPP_Y]),
+        )
+    except (KeyError, ValueError) as error:
+        raise MissingMppError(
+            f"{path.name} does not say how many micrometres a pixel has (no openslide.mpp-x and "
+            "-y), and it is never guessed: areas would be wrong by an unknown factor.",
+            "Look it up at the scanner and give it: --mpp 0.25 on the command line, "
+            "`mpp_override` in Dagster. The override is recorded with the result.",
+        ) from error
+
+
+def _check_plausible(path: Path, mpp: Mpp) -> None:
+    low, high = _PLAUSIBLE_MPP
+    for value in (mpp.x, mpp.y):
+        if not low <= value <= high:
+            raise UnsupportedScaleError(
+                f"{path.name}: {value} micrometres per pixel is outside {low}..{high}.",
+                "Scanners write 0.1 to 1; a value in millimetres or in pixels per cm was "
+                "probably taken as mpp. Give the right one with --mpp.",
+            )

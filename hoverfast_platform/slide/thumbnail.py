@@ -1,0 +1,48 @@
+"""The whole slide at low resolution, in bounded memory also where there is no pyramid."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.geometry import Box
+from hoverfast_platform.slide.reader import SlideReader
+
+_STRIP_PIXELS = 16_000_000
+"""Read at once: 64 MB of RGBA."""
+
+
+def read_thumbnail(reader: SlideReader, max_side_px: int) -> RgbImage:
+    """The frame with its longer side at most ``max_side_px``, area averaged, never enlarged."""
+    longest = max(reader.info.width, reader.info.height)
+    return read_at_downsample(reader, max(1.0, longest / max_side_px))
+
+
+def read_at_downsample(reader: SlideReader, downsample: float) -> RgbImage:
+    """The frame with about ``downsample`` level-0 pixels per pixel, at least one pixel.
+
+    Both sides are rounded on their own, so the exact scale is the ratio of the sizes. Works
+    in strips of output rows; each strip is area averaged on its own, from the coarsest level
+    that is fine enough.
+    """
+    info = reader.info
+    width = max(1, round(info.width / downsample))
+    height = max(1, round(info.height / downsample))
+    candidates = [
+        level for level, (x, _) in enumerate(info.level_downsamples) if x <= downsample * 1.001
+    ]
+    level = max(candidates, key=lambda i: info.level_downsamples[i][0], default=0)
+    level_width = max(1, round(info.width / info.level_downsamples[level][0]))
+    level_height = max(1, round(info.height / info.level_downsamples[level][1]))
+    per_row = level_height / height
+    n_rows = max(1, min(height, math.floor(_STRIP_PIXELS / (level_width * per_row))))
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, n_rows):
+        bottom = min(height, top + n_rows)
+        y0, y1 = round(top * per_row), max(round(bottom * per_row), round(top * per_row) + 1)
+        strip = reader.read_level(level, Box(y0, 0, y1, level_width))
+        out[top:bottom] = cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
+    return out
