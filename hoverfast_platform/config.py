@@ -113,9 +113,9 @@ class Compute(Settings):
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. ``auto`` takes a free GPU if any."""
 
-    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
-    """Arithmetic of the network. ``auto``: half precision on a GPU; on a CPU int8 where the
-    model's published check passed, else fp32. Part of the result's identity."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """Arithmetic of the network. ``auto``: half precision on a GPU, fp32 elsewhere. Part of
+    the result's identity."""
 
     batch_size: int = Field(default=0, ge=0)
     """Regions predicted together; 0 sizes it from free memory, and it is halved when memory
