@@ -22,9 +22,7 @@ _BLACK_LEVEL = 8
 """All channels below this: scanner padding, not tissue (necrosis and ink are lighter)."""
 
 
-def find_tissue(
-    reader: SlideReader, detection: TissueDetection = TissueDetection()
-) -> TissueMask:
+def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetection()) -> TissueMask:
     """Find tissue on the whole slide.
 
     Optical density above the slide's own glass, averaged over the three channels, is
@@ -93,9 +91,7 @@ def _glass(rgb: RgbImage) -> npt.NDArray[np.float32]:
     return np.array(glass, dtype=np.float32)
 
 
-def _without_small(
-    mask: npt.NDArray[np.bool_], min_area_px: float
-) -> npt.NDArray[np.bool_]:
+def _without_small(mask: npt.NDArray[np.bool_], min_area_px: float) -> npt.NDArray[np.bool_]:
     """The mask without pieces smaller than an area."""
     n, labels, statistics, _ = cv2.connectedComponentsWithStats(
         np.ascontiguousarray(mask).view(np.uint8), connectivity=8

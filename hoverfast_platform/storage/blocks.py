@@ -1,0 +1,117 @@
+"""Tile blocks: the finished parts of a segmentation that is not finished yet.
+
+A block holds the nuclei of some consecutive tiles. A killed run leaves its blocks, the next
+one goes on after them; they are removed once the result is published.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.atomic import storage_error, written_atomically
+
+_LOG = logging.getLogger(__name__)
+_MEASUREMENT = "measurement:"
+
+
+class BlockStore:
+    """The blocks of one segmentation, in a folder of their own.
+
+    Args:
+        folder: Made if need be.
+        identity: Segmentation id; a folder that holds another one's blocks is refused.
+
+    Raises:
+        StorageError: If the folder belongs to another segmentation or cannot be written.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder
+        marker = folder / "segmentation_id"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not marker.exists():
+                with written_atomically(marker) as part:
+                    part.write_text(identity, encoding="utf-8")
+            found = marker.read_text(encoding="utf-8")
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise storage_error(marker, error) from error
+        if found != identity:
+            raise StorageError(
+                f"{folder} holds blocks of segmentation {found}, expected {identity}.",
+                "Remove that folder.",
+            )
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"block-{index:06d}.npz"
+
+    def write(self, index: int, nuclei: Nuclei, statistics: dict[str, float]) -> None:
+        """Store a block; an existing one is replaced.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        arrays = {_MEASUREMENT + name: column for name, column in nuclei.measurements.items()}
+        with written_atomically(self._path(index)) as part, part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                centroid_xy=nuclei.centroid_xy,
+                vertices_xy=nuclei.vertices_xy,
+                ring_starts=nuclei.ring_starts,
+                decimals=np.array(nuclei.decimals),
+                statistics=np.frombuffer(json.dumps(statistics).encode(), dtype=np.uint8),
+                **arrays,
+            )
+
+    def read(self, index: int) -> tuple[Nuclei, dict[str, float]]:
+        """A finished block; checksums are verified.
+
+        Raises:
+            StorageError: If it is missing or damaged.
+        """
+        path = self._path(index)
+        try:
+            with np.load(path) as stored:
+                nuclei = Nuclei(
+                    centroid_xy=stored["centroid_xy"],
+                    vertices_xy=stored["vertices_xy"],
+                    ring_starts=stored["ring_starts"],
+                    decimals=int(stored["decimals"]),
+                    measurements={
+                        name.removeprefix(_MEASUREMENT): stored[name]
+                        for name in stored.files
+                        if name.startswith(_MEASUREMENT)
+                    },
+                )
+                statistics = json.loads(stored["statistics"].tobytes())
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StorageError(f"{path} is damaged: {error}", "Remove it and run again.") from error
+        return nuclei, statistics
+
+    def finished(self) -> frozenset[int]:
+        """Indices of whole blocks; damaged ones are removed, so that they are made again."""
+        whole = set()
+        for path in sorted(self.folder.glob("block-*.npz")):
+            index = int(path.stem.removeprefix("block-"))
+            try:
+                self.read(index)
+            except StorageError as error:
+                _LOG.warning("%s It will be made again.", error)
+                path.unlink()
+            else:
+                whole.add(index)
+        return frozenset(whole)
+
+    def remove(self) -> None:
+        """Delete all blocks and the folder."""
+        shutil.rmtree(self.folder)

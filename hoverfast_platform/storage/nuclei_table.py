@@ -1,0 +1,112 @@
+"""Nuclei as GeoParquet: one row each, readable by pandas, geopandas, QGIS, DuckDB, R."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+
+_GEO = {
+    "version": "1.1.0",
+    "primary_column": "geometry",
+    "columns": {
+        "geometry": {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon"],
+            "crs": None,  # pixels are no place on earth
+            "edges": "planar",
+        }
+    },
+}
+
+
+def write_nuclei_table(path: Path, blocks: Iterable[Nuclei], *, metadata: Mapping[str, Any]) -> int:
+    """Write a Parquet file, a row group per block; RAM holds one block.
+
+    Columns: ``geometry`` (WKB polygon), ``centroid_x``, ``centroid_y``, all in level-0 pixels
+    of the slide's frame, then the measurements with their units in their names.
+
+    Args:
+        path: Where; the caller renames it.
+        blocks: Nuclei in the order to write.
+        metadata: JSON-able; stored in the file under ``hoverfast``.
+
+    Returns:
+        The number of rows.
+    """
+    columns = [m.column for m in MEASUREMENTS]
+    schema = pa.schema(
+        [
+            pa.field("geometry", pa.binary()),
+            pa.field("centroid_x", pa.float64()),
+            pa.field("centroid_y", pa.float64()),
+            *(pa.field(name, pa.float32()) for name in columns),
+        ],
+        metadata={
+            "geo": json.dumps(_GEO),
+            "hoverfast": json.dumps(metadata, sort_keys=True),
+        },
+    )
+    n = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for nuclei in blocks:
+            if not len(nuclei):
+                continue
+            writer.write_table(
+                pa.table(
+                    [
+                        pa.array(shapely.to_wkb(nuclei.polygons()).tolist(), pa.binary()),
+                        nuclei.centroid_xy[:, 0],
+                        nuclei.centroid_xy[:, 1],
+                        *(nuclei.measurements[name] for name in columns),
+                    ],
+                    schema=schema,
+                )
+            )
+            n += len(nuclei)
+    return n
+
+
+def read_nuclei_table(path: Path) -> Nuclei:
+    """All nuclei of a file written by :func:`write_nuclei_table`.
+
+    Raises:
+        StorageError: If it cannot be read.
+    """
+    try:
+        table = pq.read_table(path)
+        polygons = shapely.from_wkb(table["geometry"].to_numpy(zero_copy_only=False))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise StorageError(f"{path} is no readable nuclei table: {error}.", "") from error
+    rings = shapely.get_exterior_ring(polygons)
+    vertices, ring_of = shapely.get_coordinates(rings, return_index=True)
+    lengths = np.bincount(ring_of, minlength=len(polygons))
+    return Nuclei(
+        centroid_xy=np.stack(
+            [table["centroid_x"].to_numpy(), table["centroid_y"].to_numpy()], axis=1
+        ),
+        vertices_xy=vertices,
+        ring_starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        decimals=1,
+        measurements={
+            name: table[name].to_numpy()
+            for name in table.column_names
+            if name not in {"geometry", "centroid_x", "centroid_y"}
+        },
+    )
+
+
+def read_table_metadata(path: Path) -> dict[str, Any]:
+    """What :func:`write_nuclei_table` was given as ``metadata``; empty for other files."""
+    stored = pq.read_schema(path).metadata or {}
+    metadata: dict[str, Any] = json.loads(stored.get(b"hoverfast", b"{}"))
+    return metadata

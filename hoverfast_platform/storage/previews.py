@@ -1,0 +1,101 @@
+"""Pictures: nuclei on a thumbnail, the tissue mask, the density of nuclei."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from hoverfast_platform.arrays import RgbImage, TissuePixels
+from hoverfast_platform.nuclei.nucleus import Nuclei
+
+NUCLEUS_COLOUR = (0, 160, 60)
+"""Green: the colour that H&E does not have."""
+
+_SUBPIXEL_BITS = 4
+
+
+def draw_nuclei(
+    rgb: RgbImage,
+    blocks: Iterable[Nuclei],
+    *,
+    scale_x: float,
+    scale_y: float,
+    thickness: int = 1,
+    colour: tuple[int, int, int] = NUCLEUS_COLOUR,
+) -> RgbImage:
+    """Outlines drawn on a copy of ``rgb``.
+
+    Args:
+        rgb: Picture of the whole frame.
+        blocks: Nuclei in level-0 pixels.
+        scale_x: Level-0 pixels per pixel of ``rgb``.
+        scale_y: Likewise.
+        thickness: Of the lines, pixels.
+        colour: RGB.
+    """
+    out = rgb.copy()
+    factor = 2**_SUBPIXEL_BITS
+    for nuclei in blocks:
+        xy = (nuclei.vertices_xy / (scale_x, scale_y) - 0.5) * factor
+        points = np.round(xy).astype(np.int32)
+        rings = np.split(points, nuclei.ring_starts[1:-1]) if len(nuclei) else []
+        cv2.polylines(out, rings, True, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return out
+
+
+def draw_mask(rgb: RgbImage, is_tissue: TissuePixels) -> RgbImage:
+    """What the mask leaves out is dimmed, the mask's edge drawn in blue."""
+    height, width = rgb.shape[:2]
+    mask = cv2.resize(is_tissue.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    dimmed = (rgb.astype(np.uint16) * 2 // 5 + 90).astype(np.uint8)
+    out = np.where(mask[..., None] > 0, rgb, dimmed)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(out, contours, -1, (20, 60, 220), max(1, width // 400))
+    return out
+
+
+def draw_density(
+    counts: npt.NDArray[np.int64], is_tissue: TissuePixels, cell_area_mm2: float
+) -> RgbImage:
+    """Nuclei per mm2 as a heat map with its scale written below.
+
+    Args:
+        counts: ``(h, w)`` nuclei per grid cell.
+        is_tissue: The tissue mask, any size; cells without tissue are white.
+        cell_area_mm2: Area of a grid cell.
+    """
+    density = counts / cell_area_mm2
+    height, width = counts.shape
+    top = float(np.quantile(density[counts > 0], 0.99)) if (counts > 0).any() else 1.0
+    levels = np.clip(density / top * 255, 0, 255).astype(np.uint8)
+    heat = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
+    tissue = cv2.resize(is_tissue.view(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    heat[(tissue == 0) & (counts == 0)] = 255
+    enlarge = max(1, 480 // max(width, height))
+    heat = cv2.resize(heat, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_NEAREST)
+    legend = np.full((48, max(heat.shape[1], 240), 3), 255, dtype=np.uint8)
+    ramp = cv2.applyColorMap(np.arange(200, dtype=np.uint8)[None], cv2.COLORMAP_VIRIDIS)
+    legend[6:18, 10:210] = cv2.resize(ramp, (200, 12))[..., ::-1]
+    text = f"0 .. {top:.0f} nuclei/mm2"
+    cv2.putText(legend, text, (10, 38), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    if heat.shape[1] < legend.shape[1]:
+        pad = legend.shape[1] - heat.shape[1]
+        heat = cv2.copyMakeBorder(heat, 0, 0, 0, pad, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    return np.concatenate([heat, legend])
+
+
+def encode_jpeg(rgb: RgbImage, *, max_side_px: int, max_bytes: int | None = None) -> bytes:
+    """JPEG with its longer side at most ``max_side_px``; quality falls until it fits."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((max_side_px, max_side_px))
+    for quality in (88, 75, 60, 40, 20):
+        buffer = io.BytesIO()
+        image.save(buffer, format="JPEG", quality=quality)
+        if max_bytes is None or buffer.tell() <= max_bytes:
+            break
+    return buffer.getvalue()

@@ -1,0 +1,117 @@
+"""Giving a finished segmentation its final names, so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.storage.atomic import storage_error
+from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.storage.summary import SegmentationSummary
+
+QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summary.json"
+"""Endings of the four files of a result, after the slide's stem."""
+
+
+def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
+    """The name a slide's files get: its stem, longer if another slide has taken that.
+
+    Raises:
+        StorageError: If files of that name exist that no summary explains.
+    """
+    for candidate in (stem, f"{stem}.{slide_sha256[:8]}"):
+        summary_path = out_dir / f"{candidate}{SUMMARY}"
+        if summary_path.is_file():
+            if SegmentationSummary.read(summary_path).provenance.slide_sha256 == slide_sha256:
+                return candidate
+        elif not (out_dir / f"{candidate}{QUPATH}").exists():
+            return candidate
+    raise StorageError(
+        f"{out_dir} holds files named {stem}* that belong to no known slide.",
+        "Choose another output folder, or move them away.",
+    )
+
+
+def find_published(
+    out_dir: Path, stem: str, slide_sha256: str, segmentation_id: str
+) -> SegmentationSummary | None:
+    """The summary of a whole, unchanged earlier result of the same segmentation, if any."""
+    name = results_stem(out_dir, stem, slide_sha256)
+    path = out_dir / f"{name}{SUMMARY}"
+    if not path.is_file():
+        return None
+    summary = SegmentationSummary.read(path)
+    if summary.provenance.segmentation_id != segmentation_id:
+        return None
+    for file_name, sha256 in summary.files.items():
+        file = out_dir / file_name
+        if not file.is_file() or file_sha256(file) != sha256:
+            return None
+    return summary
+
+
+def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSummary) -> Path:
+    """Check the staged files against each other and rename them into place, summary last.
+
+    Args:
+        staging_dir: Holds ``result.json.gz``, ``result.parquet`` and ``result.preview.jpg``;
+            on the same filesystem as ``out_dir``.
+        out_dir: Where results are wanted.
+        name: From :func:`results_stem`.
+        summary: Complete but for ``files``.
+
+    Returns:
+        The summary's path.
+
+    Raises:
+        StorageError: If a file is not what was to be written, or cannot be moved.
+    """
+    provenance = summary.provenance
+    report = validate_qupath_file(
+        staging_dir / f"result{QUPATH}", width=provenance.width_px, height=provenance.height_px
+    )
+    n_rows = _count_rows(staging_dir / f"result{TABLE}")
+    if not report.n_features == n_rows == summary.n_nuclei:
+        raise StorageError(
+            f"{name}: {summary.n_nuclei} nuclei were found, {report.n_features} read back from "
+            f"GeoJSON, {n_rows} from the table.",
+            "Nothing was published; run again.",
+        )
+    endings = (TABLE, PREVIEW, QUPATH)
+    files = {name + ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
+    summary_path = out_dir / f"{name}{SUMMARY}"
+    staged_summary = staging_dir / f"result{SUMMARY}"
+    try:
+        summary.model_copy(update={"files": files}).write(staged_summary)
+        # A reader that finds the old summary must not trust new files, and the reverse:
+        # the digests in the summary tell a torn set from a whole one.
+        for ending in (*endings, SUMMARY):
+            _fsync(staging_dir / f"result{ending}")
+            (staging_dir / f"result{ending}").replace(out_dir / (name + ending))
+        _fsync(out_dir)
+    except OSError as error:
+        raise storage_error(summary_path, error) from error
+    return summary_path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _count_rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    n_rows: int = pq.read_metadata(path).num_rows
+    return n_rows
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
