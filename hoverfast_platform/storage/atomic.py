@@ -44,7 +44,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         folder = folder.parent
     free_gib = shutil.disk_usage(folder).free / 2**30
     return StorageError(
-        f"{path} cannot be written: {error.strerror or error} ({free_gib:.2f} GiB free in {folder}).",
+        f"{path} cannot be written: {error.strerror or error} "
+        f"({free_gib:.2f} GiB free in {folder}).",
         "Free space, choose another output folder, or check its permissions; finished tile "
         "blocks are kept and the next run goes on from them.",
     )

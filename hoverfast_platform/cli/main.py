@@ -1,0 +1,82 @@
+"""The ``hoverfast`` command: finds its subcommands, and turns errors into exit codes.
+
+Commands are imported when they are called, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from hoverfast_platform import __version__
+from hoverfast_platform.errors import HoverFastError, Interrupted
+
+_COMMANDS = {
+    "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
+    "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
+    "slide": ("hoverfast_platform.cli.slide", "What a slide file says of itself."),
+    "models": ("hoverfast_platform.cli.models", "Models that ship with the platform."),
+    "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
+}
+"""Name to module and one line of help; the module's ``command`` is the click command."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose listing needs no import of its commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hoverfast")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
+def hoverfast(verbose: bool) -> None:
+    """Find every cell nucleus in H&E whole slide images."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+    try:
+        hoverfast(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt, Interrupted):
+        click.echo(
+            "Interrupted. Finished tile blocks are kept; the same command goes on.", err=True
+        )
+        sys.exit(130)
+    except HoverFastError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _raise_interrupted(_signum: int, _frame: FrameType | None) -> None:
+    raise Interrupted("SIGTERM ended the work.", "Run the same command to go on.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The loop behind ``infer_wsi``: one engine for all slides, failures listed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from hoverfast_platform.config import Compute, SegmentationSettings
+from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.segment_slide import SegmentedSlide, segment_slide
+from hoverfast_platform.mask.imported import find_mask_file
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.progress import Progress
+
+
+def segment_all(
+    slides: Sequence[Path],
+    out_dir: Path,
+    *,
+    mask_dir: Path | None,
+    model: str | None,
+    settings: SegmentationSettings,
+    compute: Compute,
+) -> int:
+    """Segment slides one after another; returns how many failed."""
+    failures: dict[Path, HoverFastError] = {}
+    with SegmentationEngine.of(model or DEFAULT_MODEL, compute) as engine:
+        click.echo(
+            f"Model {engine.model.card.name} {engine.model.card.version} on "
+            f"{engine.predictor.device} ({engine.predictor.backend} {engine.predictor.precision}), "
+            f"{engine.n_workers} workers"
+        )
+        for slide in slides:
+            try:
+                mask = find_mask_file(mask_dir, slide) if mask_dir is not None else None
+                with tqdm(desc=slide.name, unit="tile") as bar:
+
+                    def show(progress: Progress, bar: tqdm = bar) -> None:
+                        bar.total = progress.n_total
+                        bar.update(progress.n_done - bar.n)
+
+                    done = segment_slide(
+                        slide,
+                        out_dir=out_dir,
+                        engine=engine,
+                        mask=mask,
+                        settings=settings,
+                        on_progress=show,
+                    )
+            except Interrupted:
+                raise
+            except HoverFastError as error:
+                failures[slide] = error
+                click.echo(f"{slide.name}: FAILED ({error.kind}): {error}", err=True)
+            else:
+                _report(done)
+    if failures:
+        click.echo(f"{len(failures)} of {len(slides)} slides failed.", err=True)
+    return len(failures)
+
+
+def _report(done: SegmentedSlide) -> None:
+    summary = done.summary
+    speed = summary.seconds_per_mm2
+    click.echo(
+        f"{summary.provenance.slide_name}: {summary.n_nuclei} nuclei on "
+        f"{summary.tissue_area_mm2:.3f} mm2 of tissue"
+        + (f", {speed:.1f} s/mm2" if speed is not None else "")
+        + (" (already done)" if done.was_done else "")
+    )
+    for warning in summary.warnings:
+        click.echo(f"  note: {warning}")
+    click.echo(f"  QuPath  {done.qupath_path}\n  table   {done.table_path}")
+    click.echo(f"  preview {done.preview_path}")

@@ -1,0 +1,35 @@
+"""``hoverfast slide info``: what a slide file says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("slide")
+def command() -> None:
+    """What a slide file says of itself."""
+
+
+@command.command("info")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--mpp", type=float, help="Micrometres per level-0 pixel, instead of the file's.")
+def info(path: Path, mpp: float | None) -> None:
+    """Size, scale, levels and frame of the slide at PATH."""
+    from hoverfast_platform.config import Scale
+    from hoverfast_platform.slide import open_slide
+    from hoverfast_platform.slide.digest import slide_digest
+
+    with open_slide(path, Scale(mpp_override=mpp)) as reader:
+        known = reader.info
+    click.echo(f"name       {known.name}")
+    click.echo(f"format     {known.vendor}")
+    click.echo(f"size       {known.width} x {known.height} px, {known.area_mm2:.3f} mm2")
+    click.echo(f"mpp        {known.mpp.x:.4f} x {known.mpp.y:.4f} um/px ({known.mpp_source})")
+    click.echo(f"frame      {known.frame}, origin {known.origin_px}")
+    for level, (width, height) in enumerate(known.level_sizes):
+        x, y = known.level_downsamples[level]
+        click.echo(f"level {level:<4} {width} x {height} px, downsample {x:.4f} x {y:.4f}")
+    click.echo(f"objective  {known.objective_power or 'not stated'}")
+    click.echo(f"sha256     {slide_digest(path)}")

@@ -1,0 +1,206 @@
+"""Reading, predicting and post-processing at the same time, with memory that does not grow.
+
+Two threads read regions ahead, the main thread predicts, worker processes post-process. All
+queues are bounded by the slots of shared memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+
+from hoverfast_platform.config import Compute, InstanceDecoding
+from hoverfast_platform.cores import available_cores
+from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.inference.predictors import Predictor, make_predictor
+from hoverfast_platform.inference.workers import MapSlots, RegionNuclei, RegionTask, WorkerPool
+from hoverfast_platform.model.checkpoint import LoadedModel, load_model
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.slide.reader import SlideReader
+from hoverfast_platform.slide.resample import read_region_at
+from hoverfast_platform.tiling import Tile, TilePlan
+
+_N_READERS = 2
+_STALLED_S = 600.0
+"""No worker takes ten minutes for a region: it hangs."""
+
+_Item = TypeVar("_Item")
+OnRegion = Callable[[Tile, RegionNuclei], None]
+
+
+@dataclass
+class PhaseSeconds:
+    """Seconds per phase, summed over threads; reading overlaps with the others."""
+
+    read: float = 0.0
+    predict: float = 0.0
+    decode: float = 0.0
+    contour: float = 0.0
+
+
+@dataclass
+class SegmentationEngine:
+    """A loaded model and a pool of workers, shared by the slides of a run.
+
+    Use as a context manager, in the main thread. Workers start with the first slide; after
+    one died, the next slide gets new ones.
+    """
+
+    model: LoadedModel
+    predictor: Predictor
+    n_workers: int
+    _pool: WorkerPool | None = field(default=None, init=False)
+
+    @classmethod
+    def of(
+        cls, model: str | Path | LoadedModel = DEFAULT_MODEL, compute: Compute = Compute()
+    ) -> SegmentationEngine:
+        """Load a model onto the device the settings ask for."""
+        loaded = model if isinstance(model, LoadedModel) else load_model(model)
+        # Prediction fills a CPU by itself; a quarter of the cores keeps up with it.
+        n_workers = compute.n_workers or max(1, available_cores() // 4)
+        return cls(loaded, make_predictor(loaded, compute), n_workers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def worker_pool(self) -> WorkerPool:
+        """The workers, started if need be."""
+        if self._pool is None:
+            self._pool = WorkerPool(self.n_workers)
+        return self._pool
+
+    def run(
+        self,
+        reader: SlideReader,
+        plan: TilePlan,
+        tiles: Iterable[Tile],
+        decoding: InstanceDecoding,
+        on_region: OnRegion,
+    ) -> PhaseSeconds:
+        """Find the nuclei of some tiles of a slide; ``on_region`` gets them in any order.
+
+        Raises:
+            UnreadableSlideError: If a region cannot be read.
+            ComputeError: If the device fails or a worker dies.
+        """
+        seconds = PhaseSeconds()
+        batch_size = self.predictor.batch_size(plan.region_shape)
+        pool = self.worker_pool()
+        slots = MapSlots(batch_size + self.n_workers + 1, plan.region_shape)
+        pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
+        try:
+            for batch in _batches(
+                _read_ahead(reader, plan, tiles, batch_size, seconds), batch_size
+            ):
+                started = time.perf_counter()
+                maps = self.predictor.predict(np.stack([pixels for _, pixels in batch]))
+                seconds.predict += time.perf_counter() - started
+                for (tile, _), region_maps in zip(batch, maps, strict=True):
+                    while not slots.free:
+                        _collect(pending, slots, seconds, on_region)
+                    slot = slots.free.pop()
+                    slots.maps[slot] = region_maps
+                    task = RegionTask(
+                        tile.box, tile.region, plan.lattice, reader.info.mpp, decoding
+                    )
+                    pending[pool.submit(slots, slot, task)] = (slot, tile)
+                _collect(pending, slots, seconds, on_region, must_wait=False)
+            while pending:
+                _collect(pending, slots, seconds, on_region)
+        except BrokenProcessPool as error:
+            raise ComputeError(
+                "A post-processing worker died. Usually the kernel ended it because memory ran "
+                "out.",
+                "Run again: finished tile blocks are kept. Use fewer --workers or a smaller "
+                "--tile-size if it happens again.",
+            ) from error
+        finally:
+            if pending:  # something failed: workers may be busy with slots that go away
+                self.close()
+            slots.close()
+        return seconds
+
+
+def _collect(
+    pending: dict[Future[RegionNuclei], tuple[int, Tile]],
+    slots: MapSlots,
+    seconds: PhaseSeconds,
+    on_region: OnRegion,
+    *,
+    must_wait: bool = True,
+) -> None:
+    """Hand over finished regions and free their slots; wait for at least one if asked to."""
+    done, _ = wait(pending, _STALLED_S if must_wait else 0, FIRST_COMPLETED)
+    if must_wait and not done:
+        raise ComputeError(
+            f"No post-processing worker answered for {_STALLED_S:.0f} s.",
+            "The machine may be overloaded or a disk may hang; run again.",
+        )
+    for future in done:
+        slot, tile = pending[future]
+        region = future.result()
+        del pending[future]
+        slots.free.append(slot)
+        seconds.decode += region.seconds_decode
+        seconds.contour += region.seconds_contour
+        on_region(tile, region)
+
+
+def _read_ahead(
+    reader: SlideReader,
+    plan: TilePlan,
+    tiles: Iterable[Tile],
+    batch_size: int,
+    seconds: PhaseSeconds,
+) -> Iterator[tuple[Tile, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+    """Tiles with their regions' pixels, read by threads a little ahead, in order."""
+
+    def read(tile: Tile) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        started = time.perf_counter()
+        pixels = read_region_at(reader, plan.lattice, tile.region)
+        seconds.read += time.perf_counter() - started
+        return pixels
+
+    with ThreadPoolExecutor(_N_READERS, thread_name_prefix="read") as threads:
+        ahead: deque[tuple[Tile, Future[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]] = deque()
+        try:
+            for tile in tiles:
+                ahead.append((tile, threads.submit(read, tile)))
+                if len(ahead) > batch_size + _N_READERS:
+                    oldest, future = ahead.popleft()
+                    yield oldest, future.result()
+            while ahead:
+                oldest, future = ahead.popleft()
+                yield oldest, future.result()
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+
+def _batches(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    batch: list[_Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

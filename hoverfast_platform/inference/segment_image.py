@@ -1,0 +1,98 @@
+"""One RGB image to nuclei, in this process: ROIs, notebooks, evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.slide.array_reader import ArrayReader
+from hoverfast_platform.slide.resample import check_scale, read_region_at
+from hoverfast_platform.tiling import plan_tiles
+
+
+@dataclass(frozen=True)
+class SegmentedImage:
+    """Nuclei of an image.
+
+    Attributes:
+        instance_map: ``(H, W)`` int32 at the input's size: 0 background, ``i + 1`` the pixels
+            of row ``i`` of ``nuclei``.
+        nuclei: Polygons and measurements in input pixels.
+        warnings: What the reader of the result should know.
+    """
+
+    instance_map: InstanceMap
+    nuclei: Nuclei
+    warnings: tuple[str, ...]
+
+
+def segment_image(
+    rgb: RgbImage,
+    *,
+    mpp: float,
+    engine: SegmentationEngine | None = None,
+    settings: SegmentationSettings = SegmentationSettings(),
+) -> SegmentedImage:
+    """Find every nucleus of an RGB image; no tissue mask is applied.
+
+    Args:
+        rgb: ``(H, W, 3)`` uint8, any size.
+        mpp: Micrometres per pixel of the image; a flat image does not say, and it is never
+            guessed.
+        engine: Model to use; without it the default model on the best device.
+        settings: What decides which nuclei come out.
+
+    Raises:
+        ArrayContractError: If ``rgb`` is not such an image.
+        UnsupportedScaleError: If it is too coarse for the model.
+    """
+    engine = engine if engine is not None else SegmentationEngine.of()
+    reader = ArrayReader(rgb, mpp=mpp)
+    info = reader.info
+    warnings = check_scale(info, engine.model.card.mpp, settings.scale)
+    lattice = ModelLattice.of(
+        width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=engine.model.card.mpp
+    )
+    plan = plan_tiles(lattice, settings.tiling, lambda *_box: True)
+    instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
+    parts = [Nuclei.empty(1, [m.column for m in MEASUREMENTS])]
+    n_nuclei = 0
+    for tile in plan.tiles:
+        maps = engine.predictor.predict(read_region_at(reader, lattice, tile.region)[None])[0]
+        task = RegionTask(tile.box, tile.region, lattice, info.mpp, settings.decoding)
+        found, instances = post_process(maps, task)
+        number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
+        number[found.labels] = np.arange(n_nuclei + 1, n_nuclei + 1 + len(found.labels))
+        _paint(instance_map, number[instances], tile.region)
+        parts.append(found.nuclei)
+        n_nuclei += len(found.labels)
+    if instance_map.shape != rgb.shape[:2]:
+        instance_map = _at_input_size(instance_map, lattice, (info.height, info.width))
+    return SegmentedImage(instance_map, Nuclei.concatenate(parts), warnings)
+
+
+def _paint(whole: InstanceMap, region_map: InstanceMap, region: Box) -> None:
+    """Copy the numbered pixels of a region onto the whole map."""
+    inside = region.clipped(Box(0, 0, *whole.shape))
+    source = region_map[
+        inside.y0 - region.y0 : inside.y1 - region.y0, inside.x0 - region.x0 : inside.x1 - region.x0
+    ]
+    target = whole[inside.y0 : inside.y1, inside.x0 : inside.x1]
+    np.copyto(target, source, where=source > 0)
+
+
+def _at_input_size(
+    instance_map: InstanceMap, lattice: ModelLattice, shape: tuple[int, int]
+) -> InstanceMap:
+    """Nearest model pixel of every input pixel's centre."""
+    x = ((np.arange(shape[1]) + 0.5) / lattice.scale_x).astype(np.int64)
+    y = ((np.arange(shape[0]) + 0.5) / lattice.scale_y).astype(np.int64)
+    x, y = np.minimum(x, lattice.width_px - 1), np.minimum(y, lattice.height_px - 1)
+    return instance_map[np.ix_(y, x)]
