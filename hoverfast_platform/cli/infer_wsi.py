@@ -19,7 +19,7 @@ from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Tili
     "-b",
     "--binmask-dir",
     type=click.Path(path_type=Path),
-    help="Folder of tissue masks: HistoQC's output, or <slide>.png. Without it the built-in detection is used.",
+    help="Folder of tissue masks: HistoQC's output, or <slide>.png. Default: built-in detection.",
 )
 @click.option(
     "-r",

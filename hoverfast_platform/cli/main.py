@@ -58,9 +58,8 @@ def main() -> None:
     """Entry point. Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _raise_interrupted)
     try:
-        hoverfast(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Outside standalone mode click returns the exit code of a command that asked for one.
+        sys.exit(hoverfast(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ Nothing here was measured on a GPU.
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any, Protocol
 
 import numpy as np
@@ -178,7 +179,10 @@ class OpenVinoPredictor:
 
         self._core = ov.Core()
         example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            # OpenVINO's converter traces; torch announces that tracing will go one day.
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
             self._model = ov.convert_model(
                 MapsFromPixels(model.network).eval(), example_input=example
             )

@@ -216,7 +216,7 @@ def _provenance(
 class _Job:
     """The computation of one segmentation: tiles to blocks, blocks to staged files."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what segment_slide has gathered, once
+    def __init__(  # what segment_slide has gathered, once
         self,
         reader: SlideReader,
         tissue: TissueMask,

@@ -81,7 +81,8 @@ class BlockStore:
         """
         path = self._path(index)
         try:
-            with np.load(path) as stored:
+            # Opened here: numpy leaves the file open when it turns out to be damaged.
+            with path.open("rb") as file, np.load(file) as stored:
                 nuclei = Nuclei(
                     centroid_xy=stored["centroid_xy"],
                     vertices_xy=stored["vertices_xy"],

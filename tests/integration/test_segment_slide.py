@@ -1,0 +1,259 @@
+"""Slide file to published result, on a small slide whose nuclei are drawn by hand."""
+
+import gzip
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from filelock import FileLock
+
+from hoverfast_platform import segment_image, segment_slide
+from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Tiling
+from hoverfast_platform.errors import ComputeError, Interrupted, MissingMppError, StorageError
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+
+
+def drawn_tissue(height, width, seed=0):
+    """Pink tissue with purple nuclei about 24 px apart, and where they were put."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    rgb = np.full((height, width, 3), (232, 180, 210), np.uint8)
+    centres = [
+        (x + int(rng.integers(-6, 7)), y + int(rng.integers(-6, 7)))
+        for y in range(20, height, 40)
+        for x in range(20, width, 40)
+    ]
+    for x, y in centres:
+        axes = (int(rng.integers(8, 13)), int(rng.integers(7, 11)))
+        cv2.ellipse(rgb, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, (95, 50, 130), -1)
+    noise = rng.normal(0, 6, rgb.shape)
+    rgb = np.clip(cv2.GaussianBlur(rgb, (0, 0), 1.2) + noise, 0, 255).astype(np.uint8)
+    return rgb, centres
+
+
+def write_slide(path, rgb, mpp=0.25):
+    resolution = {} if mpp is None else {"resolution": (1e4 / mpp,) * 2, "resolutionunit": 3}
+    tifffile.imwrite(
+        path, rgb, photometric="rgb", tile=(256, 256), compression="deflate", **resolution
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    return write_slide(tmp_path_factory.mktemp("slide") / "drawn.tiff", drawn_tissue(700, 900)[0])
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with SegmentationEngine.of(compute=Compute(n_workers=2)) as engine:
+        yield engine
+
+
+def settings_of(tile_size=256):
+    return SegmentationSettings(tiling=Tiling(tile_size_px=tile_size))
+
+
+@pytest.fixture(scope="module")
+def result(slide, engine, tmp_path_factory):
+    return segment_slide(
+        slide, out_dir=tmp_path_factory.mktemp("out"), engine=engine, settings=settings_of()
+    )
+
+
+def test_drawn_nuclei_are_found_and_files_agree(result):
+    _, centres = drawn_tissue(700, 900)
+    table = read_nuclei_table(result.table_path)
+
+    distance = np.linalg.norm(np.array(centres)[:, None] - table.centroid_xy[None], axis=2)
+    assert (distance.min(axis=1) < 6).mean() > 0.8
+    assert validate_qupath_file(result.qupath_path, width=900, height=700).n_features == len(table)
+    assert result.summary.n_nuclei == len(table)
+    assert result.preview_path.read_bytes().startswith(b"\xff\xd8")
+
+
+def test_seam_audit_finds_no_duplicate(result):
+    assert result.summary.seams.n_near_seams > 0
+    assert result.summary.seams.n_duplicates == 0
+
+
+def test_nuclei_do_not_depend_on_the_tile_size(result, slide, engine, tmp_path):
+    other = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of(1024))
+
+    a = read_nuclei_table(result.table_path).centroid_xy
+    b = read_nuclei_table(other.table_path).centroid_xy
+    distance = np.linalg.norm(a[:, None] - b[None], axis=2)
+    assert abs(len(a) - len(b)) <= 0.01 * len(a)
+    assert (distance.min(axis=1) < 1).mean() >= 0.99
+
+
+def test_worker_count_changes_no_byte(result, slide, tmp_path):
+    with SegmentationEngine.of(compute=Compute(n_workers=1, batch_size=3)) as engine:
+        again = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
+
+    assert again.qupath_path.read_bytes() == result.qupath_path.read_bytes()
+
+
+def test_second_run_computes_nothing(result, slide, engine):
+    before = result.qupath_path.stat().st_mtime_ns
+
+    again = segment_slide(
+        slide, out_dir=result.qupath_path.parent, engine=engine, settings=settings_of()
+    )
+
+    assert again.was_done
+    assert again.qupath_path.stat().st_mtime_ns == before
+
+
+def test_interrupted_run_goes_on_and_ends_in_the_same_bytes(slide, engine, tmp_path, result):
+    """Stopped after the first block is on disk; the second run computes the rest only."""
+    settings = SegmentationSettings(tiling=Tiling(tile_size_px=128))
+
+    def stop_late(progress):
+        if progress.n_done >= 30:
+            raise Interrupted("stopped by the test", "")
+
+    with pytest.raises(Interrupted):
+        segment_slide(
+            slide,
+            out_dir=tmp_path / "a",
+            engine=engine,
+            settings=settings,
+            on_progress=stop_late,
+        )
+    assert not (tmp_path / "a" / "drawn.json.gz").exists()
+    resumed = segment_slide(slide, out_dir=tmp_path / "a", engine=engine, settings=settings)
+    whole = segment_slide(slide, out_dir=tmp_path / "b", engine=engine, settings=settings)
+
+    assert resumed.summary.n_tiles_resumed >= 16
+    assert resumed.qupath_path.read_bytes() == whole.qupath_path.read_bytes()
+
+
+def test_killed_worker_is_a_named_error_and_the_next_run_works(slide, tmp_path):
+    with SegmentationEngine.of(compute=Compute(n_workers=1)) as engine:
+        victim = []
+
+        def kill_worker(progress):
+            if progress.n_done == 2 and not victim:
+                victim.extend(engine.worker_pool().pids())
+                os.kill(victim[0], signal.SIGKILL)
+
+        with pytest.raises(ComputeError, match="worker died"):
+            segment_slide(
+                slide,
+                out_dir=tmp_path,
+                engine=engine,
+                settings=settings_of(128),
+                on_progress=kill_worker,
+            )
+        assert not list(tmp_path.glob("*.json.gz"))
+        done = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of(128))
+    assert done.summary.n_nuclei > 0
+
+
+def test_workers_import_neither_torch_nor_dagster(engine):
+    modules = engine.worker_pool().worker_modules()
+
+    assert "numpy" in modules
+    assert not {"torch", "dagster", "openvino", "pytest"} & modules
+
+
+def test_blank_slide_publishes_zero_nuclei(engine, tmp_path):
+    blank = write_slide(tmp_path / "blank.tiff", np.full((600, 600, 3), 244, np.uint8))
+
+    done = segment_slide(blank, out_dir=tmp_path / "out", engine=engine)
+
+    assert done.summary.n_nuclei == 0
+    assert validate_qupath_file(done.qupath_path).n_features == 0
+    assert done.summary.nuclei_per_mm2 is None
+
+
+def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
+    results = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        rgb = np.full((300, 300 + 40 * len(results), 3), 244, np.uint8)
+        path = write_slide(tmp_path / folder / "same.tiff", rgb)
+        results.append(segment_slide(path, out_dir=tmp_path / "out", engine=engine))
+
+    assert results[0].qupath_path != results[1].qupath_path
+    assert all(r.qupath_path.is_file() for r in results)
+
+
+def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):
+    path = write_slide(tmp_path / "nompp.tiff", np.full((300, 300, 3), 244, np.uint8), mpp=None)
+
+    with pytest.raises(MissingMppError, match="--mpp"):
+        segment_slide(path, out_dir=tmp_path / "out", engine=engine)
+    settings = SegmentationSettings(scale=Scale(mpp_override=0.25))
+    done = segment_slide(path, out_dir=tmp_path / "out", engine=engine, settings=settings)
+    with gzip.open(done.qupath_path) as file:
+        provenance = json.load(file)["provenance"]
+
+    assert provenance["slide_mpp_source"] == "override"
+    assert any("by hand" in warning for warning in done.summary.warnings)
+
+
+def test_unwritable_folder_is_a_storage_error(slide, engine, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        segment_slide(slide, out_dir=tmp_path / "file" / "out", engine=engine)
+
+
+def test_two_runs_at_once_give_one_result(slide, engine, tmp_path):
+    """The second waits for the first and finds its result."""
+    first = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
+    lock_path = next((tmp_path / ".hoverfast").glob("*.lock"))
+    is_held = threading.Event()
+
+    def hold_for_a_while():
+        with FileLock(lock_path):
+            is_held.set()
+            time.sleep(0.5)
+
+    other_run = threading.Thread(target=hold_for_a_while)
+    other_run.start()
+    is_held.wait(10)
+    started = time.monotonic()
+
+    second = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
+
+    assert time.monotonic() - started > 0.4
+    other_run.join()
+    assert second.was_done
+    assert second.summary == first.summary
+
+
+def test_image_gives_an_instance_map_that_matches_its_nuclei(engine):
+    rgb, _ = drawn_tissue(300, 340)
+
+    found = segment_image(rgb, mpp=0.25, engine=engine)
+
+    assert found.instance_map.shape == (300, 340)
+    assert found.instance_map.dtype == np.int32
+    assert found.instance_map.max() == len(found.nuclei) > 20
+    for i in range(0, len(found.nuclei), 7):
+        x, y = found.nuclei.centroid_xy[i].astype(int)
+        assert found.instance_map[y, x] in {0, i + 1}
+    area_px = np.bincount(found.instance_map.ravel())[1:]
+    assert np.allclose(area_px * 0.0625, found.nuclei.measurements["area_um2"], rtol=1e-5)
+
+
+def test_small_and_coarse_images_work(engine):
+    tiny = segment_image(np.full((16, 16, 3), 240, np.uint8), mpp=0.25, engine=engine)
+    coarse, _ = drawn_tissue(300, 300)
+    upsampled = segment_image(coarse[::2, ::2].copy(), mpp=0.5, engine=engine)
+
+    assert len(tiny.nuclei) == 0
+    assert upsampled.instance_map.shape == (150, 150)
+    assert any("Upsampled" in warning for warning in upsampled.warnings)
+    assert len(upsampled.nuclei) > 20

@@ -1,0 +1,155 @@
+import gzip
+import json
+import uuid
+
+import numpy as np
+import pytest
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.blocks import BlockStore
+from hoverfast_platform.storage.geojson import iter_features, write_geojson
+from hoverfast_platform.storage.nuclei_table import read_nuclei_table, write_nuclei_table
+from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+
+NAMESPACE = uuid.UUID(int=7)
+
+
+def squares(n, offset=0.0):
+    """n squares of 10 px in a row, with one decimal."""
+    x = offset + 20.0 * np.arange(n)
+    corners = np.array([[0, 0], [10.5, 0], [10.5, 10], [0, 10], [0, 0]])
+    return Nuclei(
+        centroid_xy=np.stack([x + 5.25, np.full(n, 5.0)], axis=1),
+        vertices_xy=(corners[None] + np.stack([x, np.zeros(n)], axis=1)[:, None]).reshape(-1, 2),
+        ring_starts=5 * np.arange(n + 1, dtype=np.int64),
+        decimals=1,
+        measurements={
+            "area_um2": np.full(n, 6.5, np.float32),
+            "perimeter_um": np.full(n, 10.0, np.float32),
+            "confidence": np.full(n, np.nan, np.float32),
+        },
+    )
+
+
+def test_qupath_file_passes_the_strict_validator_and_keeps_its_provenance(tmp_path):
+    path = tmp_path / "a.json.gz"
+
+    n = write_geojson(path, [squares(3), squares(2, 100)], provenance={"a": 1}, namespace=NAMESPACE)
+    report = validate_qupath_file(path, width=200, height=50)
+
+    assert n == report.n_features == 5
+    assert report.provenance == {"a": 1}
+
+
+def test_no_nuclei_is_a_valid_file(tmp_path):
+    path = tmp_path / "a.json.gz"
+    write_geojson(path, [], provenance={}, namespace=NAMESPACE)
+
+    assert validate_qupath_file(path).n_features == 0
+
+
+def test_features_equal_the_plain_way():
+    nuclei = squares(4)
+
+    fast = [json.loads(line) for line in iter_features(nuclei, NAMESPACE)]
+
+    for i, feature in enumerate(fast):
+        assert feature["geometry"]["coordinates"] == [nuclei.ring(i).tolist()]
+        ring = str(nuclei.ring(i).tolist()).replace(" ", "").replace(".0,", ",").replace(".0]", "]")
+        assert feature["id"] == str(uuid.uuid5(NAMESPACE, ring))
+        assert feature["properties"]["measurements"] == {"Area µm^2": 6.5, "Perimeter µm": 10}
+
+
+def test_equal_nuclei_give_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.json.gz"
+        write_geojson(path, [squares(3)], provenance={"x": 1}, namespace=NAMESPACE)
+
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+
+
+def broken_files():
+    good = json.loads(next(iter_features(squares(1), NAMESPACE)))
+
+    def changed(**properties):
+        return good | {"properties": good["properties"] | properties}
+
+    ring = good["geometry"]["coordinates"][0]
+    bowtie = [[0, 0], [9, 9], [9, 0], [0, 9], [0, 0]]
+    yield "no UUID", [good | {"id": "7"}]
+    yield "occurs twice", [good, good]
+    yield "objectType", [changed(objectType="cell")]
+    yield "colour", [changed(classification={"name": "Nucleus"})]
+    yield "measurement", [changed(measurements={"a": "big"})]
+    yield "not closed", [good | {"geometry": {"type": "Polygon", "coordinates": [ring[:-1]]}}]
+    yield "not valid", [good | {"geometry": {"type": "Polygon", "coordinates": [bowtie]}}]
+    yield (
+        "outside the slide",
+        [good | {"geometry": {"type": "Polygon", "coordinates": [[[x - 50, y] for x, y in ring]]}}],
+    )
+
+
+@pytest.mark.parametrize(("message", "features"), list(broken_files()))
+def test_validator_refuses_what_qupath_would(tmp_path, message, features):
+    path = tmp_path / "a.json.gz"
+    with gzip.open(path, "wt") as file:
+        json.dump({"type": "FeatureCollection", "provenance": {}, "features": features}, file)
+
+    with pytest.raises(StorageError, match=message):
+        validate_qupath_file(path, width=100, height=100)
+
+
+def test_validator_refuses_truncated_and_foreign_files(tmp_path):
+    path = tmp_path / "a.json.gz"
+    write_geojson(path, [squares(50)], provenance={}, namespace=NAMESPACE)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StorageError, match="not whole"):
+        validate_qupath_file(path)
+    with gzip.open(path, "wt") as file:
+        json.dump([], file)
+    with pytest.raises(StorageError, match="bare arrays"):
+        validate_qupath_file(path)
+
+
+def test_table_round_trip(tmp_path):
+    path = tmp_path / "a.parquet"
+    nuclei = squares(7)
+
+    assert write_nuclei_table(path, [Nuclei.empty(1), nuclei], metadata={}) == 7
+    back = read_nuclei_table(path)
+
+    assert np.array_equal(back.vertices_xy, nuclei.vertices_xy)
+    assert np.array_equal(back.ring_starts, nuclei.ring_starts)
+    assert np.array_equal(back.measurements["area_um2"], nuclei.measurements["area_um2"])
+
+
+def test_block_round_trip_and_damage(tmp_path):
+    store = BlockStore(tmp_path / "blocks", "id-1")
+    store.write(0, squares(3), {"n": 1.0})
+    store.write(1, squares(2), {"n": 2.0})
+    block = tmp_path / "blocks" / "block-000001.npz"
+    block.write_bytes(block.read_bytes()[:-30])
+
+    nuclei, statistics = store.read(0)
+
+    assert len(nuclei) == 3
+    assert statistics == {"n": 1.0}
+    assert store.finished() == {0}
+    assert not block.exists()
+
+
+def test_blocks_of_another_segmentation_are_refused(tmp_path):
+    BlockStore(tmp_path / "blocks", "id-1")
+
+    with pytest.raises(StorageError, match="id-1"):
+        BlockStore(tmp_path / "blocks", "id-2")
+
+
+def test_taking_rows_keeps_rings_together():
+    nuclei = squares(5)
+
+    taken = nuclei.take(np.array([3, 1]))
+
+    assert np.array_equal(taken.ring(0), nuclei.ring(3))
+    assert np.array_equal(taken.ring(1), nuclei.ring(1))
