@@ -1,4 +1,4 @@
-"""``hoverfast lineage``: where a result came from, read from the result itself."""
+"""``hoverfast lineage``: where a result came from."""
 
 from __future__ import annotations
 
@@ -8,14 +8,35 @@ import click
 
 
 @click.command("lineage")
-@click.argument("result", type=click.Path(path_type=Path))
-def command(result: Path) -> None:
-    """Where RESULT (.json.gz, .parquet or .summary.json) came from.
+@click.argument("slide_or_file")
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, exists=True),
+    help="Catalogue to ask: OUTDIR/catalogue.sqlite. Without it the file itself is read.",
+)
+def command(slide_or_file: str, catalogue: Path | None) -> None:
+    """Where SLIDE_OR_FILE came from: slide bytes, mask, model, labels, settings, code, run.
 
-    Slide bytes, mask, model, labels, settings and code version, from the file's own record.
+    Without a catalogue SLIDE_OR_FILE is a result (.json.gz, .parquet, .summary.json), which
+    carries its own record. With one it may also be a slide's name, path, key or digest.
     """
     import json
 
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.errors import CatalogueError
     from hoverfast_platform.storage.provenance import read_provenance
 
-    click.echo(json.dumps(read_provenance(result), indent=2, ensure_ascii=False))
+    if catalogue is None:
+        record: object = read_provenance(Path(slide_or_file))
+    else:
+        with Catalogue.open(catalogue) as opened:
+            found = opened.lineage(slide_or_file)
+            if not found.entries and Path(slide_or_file).exists():
+                found = opened.lineage(str(Path(slide_or_file).absolute()))
+        if not found.entries:
+            raise CatalogueError(
+                f"{catalogue} knows nothing of {slide_or_file}.",
+                "Give a slide's name, path or digest, or a result file.",
+            )
+        record = found.entries
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False))

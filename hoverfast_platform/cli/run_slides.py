@@ -8,13 +8,18 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.config import Compute, SegmentationSettings
 from hoverfast_platform.errors import HoverFastError, Interrupted
 from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.record import failure_record, segmentation_record
 from hoverfast_platform.inference.segment_slide import SegmentedSlide, segment_slide
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import Progress
+
+CATALOGUE_NAME = "catalogue.sqlite"
+"""In the output folder: what was made there, and from what."""
 
 
 def segment_all(
@@ -26,9 +31,12 @@ def segment_all(
     settings: SegmentationSettings,
     compute: Compute,
 ) -> int:
-    """Segment slides one after another; returns how many failed."""
+    """Segment slides one after another and record each; returns how many failed."""
     failures: dict[Path, HoverFastError] = {}
-    with SegmentationEngine.of(model or DEFAULT_MODEL, compute) as engine:
+    with (
+        Catalogue.open(out_dir / CATALOGUE_NAME) as catalogue,
+        SegmentationEngine.of(model or DEFAULT_MODEL, compute) as engine,
+    ):
         click.echo(
             f"Model {engine.model.card.name} {engine.model.card.version} on "
             f"{engine.predictor.device} ({engine.predictor.backend} {engine.predictor.precision}), "
@@ -55,8 +63,12 @@ def segment_all(
                 raise
             except HoverFastError as error:
                 failures[slide] = error
+                catalogue.record_failure(failure_record(slide, error))
                 click.echo(f"{slide.name}: FAILED ({error.kind}): {error}", err=True)
             else:
+                catalogue.record_done(
+                    segmentation_record(slide, done.slide_info, done, engine.model.card)
+                )
                 _report(done)
     if failures:
         click.echo(f"{len(failures)} of {len(slides)} slides failed.", err=True)

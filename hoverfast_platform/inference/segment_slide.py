@@ -62,6 +62,7 @@ class SegmentedSlide:
 
     Attributes:
         summary: Figures and provenance.
+        slide_info: What the slide says of itself.
         qupath_path: Drag it into QuPath.
         table_path: GeoParquet.
         preview_path: Nuclei on the thumbnail, JPEG.
@@ -70,6 +71,7 @@ class SegmentedSlide:
     """
 
     summary: SegmentationSummary
+    slide_info: SlideInfo
     qupath_path: Path
     table_path: Path
     preview_path: Path
@@ -150,6 +152,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
             lock.release()
     return SegmentedSlide(
         summary=SegmentationSummary.read(out_dir / f"{name}{SUMMARY}"),
+        slide_info=reader.info,
         qupath_path=out_dir / f"{name}{QUPATH}",
         table_path=out_dir / f"{name}{TABLE}",
         preview_path=out_dir / f"{name}{PREVIEW}",

@@ -1,0 +1,238 @@
+"""Every read and write of the catalogue; the only user of database sessions.
+
+SQLite in WAL mode by default: writers wait for each other up to 30 s. Nothing here is
+SQLite's own SQL, but it has not been run on PostgreSQL yet.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any, Self
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from filelock import FileLock
+from sqlalchemy import Engine, create_engine, event, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hoverfast_platform.catalogue.records import (
+    FailureRecord,
+    Lineage,
+    SegmentationRecord,
+    SlideRecord,
+)
+from hoverfast_platform.catalogue.tables import (
+    Failure,
+    Mask,
+    ModelVersion,
+    ResultFile,
+    Segmentation,
+    Slide,
+    SlidePath,
+)
+from hoverfast_platform.errors import CatalogueError
+
+MIGRATIONS_DIR = Path(__file__).parent / "migrations"
+
+
+class Catalogue:
+    """The metadata database of one platform or one results folder."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path) -> Catalogue:
+        """Open a SQLite catalogue, making or migrating it if need be.
+
+        Two processes may open a fresh file at once: one migrates, the other waits.
+
+        Raises:
+            CatalogueError: If it is no catalogue, or was made by a newer version.
+        """
+        path = path.absolute()
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        event.listen(engine, "connect", _set_pragmas)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                migrate(engine)
+        except (SQLAlchemyError, CommandError, OSError) as error:
+            engine.dispose()
+            raise CatalogueError(
+                f"{path} cannot be used as a catalogue: {error}",
+                "It may belong to a newer version of the platform, be damaged, or lie in a "
+                "folder that cannot be written.",
+            ) from error
+        return cls(engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def register_slide(self, record: SlideRecord) -> str:
+        """Add a slide, or note where a known one is now; returns its readable, stable key."""
+        with Session(self._engine) as session, session.begin():
+            return _slide(session, record).key
+
+    def slide_path(self, key: str) -> Path:
+        """Where the slide of a key was last seen.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._engine) as session:
+            path = session.scalar(select(Slide.path).where(Slide.key == key))
+        if path is None:
+            raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
+        return Path(path)
+
+    def record_done(self, record: SegmentationRecord) -> None:
+        """Record a finished segmentation; one recorded before is brought up to date."""
+        with Session(self._engine) as session, session.begin():
+            slide = _slide(session, record.slide)
+            mask = session.scalar(
+                select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == record.mask_sha256)
+            ) or Mask(slide_id=slide.id, sha256=record.mask_sha256)
+            mask.engine, mask.tissue_area_mm2 = record.mask_engine, record.tissue_area_mm2
+            model = session.scalar(
+                select(ModelVersion).where(ModelVersion.sha256 == record.model_sha256)
+            ) or ModelVersion(sha256=record.model_sha256)
+            model.name, model.version = record.model_name, record.model_version
+            model.card = record.model_card
+            row = session.scalar(
+                select(Segmentation).where(Segmentation.segmentation_id == record.segmentation_id)
+            ) or Segmentation(segmentation_id=record.segmentation_id)
+            row.slide, row.mask, row.model = slide, mask, model
+            for name in (
+                "settings",
+                "code_version",
+                "device",
+                "backend",
+                "precision",
+                "run_id",
+                "n_nuclei",
+                "seconds_per_mm2",
+            ):
+                setattr(row, name, getattr(record, name))
+            row.files = [ResultFile(path=p, sha256=sha) for p, sha in record.files.items()]
+            row.finished_at = _now()
+            session.add_all([mask, model, row])
+
+    def record_failure(self, failure: FailureRecord) -> None:
+        """Record that a slide failed."""
+        with Session(self._engine) as session, session.begin():
+            session.add(
+                Failure(
+                    path=failure.path,
+                    kind=failure.kind,
+                    message=failure.message,
+                    remedy=failure.remedy,
+                    run_id=failure.run_id,
+                    at=_now(),
+                )
+            )
+
+    def failures(self) -> tuple[FailureRecord, ...]:
+        """All failures, newest first."""
+        with Session(self._engine) as session:
+            rows = session.scalars(select(Failure).order_by(Failure.id.desc())).all()
+        return tuple(FailureRecord(r.path, r.kind, r.message, r.remedy, r.run_id) for r in rows)
+
+    def lineage(self, text: str) -> Lineage:
+        """Where results came from.
+
+        Args:
+            text: A slide's digest, key, name or path (also a former path), a segmentation id,
+                or the path or digest of a result file.
+        """
+        former = select(SlidePath.slide_id).where(SlidePath.path == text)
+        of_file = select(ResultFile.segmentation_row_id).where(
+            or_(ResultFile.path == text, ResultFile.sha256 == text)
+        )
+        with Session(self._engine) as session:
+            rows = session.scalars(
+                select(Segmentation)
+                .join(Segmentation.slide)
+                .where(
+                    or_(
+                        Segmentation.segmentation_id == text,
+                        Slide.sha256 == text,
+                        Slide.key == text,
+                        Slide.name == text,
+                        Slide.id.in_(former),
+                        Segmentation.id.in_(of_file),
+                    )
+                )
+                .order_by(Segmentation.finished_at.desc())
+            ).all()
+            return Lineage(tuple(_entry(row) for row in rows))
+
+
+def migrate(engine: Engine) -> None:
+    """Bring a database to the newest revision."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _slide(session: Session, record: SlideRecord) -> Slide:
+    slide = session.scalar(select(Slide).where(Slide.sha256 == record.sha256))
+    if slide is None:
+        slide = Slide(sha256=record.sha256, key=_key(record.name, record.sha256), first_seen=_now())
+        session.add(slide)
+    for name in ("name", "path", "vendor", "width_px", "height_px", "mpp_x", "mpp_y", "mpp_source"):
+        setattr(slide, name, getattr(record, name))
+    session.flush()
+    seen = select(SlidePath.id).where(SlidePath.slide_id == slide.id, SlidePath.path == record.path)
+    if session.scalar(seen) is None:
+        session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=_now()))
+    return slide
+
+
+def _key(name: str, sha256: str) -> str:
+    """Readable and unique: the stem in safe letters, and the start of the digest."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
+    return f"{stem[:80]}-{sha256[:10]}"
+
+
+def _entry(row: Segmentation) -> dict[str, Any]:
+    return {
+        "segmentation_id": row.segmentation_id,
+        "slide": {"name": row.slide.name, "path": row.slide.path, "sha256": row.slide.sha256},
+        "mask": {"engine": row.mask.engine, "sha256": row.mask.sha256},
+        "model": {
+            "name": row.model.name,
+            "version": row.model.version,
+            "sha256": row.model.sha256,
+            "card": row.model.card,
+        },
+        "settings": row.settings,
+        "code_version": row.code_version,
+        "device": f"{row.device} ({row.backend} {row.precision})",
+        "run_id": row.run_id,
+        "n_nuclei": row.n_nuclei,
+        "files": {file.path: file.sha256 for file in row.files},
+        "finished_at": row.finished_at.isoformat(),
+    }
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,127 @@
+"""The tables. Changing one needs a migration; a test compares the two."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can refer to it on any database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Slide(Base):
+    """A slide, one row per content."""
+
+    __tablename__ = "slides"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    key: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)
+    vendor: Mapped[str] = mapped_column(String(40))
+    width_px: Mapped[int]
+    height_px: Mapped[int]
+    mpp_x: Mapped[float]
+    mpp_y: Mapped[float]
+    mpp_source: Mapped[str] = mapped_column(String(20))
+    first_seen: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class SlidePath(Base):
+    """Every path a slide was seen under: renames and copies."""
+
+    __tablename__ = "slide_paths"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
+    path: Mapped[str] = mapped_column(Text)
+    first_seen: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Mask(Base):
+    """A tissue mask, one row per slide and content."""
+
+    __tablename__ = "masks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    engine: Mapped[str] = mapped_column(String(20))
+    tissue_area_mm2: Mapped[float]
+
+
+class ModelVersion(Base):
+    """A model, one row per weights file."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    version: Mapped[str] = mapped_column(String(100))
+    card: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Segmentation(Base):
+    """A finished segmentation."""
+
+    __tablename__ = "segmentations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    segmentation_id: Mapped[str] = mapped_column(String(64), unique=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
+    mask_id: Mapped[int] = mapped_column(ForeignKey("masks.id"))
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    code_version: Mapped[str] = mapped_column(String(40))
+    device: Mapped[str] = mapped_column(String(40))
+    backend: Mapped[str] = mapped_column(String(40))
+    precision: Mapped[str] = mapped_column(String(10))
+    run_id: Mapped[str] = mapped_column(String(100))
+    n_nuclei: Mapped[int]
+    seconds_per_mm2: Mapped[float | None]
+    finished_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+    slide: Mapped[Slide] = relationship()
+    mask: Mapped[Mask] = relationship()
+    model: Mapped[ModelVersion] = relationship()
+    files: Mapped[list[ResultFile]] = relationship(cascade="all, delete-orphan")
+
+
+class ResultFile(Base):
+    """A published file of a segmentation."""
+
+    __tablename__ = "result_files"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    segmentation_row_id: Mapped[int] = mapped_column(ForeignKey("segmentations.id"), index=True)
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
+class Failure(Base):
+    """A slide that failed; the history stays when it succeeds later."""
+
+    __tablename__ = "failures"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(40))
+    message: Mapped[str] = mapped_column(Text)
+    remedy: Mapped[str] = mapped_column(Text)
+    run_id: Mapped[str] = mapped_column(String(100))
+    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))

@@ -1,0 +1,59 @@
+"""A published result as the catalogue's record of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hoverfast_platform.catalogue.records import FailureRecord, SegmentationRecord, SlideRecord
+from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.inference.segment_slide import SegmentedSlide
+from hoverfast_platform.model.card import ModelCard
+from hoverfast_platform.slide.reader import SlideInfo
+
+
+def slide_record(path: Path, info: SlideInfo, sha256: str) -> SlideRecord:
+    """A slide as the catalogue keeps it."""
+    return SlideRecord(
+        sha256=sha256,
+        name=info.name,
+        path=str(path.absolute()),
+        vendor=info.vendor,
+        width_px=info.width,
+        height_px=info.height,
+        mpp_x=info.mpp.x,
+        mpp_y=info.mpp.y,
+        mpp_source=info.mpp_source,
+    )
+
+
+def segmentation_record(
+    path: Path, info: SlideInfo, done: SegmentedSlide, card: ModelCard
+) -> SegmentationRecord:
+    """A result with everything it was made from."""
+    summary, provenance = done.summary, done.summary.provenance
+    folder = done.summary_path.parent.absolute()
+    return SegmentationRecord(
+        segmentation_id=provenance.segmentation_id,
+        slide=slide_record(path, info, provenance.slide_sha256),
+        mask_sha256=provenance.mask_sha256,
+        mask_engine=provenance.mask_engine,
+        tissue_area_mm2=summary.tissue_area_mm2,
+        model_sha256=provenance.model_sha256,
+        model_name=provenance.model_name,
+        model_version=provenance.model_version,
+        model_card=card.model_dump(mode="json"),
+        settings=dict(provenance.settings),
+        code_version=provenance.code_version,
+        device=summary.device,
+        backend=summary.backend,
+        precision=summary.precision,
+        run_id=summary.run_id,
+        n_nuclei=summary.n_nuclei,
+        seconds_per_mm2=summary.seconds_per_mm2,
+        files={str(folder / name): sha256 for name, sha256 in summary.files.items()},
+    )
+
+
+def failure_record(path: Path, error: HoverFastError, run_id: str = "") -> FailureRecord:
+    """Why a slide failed."""
+    return FailureRecord(str(path.absolute()), error.kind, error.message, error.remedy, run_id)

@@ -1,0 +1,138 @@
+import dataclasses
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from hoverfast_platform.catalogue import (
+    Catalogue,
+    FailureRecord,
+    SegmentationRecord,
+    SlideRecord,
+)
+from hoverfast_platform.catalogue.tables import Base
+from hoverfast_platform.errors import CatalogueError
+
+SLIDE = SlideRecord("a" * 64, "A 1.svs", "/slides/A 1.svs", "aperio", 10, 20, 0.25, 0.25, "file")
+
+
+def segmentation(identity="s1", slide=SLIDE, **changes):
+    record = SegmentationRecord(
+        segmentation_id=identity,
+        slide=slide,
+        mask_sha256="b" * 64,
+        mask_engine="builtin",
+        tissue_area_mm2=1.0,
+        model_sha256="c" * 64,
+        model_name="m",
+        model_version="1",
+        model_card={"licence": "CC-BY-4.0"},
+        settings={"x": 1},
+        code_version="0",
+        device="cpu",
+        backend="openvino",
+        precision="fp32",
+        run_id="r",
+        n_nuclei=5,
+        seconds_per_mm2=2.0,
+        files={"/out/A.json.gz": "d" * 64},
+    )
+    return dataclasses.replace(record, **changes)
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    with Catalogue.open(tmp_path / "c.sqlite") as catalogue:
+        yield catalogue
+
+
+def test_migrations_make_the_declared_tables(tmp_path):
+    Catalogue.open(tmp_path / "c.sqlite").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'c.sqlite'}")
+
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+    engine.dispose()
+    assert differences == []
+
+
+@pytest.mark.parametrize("text", ["s1", "a" * 64, "A 1.svs", "/slides/A 1.svs", "/out/A.json.gz"])
+def test_lineage_answers_by_slide_file_and_id(catalogue, text):
+    catalogue.record_done(segmentation())
+
+    (entry,) = catalogue.lineage(text).entries
+
+    assert entry["model"]["card"]["licence"] == "CC-BY-4.0"
+    assert entry["mask"]["engine"] == "builtin"
+
+
+def test_unknown_text_has_no_lineage(catalogue):
+    catalogue.record_done(segmentation())
+
+    assert catalogue.lineage("%").entries == ()
+
+
+def test_renamed_slide_is_the_same_slide(catalogue):
+    key = catalogue.register_slide(SLIDE)
+    moved = dataclasses.replace(SLIDE, name="B.svs", path="/slides/B.svs")
+
+    assert catalogue.register_slide(moved) == key
+    assert str(catalogue.slide_path(key)) == "/slides/B.svs"
+    catalogue.record_done(segmentation(slide=moved))
+    assert catalogue.lineage("/slides/A 1.svs").entries
+
+
+def test_key_is_safe_and_readable(catalogue):
+    assert catalogue.register_slide(SLIDE) == "A-1-aaaaaaaaaa"
+
+
+def test_recording_twice_keeps_one_row(catalogue):
+    catalogue.record_done(segmentation())
+    catalogue.record_done(segmentation(n_nuclei=6))
+
+    assert [e["n_nuclei"] for e in catalogue.lineage("s1").entries] == [6]
+
+
+def test_failure_keeps_kind_and_remedy(catalogue):
+    failure = FailureRecord("/x.svs", "missing_mpp", "no mpp", "--mpp", "r")
+    catalogue.record_failure(failure)
+
+    assert catalogue.failures() == (failure,)
+
+
+def test_unknown_slide_and_foreign_file_are_refused(catalogue, tmp_path):
+    with pytest.raises(CatalogueError, match="Register"):
+        catalogue.slide_path("none")
+    (tmp_path / "x.sqlite").write_bytes(b"this is no database, but it is long enough" * 10)
+    with pytest.raises(CatalogueError, match="cannot be used"):
+        Catalogue.open(tmp_path / "x.sqlite")
+
+
+def test_database_of_a_newer_version_is_refused(tmp_path):
+    Catalogue.open(tmp_path / "c.sqlite").close()
+    with sqlite3.connect(tmp_path / "c.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    with pytest.raises(CatalogueError, match="newer version"):
+        Catalogue.open(tmp_path / "c.sqlite")
+
+
+def test_two_processes_may_open_a_fresh_file_and_write_at_once(tmp_path):
+    code = (
+        "import sys, pathlib\n"
+        "from hoverfast_platform.catalogue import Catalogue, FailureRecord\n"
+        "c = Catalogue.open(pathlib.Path(sys.argv[1]))\n"
+        "for i in range(40): c.record_failure(FailureRecord(sys.argv[2], 'k', 'm', 'r', str(i)))\n"
+    )
+    path = tmp_path / "c.sqlite"
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ab"]
+
+    assert [writer.wait() for writer in writers] == [0, 0]
+    with Catalogue.open(path) as catalogue:
+        assert len(catalogue.failures()) == 80
