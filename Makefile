@@ -17,6 +17,20 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## Environment in .venv with pinned versions
 
+# Everything the demo and the UI keep: instance, artefacts, catalogue.
+export DAGSTER_HOME := $(CURDIR)/.dagster_home
+export HOVERFAST_ARTEFACTS ?= $(CURDIR)/demo/artefacts
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+	mkdir -p $(DAGSTER_HOME)
+	cp $< $@
+
+demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else synthetic
+	$(BIN)/python -m assets.demo $(SLIDE)
+
+ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on http://127.0.0.1:3000
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
 

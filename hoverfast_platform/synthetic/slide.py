@@ -41,7 +41,7 @@ class SyntheticTruth:
     angle_deg: npt.NDArray[np.float64]
 
 
-def write_synthetic_slide(  # noqa: PLR0913 - each is a property of the slide
+def write_synthetic_slide(
     path: Path,
     *,
     width_px: int,

@@ -18,8 +18,8 @@ def upgrade() -> None:
         sa.Column("vendor", sa.String(40), nullable=False),
         sa.Column("width_px", sa.Integer, nullable=False),
         sa.Column("height_px", sa.Integer, nullable=False),
-        sa.Column("mpp_x", sa.Float, nullable=False),
-        sa.Column("mpp_y", sa.Float, nullable=False),
+        sa.Column("mpp_x", sa.Double, nullable=False),
+        sa.Column("mpp_y", sa.Double, nullable=False),
         sa.Column("mpp_source", sa.String(20), nullable=False),
         sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("sha256", name="uq_slides_sha256"),
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("slide_id", sa.Integer, sa.ForeignKey("slides.id"), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("engine", sa.String(20), nullable=False),
-        sa.Column("tissue_area_mm2", sa.Float, nullable=False),
+        sa.Column("tissue_area_mm2", sa.Double, nullable=False),
     )
     op.create_index("ix_masks_sha256", "masks", ["sha256"])
     op.create_table(
@@ -66,7 +66,7 @@ def upgrade() -> None:
         sa.Column("precision", sa.String(10), nullable=False),
         sa.Column("run_id", sa.String(100), nullable=False),
         sa.Column("n_nuclei", sa.Integer, nullable=False),
-        sa.Column("seconds_per_mm2", sa.Float, nullable=True),
+        sa.Column("seconds_per_mm2", sa.Double, nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
         sa.UniqueConstraint("segmentation_id", name="uq_segmentations_segmentation_id"),
     )

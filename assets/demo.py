@@ -1,0 +1,63 @@
+"""``make demo``: one slide through the local Dagster instance, and where to find the result."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import dagster as dg
+
+from assets.definitions import defs
+from assets.partitions import slides
+from assets.segmentation import nuclei
+from assets.slides import slide
+from assets.tissue_masks import tissue_mask
+from hoverfast_platform.errors import HoverFastError
+from resources.platform_store import PlatformStore
+
+
+@click.command()
+@click.argument("slide_path", required=False, type=click.Path(path_type=Path))
+def main(slide_path: Path | None) -> None:
+    """Register SLIDE_PATH (default: a synthetic slide), find its nuclei, say where they are."""
+    resources = dict(defs.resources or {})
+    store = resources["store"]
+    assert isinstance(store, PlatformStore)
+    try:
+        key = store.register(slide_path or _synthetic(Path(store.root).parent / "synthetic.tiff"))
+    except HoverFastError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(slides.name), [key])
+        result = dg.materialize(
+            [slide, tissue_mask, nuclei],
+            partition_key=key,
+            instance=instance,
+            resources=resources,
+            raise_on_error=False,
+        )
+    if not result.success:
+        click.echo("The run failed; its log is above and in the UI.", err=True)
+        sys.exit(1)
+    (event,) = result.asset_materializations_for_node("nuclei")
+    shown = {name: value.value for name, value in event.metadata.items()}
+    click.echo(f"\n{shown['n_nuclei']} nuclei on {shown['tissue_area_mm2']:.3f} mm2 of tissue")
+    if "seconds_per_mm2" in shown:
+        click.echo(f"{shown['seconds_per_mm2']:.1f} s/mm2 on {shown['device']}")
+    for name in ("qupath_file", "preview", "table"):
+        click.echo(f"{name:12} {shown[name]}")
+    click.echo("\n`make ui` opens the Dagster UI on it: http://127.0.0.1:3000/assets/nuclei")
+
+
+def _synthetic(path: Path) -> Path:
+    from hoverfast_platform.synthetic import write_synthetic_slide
+
+    if not path.exists():
+        write_synthetic_slide(path, width_px=3000, height_px=2400)
+    return path
+
+
+if __name__ == "__main__":
+    main()

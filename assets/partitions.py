@@ -1,0 +1,5 @@
+"""One slide is one partition; its key is the catalogue's key of the slide."""
+
+import dagster as dg
+
+slides = dg.DynamicPartitionsDefinition(name="slides")

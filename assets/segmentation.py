@@ -1,0 +1,121 @@
+"""The ``nuclei`` asset: every nucleus of a slide."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.batch import SlideProduct, process_slides
+from assets.partitions import slides
+from assets.pictures import inline_picture
+from resources.compute import Compute
+from resources.platform_store import PlatformStore
+
+if TYPE_CHECKING:
+    from hoverfast_platform.inference.segment_slide import SegmentedSlide
+
+
+@dg.asset(
+    partitions_def=slides,
+    deps=["slide", "tissue_mask"],
+    backfill_policy=dg.BackfillPolicy.multi_run(32),
+    group_name="segmentation",
+    kinds={"pytorch", "openvino"},
+    pool="gpu",
+    output_required=False,
+)
+def nuclei(
+    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Every nucleus of one slide, as polygons in level-0 pixels.
+
+    **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a
+    preview and a summary. **Running it again.** With nothing changed the result is found
+    complete and nothing is computed; a run that died goes on from its finished tile blocks.
+    **When it fails.** Nothing is published; the failure is in the catalogue with its remedy.
+    """
+    from hoverfast_platform.errors import HoverFastError
+    from hoverfast_platform.inference.record import failure_record, segmentation_record
+    from hoverfast_platform.inference.segment_slide import segment_slide
+    from hoverfast_platform.progress import Progress
+
+    def segment(key: str) -> SlideProduct:
+        path = store.slide_path(key)
+
+        def report(progress: Progress) -> None:
+            if progress.n_done % 50 == 0 or progress.n_done == progress.n_total:
+                context.log.info(
+                    "%s: %d of %d %s", key, progress.n_done, progress.n_total, progress.unit
+                )
+
+        engine = compute.engine()
+        try:
+            done = segment_slide(
+                path,
+                out_dir=store.nuclei_dir(key),
+                engine=engine,
+                mask=store.mask_path(key),
+                settings=store.settings(),
+                on_progress=report,
+                run_id=context.run_id,
+            )
+        except HoverFastError as error:
+            store.record_failure(failure_record(path, error, context.run_id))
+            raise
+        store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
+        return SlideProduct(_metadata(done), done.summary.provenance.segmentation_id)
+
+    yield from process_slides(context, segment)
+
+
+def _metadata(done: "SegmentedSlide") -> dict[str, Any]:
+    import numpy as np
+    from PIL import Image
+
+    summary = done.summary
+    with Image.open(done.preview_path) as preview:
+        picture = inline_picture(np.asarray(preview), "nuclei")
+    metadata: dict[str, Any] = {
+        "overlay": picture,
+        "n_nuclei": summary.n_nuclei,
+        "tissue_area_mm2": summary.tissue_area_mm2,
+        "n_duplicates_at_seams": summary.seams.n_duplicates,
+        "seconds": dg.MetadataValue.json(summary.seconds),
+        "model": f"{summary.provenance.model_name} {summary.provenance.model_version}",
+        "segmentation_id": summary.provenance.segmentation_id,
+        "device": f"{summary.device} ({summary.backend} {summary.precision})",
+        "qupath_file": _path(done.qupath_path),
+        "table": _path(done.table_path),
+        "preview": _path(done.preview_path),
+    }
+    if summary.nuclei_per_mm2 is not None:
+        metadata["nuclei_per_mm2"] = summary.nuclei_per_mm2
+        metadata["density"] = inline_picture(_density(done), "nuclei per mm2")
+    if summary.seconds_per_mm2 is not None:
+        metadata["seconds_per_mm2"] = summary.seconds_per_mm2
+    if summary.warnings:
+        metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {w}" for w in summary.warnings))
+    return metadata
+
+
+def _density(done: "SegmentedSlide") -> Any:
+    """Counts on a grid of at most 60 cells a side."""
+    import numpy as np
+
+    from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+    from hoverfast_platform.storage.previews import draw_density
+
+    info = done.slide_info
+    cell_px = max(64.0, max(info.width, info.height) / 60)
+    shape = (int(np.ceil(info.height / cell_px)), int(np.ceil(info.width / cell_px)))
+    xy = read_nuclei_table(done.table_path).centroid_xy
+    counts = np.zeros(shape, dtype=np.int64)
+    cells = (xy // cell_px).astype(int)
+    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
+    cell_mm2 = cell_px**2 * info.mpp.pixel_area_um2 * 1e-6
+    return draw_density(counts, counts > 0, cell_mm2)
+
+
+def _path(path: Path) -> dg.PathMetadataValue:
+    return dg.MetadataValue.path(str(path))

@@ -1,0 +1,54 @@
+"""The ``slide`` asset: a registered slide, opened and described."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from assets.batch import SlideProduct, process_slides
+from assets.partitions import slides
+from assets.pictures import inline_picture
+from resources.platform_store import PlatformStore
+
+
+@dg.asset(
+    partitions_def=slides,
+    backfill_policy=dg.BackfillPolicy.multi_run(256),
+    group_name="slides",
+    kinds={"openslide"},
+    output_required=False,
+)
+def slide(
+    context: dg.AssetExecutionContext, store: PlatformStore
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """A whole slide image: can it be read, how large is it, at what scale?
+
+    **Where it is.** Where it was registered from; nothing is copied. **Running it again.**
+    Reads the header, the thumbnail and every byte for the digest; changes nothing. **When it
+    fails.** The slide is damaged or has no mpp; the message says what to do.
+    """
+    from hoverfast_platform.slide import open_slide
+    from hoverfast_platform.slide.digest import slide_digest
+    from hoverfast_platform.slide.thumbnail import read_thumbnail
+
+    def describe(key: str) -> SlideProduct:
+        path = store.slide_path(key)
+        with open_slide(path, store.scale()) as reader:
+            info = reader.info
+            picture = inline_picture(read_thumbnail(reader, 512), info.name)
+        return SlideProduct(
+            metadata={
+                "thumbnail": picture,
+                "path": dg.MetadataValue.path(str(path)),
+                "format": info.vendor,
+                "width_px": info.width,
+                "height_px": info.height,
+                "mpp_x": info.mpp.x,
+                "mpp_y": info.mpp.y,
+                "mpp_source": info.mpp_source,
+                "area_mm2": info.area_mm2,
+            },
+            data_version=slide_digest(path),
+        )
+
+    yield from process_slides(context, describe)

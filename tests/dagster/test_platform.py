@@ -1,0 +1,102 @@
+"""Slides through the real assets on an ephemeral instance."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from assets.definitions import build_definitions
+from assets.segmentation import nuclei
+from assets.slides import slide
+from assets.tissue_masks import tissue_mask
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.synthetic import write_synthetic_slide
+
+ALL = [slide, tissue_mask, nuclei]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def registered(tmp_path, n):
+    """Resources, and keys of ``n`` small slides in an instance."""
+    resources = dict(build_definitions(tmp_path / "artefacts").resources)
+    paths = [tmp_path / f"s{i}.tiff" for i in range(n)]
+    for i, path in enumerate(paths):
+        write_synthetic_slide(path, width_px=400, height_px=400, seed=i)
+    keys = [resources["store"].register(path) for path in paths]
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("slides", keys)
+    return resources, instance, keys, paths
+
+
+def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
+    resources, instance, (key,), _ = registered(tmp_path, 1)
+    with instance:
+        for _ in range(2):
+            result = dg.materialize(ALL, partition_key=key, instance=instance, resources=resources)
+            assert result.success
+        (event,) = result.asset_materializations_for_node("nuclei")
+
+    assert event.metadata["n_nuclei"].value > 10
+    assert "data:image/jpeg" in event.metadata["overlay"].value
+    assert "data:image/jpeg" in event.metadata["density"].value
+    qupath_file = event.metadata["qupath_file"].value
+    with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
+        (entry,) = catalogue.lineage(qupath_file).entries
+    assert entry["run_id"]
+
+
+def test_bad_slide_in_a_batch_fails_alone(tmp_path):
+    resources, instance, keys, paths = registered(tmp_path, 3)
+    paths[1].write_bytes(paths[1].read_bytes()[:500])
+    with instance:
+        result = dg.materialize(
+            [slide],
+            instance=instance,
+            resources=resources,
+            raise_on_error=False,
+            tags={
+                "dagster/asset_partition_range_start": keys[0],
+                "dagster/asset_partition_range_end": keys[2],
+            },
+        )
+        done = instance.get_materialized_partitions(dg.AssetKey("slide"))
+
+    assert not result.success
+    assert done == {keys[0], keys[2]}
+    failure = result.failure_data_for_node("slide").user_failure_data
+    assert list(failure.metadata["failed_slides"].value) == [keys[1]]
+
+
+def test_blank_slide_is_a_success(tmp_path):
+    import tifffile
+
+    resources = dict(build_definitions(tmp_path / "artefacts").resources)
+    blank = np.full((300, 300, 3), 244, np.uint8)
+    tifffile.imwrite(
+        tmp_path / "blank.tiff",
+        blank,
+        photometric="rgb",
+        tile=(256, 256),
+        resolution=(4e4, 4e4),
+        resolutionunit=3,
+    )
+    key = resources["store"].register(tmp_path / "blank.tiff")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("slides", [key])
+        result = dg.materialize(ALL, partition_key=key, instance=instance, resources=resources)
+    (event,) = result.asset_materializations_for_node("nuclei")
+
+    assert event.metadata["n_nuclei"].value == 0
+
+
+def test_loading_the_code_location_imports_no_torch():
+    code = "import sys, assets.definitions; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_definitions_are_loadable(tmp_path):
+    dg.Definitions.validate_loadable(build_definitions(tmp_path))
