@@ -58,10 +58,10 @@ def nuclei(
                 mask=store.mask_path(key),
                 settings=store.settings(),
                 on_progress=report,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         except HoverFastError as error:
-            store.record_failure(failure_record(path, error, context.run_id))
+            store.record_failure(failure_record(path, error, context.run.run_id))
             raise
         store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
         return SlideProduct(_metadata(done), done.summary.provenance.segmentation_id)
