@@ -60,7 +60,8 @@ def read_rgb(path: Path) -> RgbImage:
         UnreadableSlideError: If it is not an image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            image: Image.Image = opened
             if image.mode.startswith("I;16") or image.mode == "I":
                 grey = np.asarray(image).astype(np.float64) / 257.0
                 image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))

@@ -96,18 +96,16 @@ class TorchPredictor:
 
     def __init__(self, model: LoadedModel, compute: Compute, device: str) -> None:
         self.device = device
-        wanted = compute.precision
-        self.precision = (
-            ("fp16" if device.startswith("cuda") else "fp32") if wanted == "auto" else wanted
-        )
+        default = "fp16" if device.startswith("cuda") else "fp32"
+        self.precision: str = default if compute.precision == "auto" else compute.precision
         self._dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
             self.precision
         ]
         self._batch_size = compute.batch_size
         graph = MapsFromPixels(model.network).eval()
-        self._graph = graph.to(device=device, dtype=self._dtype).to(
-            memory_format=torch.channels_last
-        )
+        graph = graph.to(device=device, dtype=self._dtype)
+        # The stubs do not know this keyword.
+        self._graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device == "cpu":
             torch.set_num_threads(available_cores())
 

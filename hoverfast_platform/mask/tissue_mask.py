@@ -53,12 +53,12 @@ class TissueMask:
     @property
     def scale_x(self) -> float:
         """Level-0 pixels per mask pixel, x. Float: masks rarely divide the slide."""
-        return self.slide_width / self.is_tissue.shape[1]
+        return self.slide_width / int(self.is_tissue.shape[1])
 
     @property
     def scale_y(self) -> float:
         """Level-0 pixels per mask pixel, y."""
-        return self.slide_height / self.is_tissue.shape[0]
+        return self.slide_height / int(self.is_tissue.shape[0])
 
     @property
     def pixel_area_um2(self) -> float:

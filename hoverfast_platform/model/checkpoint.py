@@ -61,7 +61,7 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
     path = find_model(name_or_path)
     if path.suffix == ".safetensors":
         card = read_card(path.with_suffix(".json"))
-        weights = _read_safetensors(path)
+        weights: Mapping[str, torch.Tensor] = _read_safetensors(path)
     else:
         card, weights = _read_published(path)
     network = HoverFast(depth=card.depth, first_filters=card.first_filters)

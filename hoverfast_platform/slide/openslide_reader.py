@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -132,7 +133,7 @@ def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None
     )
 
 
-def _bounds(properties: openslide._PropertyMap, width: int, height: int) -> Box:
+def _bounds(properties: Mapping[str, str], width: int, height: int) -> Box:
     """The scanned part in full level-0 pixels; the whole slide where nothing is declared."""
     whole = Box(0, 0, height, width)
     try:
@@ -145,7 +146,7 @@ def _bounds(properties: openslide._PropertyMap, width: int, height: int) -> Box:
     return whole if bounds.is_empty else bounds
 
 
-def _mpp(path: Path, properties: openslide._PropertyMap) -> Mpp:
+def _mpp(path: Path, properties: Mapping[str, str]) -> Mpp:
     try:
         return Mpp(
             float(properties[openslide.PROPERTY_NAME_MPP_X]),
