@@ -15,7 +15,7 @@ The tree::
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
     ├── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
-    └── Interrupted              (RuntimeError)  Ctrl-C or SIGTERM ended the work
+    └── Interrupted                              Ctrl-C or SIGTERM ended the work
 
 A text says what was expected, what came, the usual cause; ``remedy`` says what to do.
 ``kind`` goes to the catalogue and the Dagster UI, so it never changes for an error once
@@ -115,8 +115,12 @@ class CatalogueError(HoverFastError, RuntimeError):
     kind = "catalogue"
 
 
-class Interrupted(HoverFastError, RuntimeError):  # noqa: N818 - what happened, not a defect
-    """Ctrl-C or SIGTERM ended the work; finished tile blocks are kept."""
+class Interrupted(HoverFastError):  # noqa: N818 - what happened, not a defect
+    """Ctrl-C or SIGTERM ended the work; finished tile blocks are kept.
+
+    No builtin beside it: it is raised wherever the signal finds the program, and must not be
+    taken there for a failure of the library that was running.
+    """
 
     kind = "interrupted"
     is_transient = True

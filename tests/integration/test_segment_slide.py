@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -157,6 +159,22 @@ def test_killed_worker_is_a_named_error_and_the_next_run_works(slide, tmp_path):
         assert not list(tmp_path.glob("*.json.gz"))
         done = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of(128))
     assert done.summary.n_nuclei > 0
+
+
+def test_sigterm_ends_the_command_with_130_and_leaves_no_result(slide, tmp_path):
+    command = [sys.executable, "-m", "hoverfast_platform.cli.main", "infer_wsi", str(slide)]
+    process = subprocess.Popen(
+        [*command, "-o", str(tmp_path / "out"), "-r", "128"], stderr=subprocess.PIPE, text=True
+    )
+    while not list((tmp_path / "out").glob(".hoverfast/*/segmentation_id")):  # it has begun
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on" in errors
+    assert not list((tmp_path / "out").glob("*.json.gz"))
 
 
 def test_workers_import_neither_torch_nor_dagster(engine):
