@@ -126,8 +126,12 @@ def _read_inside(
 
 
 def _sample_positions(start: int, stop: int, factor: float) -> npt.NDArray[np.float64]:
-    """Positions of model pixels' centres, in source pixels with 0 at the first pixel's centre."""
-    return (np.arange(start, stop) + 0.5) * factor - 0.5
+    """Positions of model pixels' centres, in source pixels with 0 at the first pixel's centre.
+
+    Rounded to the 1/32 px that OpenCV interpolates with: it would round after the region's
+    corner was taken off, and neighbouring regions would disagree now and then.
+    """
+    return np.round(((np.arange(start, stop) + 0.5) * factor - 0.5) * 32) / 32
 
 
 def _level_size(info: SlideInfo, level: int) -> tuple[int, int]:

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from hoverfast_platform.config import Scale
+from hoverfast_platform.errors import ArrayContractError, UnsupportedScaleError
+from hoverfast_platform.geometry import Box, ModelLattice, Mpp
+from hoverfast_platform.slide.array_reader import ArrayReader
+from hoverfast_platform.slide.digest import slide_digest
+from hoverfast_platform.slide.openslide_reader import compose_on_white
+from hoverfast_platform.slide.resample import check_scale, read_region_at
+from hoverfast_platform.slide.thumbnail import read_thumbnail
+
+
+def reader_and_lattice(model_mpp, shape=(211, 307), mpp=0.25):
+    rng = np.random.default_rng(0)
+    reader = ArrayReader(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), mpp=mpp)
+    lattice = ModelLattice.of(
+        width=shape[1], height=shape[0], slide_mpp=reader.info.mpp, model_mpp=model_mpp
+    )
+    return reader, lattice
+
+
+@pytest.mark.parametrize("model_mpp", [0.12, 0.2, 0.25, 0.31, 0.5, 0.9])
+def test_regions_read_apart_equal_one_read_whole(model_mpp):
+    """What makes nuclei independent of the tile size; to the last bit, borders included."""
+    reader, lattice = reader_and_lattice(model_mpp)
+    whole = read_region_at(reader, lattice, lattice.box.grown(12))
+
+    for x, y in ((-12, -12), (30, 17), (lattice.width_px - 20, lattice.height_px - 20)):
+        part = read_region_at(reader, lattice, Box.of(x=x, y=y, width=32, height=32))
+        assert np.array_equal(part, whole[y + 12 : y + 44, x + 12 : x + 44])
+
+
+def test_native_scale_is_a_plain_read():
+    reader, lattice = reader_and_lattice(0.25)
+
+    assert lattice.is_native
+    assert np.array_equal(
+        read_region_at(reader, lattice, Box(5, 6, 50, 70)), reader.read_level(0, Box(5, 6, 50, 70))
+    )
+
+
+def test_outside_the_slide_is_its_mirror_image():
+    reader, lattice = reader_and_lattice(0.25)
+    region = read_region_at(reader, lattice, Box(-4, -4, 10, 10))
+
+    assert np.array_equal(region[4 - 3, 4:], region[4 + 3, 4:])
+
+
+def test_resampling_keeps_the_mean_colour():
+    reader, lattice = reader_and_lattice(0.9)
+    whole = read_region_at(reader, lattice, lattice.box)
+
+    assert whole.mean() == pytest.approx(reader.read_level(0, Box(0, 0, 211, 307)).mean(), abs=2)
+
+
+def test_pixels_that_are_not_square_become_square():
+    lattice = ModelLattice.of(width=100, height=100, slide_mpp=Mpp(0.25, 0.5), model_mpp=0.25)
+
+    assert (lattice.width_px, lattice.height_px) == (100, 200)
+
+
+def test_coarse_slides_are_refused_or_noted():
+    reader, _ = reader_and_lattice(0.25, mpp=0.5)
+    assert "Upsampled 2.00x" in check_scale(reader.info, 0.25, Scale())[0]
+    with pytest.raises(UnsupportedScaleError, match="max-upsampling"):
+        check_scale(reader.info, 0.2, Scale())
+
+
+def test_images_of_another_kind_are_refused():
+    with pytest.raises(ArrayContractError, match="RGB"):
+        ArrayReader(np.zeros((4, 4), np.uint8), mpp=0.25)
+
+
+def test_alpha_is_composed_on_white():
+    rgba = np.zeros((1, 2, 4), np.uint8)
+    rgba[0, 0] = (10, 20, 30, 255)
+
+    assert compose_on_white(rgba).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+def test_thumbnail_is_never_enlarged_and_keeps_the_shape():
+    reader, _ = reader_and_lattice(0.25)
+
+    assert read_thumbnail(reader, 5000).shape == (211, 307, 3)
+    assert read_thumbnail(reader, 100).shape == (69, 100, 3)
+
+
+def test_digest_follows_content_not_name(tmp_path):
+    (tmp_path / "a.svs").write_bytes(b"same")
+    (tmp_path / "b.svs").write_bytes(b"same")
+    (tmp_path / "c.svs").write_bytes(b"sane")
+
+    assert slide_digest(tmp_path / "a.svs") == slide_digest(tmp_path / "b.svs")
+    assert slide_digest(tmp_path / "a.svs") != slide_digest(tmp_path / "c.svs")
+
+
+def test_digest_of_mrxs_includes_its_folder(tmp_path):
+    (tmp_path / "a.mrxs").write_bytes(b"index")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "Data0000.dat").write_bytes(b"1")
+    before = slide_digest(tmp_path / "a.mrxs")
+    (tmp_path / "a" / "Data0000.dat").write_bytes(b"2")
+
+    assert slide_digest(tmp_path / "a.mrxs") != before
