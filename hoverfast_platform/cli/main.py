@@ -12,6 +12,7 @@ import sys
 from types import FrameType
 
 import click
+from pydantic import ValidationError
 
 from hoverfast_platform import __version__
 from hoverfast_platform.errors import HoverFastError, Interrupted
@@ -71,6 +72,11 @@ def main() -> None:
     except HoverFastError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            click.echo(f"Error: {name} = {problem['input']}: {problem['msg']}.", err=True)
+        sys.exit(2)
 
 
 def _raise_interrupted(_signum: int, _frame: FrameType | None) -> None:

@@ -45,3 +45,11 @@ def test_failure_has_exit_code_one_and_a_remedy(tmp_path):
 def test_wrong_usage_has_exit_code_two():
     assert run("infer_wsi").returncode == 2
     assert run("no-such-command").returncode == 2
+
+
+def test_absurd_mpp_is_wrong_usage_and_says_the_limits(tmp_path):
+    done = run("infer_wsi", "x.svs", "-o", str(tmp_path / "out"), "--mpp", "1000")
+
+    assert done.returncode == 2
+    assert "mpp_override = 1000.0" in done.stderr
+    assert "less than 50" in done.stderr
