@@ -36,13 +36,16 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The engine of this run; waits while another run holds the device."""
         if self._engine is None:
             from hoverfast_platform.inference.engine import SegmentationEngine
+            from hoverfast_platform.inference.predictors import resolve_device
 
             folder = Path(self.lease_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            self._lease = FileLock(folder / f"{self.device.replace(':', '-')}.lock")
+            # Of the device itself: "auto" and "cuda:0" may be the same one.
+            device = resolve_device(self.device)
+            self._lease = FileLock(folder / f"{device.replace(':', '-')}.lock")
             self._lease.acquire()
             self._engine = SegmentationEngine.of(
-                self.model, config.Compute(device=self.device, n_workers=self.n_workers)
+                self.model, config.Compute(device=device, n_workers=self.n_workers)
             )
         return self._engine
 

@@ -58,7 +58,7 @@ def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
     Raises:
         SettingsError: If the device does not exist or cannot do the precision.
     """
-    device = _resolve_device(compute.device)
+    device = resolve_device(compute.device)
     if device == "cpu":
         if compute.precision not in {"auto", "fp32"}:
             raise SettingsError(
@@ -69,16 +69,21 @@ def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
     return TorchPredictor(model, compute, device)
 
 
-def _resolve_device(name: str) -> str:
+def resolve_device(name: str) -> str:
+    """The device a setting stands for: ``cpu``, ``cuda:0``, ``mps``.
+
+    Raises:
+        SettingsError: If the machine does not have it.
+    """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
     kind = name.split(":")[0]
     if kind == "cpu":
         return "cpu"
     if kind == "cuda" and torch.cuda.is_available():
         index = int(name.partition(":")[2] or 0)
         if index < torch.cuda.device_count():
-            return name
+            return f"cuda:{index}"
     if kind == "mps" and torch.backends.mps.is_available():
         return name
     raise SettingsError(

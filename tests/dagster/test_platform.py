@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from assets.definitions import build_definitions
 from assets.segmentation import nuclei
@@ -14,6 +17,7 @@ from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.synthetic import write_synthetic_slide
+from resources.compute import Compute
 
 ALL = [slide, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -90,6 +94,35 @@ def test_blank_slide_is_a_success(tmp_path):
     (event,) = result.asset_materializations_for_node("nuclei")
 
     assert event.metadata["n_nuclei"].value == 0
+
+
+def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
+    """Whatever name the setting gave the device."""
+    is_held, was_released = threading.Event(), threading.Event()
+
+    def other_run():
+        with FileLock(tmp_path / "cpu.lock"):
+            is_held.set()
+            time.sleep(0.5)
+            was_released.set()
+
+    other = threading.Thread(target=other_run)
+    other.start()
+    is_held.wait(10)
+    compute = Compute(lease_dir=str(tmp_path), device="auto" if not torch_has_cuda() else "cpu")
+
+    engine = compute.engine()
+
+    assert was_released.is_set()
+    assert compute.engine() is engine
+    compute.teardown_after_execution(dg.build_init_resource_context())
+    other.join()
+
+
+def torch_has_cuda():
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def test_loading_the_code_location_imports_no_torch():
