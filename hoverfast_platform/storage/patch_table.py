@@ -1,0 +1,315 @@
+"""Training sets: images and instance labels in one PyTables (HDF5) file.
+
+The arrays ``img``, ``label`` and ``numpixels`` are those of the published HoverFast trainer,
+so it reads our files and we read its. Beside them a table ``patches`` says where each patch
+comes from, and attributes hold the mpp and full provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import tables
+from skimage.measure import label as connected_pieces
+
+from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
+from hoverfast_platform.storage.atomic import storage_error, written_atomically
+
+_FORMAT = "hoverfast_platform patch table 1"
+_COMPRESSION = tables.Filters(complevel=5, complib="blosc:zstd", shuffle=True)
+_MAX_NUCLEI = np.iinfo(np.uint16).max
+
+
+class _PatchRow(tables.IsDescription):  # type: ignore[misc]
+    source = tables.StringCol(256, pos=0)
+    group = tables.StringCol(128, pos=1)
+    x0_px = tables.Int64Col(pos=2)
+    y0_px = tables.Int64Col(pos=3)
+    width_px = tables.Int32Col(pos=4)
+    height_px = tables.Int32Col(pos=5)
+    n_nuclei = tables.Int32Col(pos=6)
+    weight = tables.Float32Col(pos=7)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """An image with its nuclei.
+
+    Attributes:
+        image: ``(H, W, 3)``.
+        instance_map: ``(H, W)``, every nucleus one connected piece, numbered without gaps.
+        source: Name of the image or slide it was taken from.
+        group: What must not be split between training and validation: patient, else source.
+        x0_px: Left edge in the source at the table's mpp.
+        y0_px: Top edge likewise.
+        weight: How often training draws from it, relative to others of its area.
+    """
+
+    image: RgbImage
+    instance_map: InstanceMap
+    source: str
+    group: str
+    x0_px: int = 0
+    y0_px: int = 0
+    weight: float = 1.0
+
+
+def split_into_pieces(instance_map: npt.NDArray[np.integer[Any]]) -> InstanceMap:
+    """Number the nuclei 1..N; an id in two places becomes two nuclei.
+
+    Cutting a tile out of an image leaves some nuclei in two pieces, and label images drawn by
+    hand hold stray pixels; one centre for two pieces would be a wrong target.
+    """
+    pieces: InstanceMap = connected_pieces(instance_map, background=0, connectivity=2).astype(
+        np.int32
+    )
+    return pieces
+
+
+class PatchTableWriter:
+    """Writes a patch table; it appears under its name when the block ends without error.
+
+    Args:
+        path: The file.
+        mpp: Micrometres per pixel of all its images.
+        patch_px: Side of the patches. Larger images are cut, smaller ones stored with a
+            border of white that readers here leave out.
+        provenance: What the labels come from; anything JSON can hold.
+    """
+
+    def __init__(self, path: Path, *, mpp: float, patch_px: int, provenance: object) -> None:
+        self.path = path
+        self.mpp = mpp
+        self.patch_px = patch_px
+        self._provenance = json.dumps(provenance, sort_keys=True)
+        self._numpixels = np.array([[0, 1], [0, 0]], dtype=np.int64)
+        self._hash = hashlib.sha256(f"{_FORMAT} {mpp!r}".encode())
+        self.n_patches = 0
+        self.n_nuclei = 0
+
+    def __enter__(self) -> Self:
+        self._atomic = written_atomically(self.path)
+        part = self._atomic.__enter__()
+        p = self.patch_px
+        try:
+            self._file = tables.open_file(str(part), "w")
+            root = self._file.root
+            self._img = self._file.create_earray(
+                root, "img", tables.UInt8Atom(), (0, p, p, 3), chunkshape=(1, p, p, 3),
+                filters=_COMPRESSION,
+            )  # fmt: skip
+            self._label = self._file.create_earray(
+                root, "label", tables.UInt16Atom(), (0, p, p), chunkshape=(1, p, p),
+                filters=_COMPRESSION,
+            )  # fmt: skip
+            self._rows = self._file.create_table(root, "patches", _PatchRow, filters=_COMPRESSION)
+        except BaseException as error:
+            self._atomic.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def append(self, patch: Patch) -> None:
+        """Add an image, cut into patches if it is larger than one.
+
+        Raises:
+            ArrayContractError: If image and instance map differ in size or are of wrong type.
+            StorageError: If the file cannot be written.
+        """
+        if patch.image.ndim != 3 or patch.image.shape[2] != 3 or patch.image.dtype != np.uint8:
+            raise ArrayContractError(
+                f"{patch.source}: image must be (H, W, 3) uint8, got {patch.image.shape} "
+                f"{patch.image.dtype}."
+            )
+        if patch.image.shape[:2] != patch.instance_map.shape:
+            raise ArrayContractError(
+                f"{patch.source}: image is {patch.image.shape[:2]}, label is "
+                f"{patch.instance_map.shape}; they must be of one size.",
+                "The label belongs to another image or another magnification.",
+            )
+        p = self.patch_px
+        for y0 in range(0, patch.image.shape[0], p):
+            for x0 in range(0, patch.image.shape[1], p):
+                self._append_one(patch, x0, y0)
+
+    def _append_one(self, patch: Patch, x0: int, y0: int) -> None:
+        p = self.patch_px
+        image = patch.image[y0 : y0 + p, x0 : x0 + p]
+        pieces = split_into_pieces(patch.instance_map[y0 : y0 + p, x0 : x0 + p])
+        n_nuclei = int(pieces.max(initial=0))
+        if n_nuclei > _MAX_NUCLEI:
+            raise TrainingError(
+                f"{patch.source} has {n_nuclei} nuclei in one patch of {p} px; labels hold "
+                f"{_MAX_NUCLEI}.",
+                "That many are specks: the label image is a texture, not nuclei.",
+            )
+        height, width = pieces.shape
+        border = ((0, p - height), (0, p - width))
+        row = (patch.source.encode(), patch.group.encode(), patch.x0_px + x0, patch.y0_px + y0,
+               width, height, n_nuclei, patch.weight)  # fmt: skip
+        try:
+            self._img.append(np.pad(image, (*border, (0, 0)), constant_values=255)[None])
+            self._label.append(np.pad(pieces, border).astype(np.uint16)[None])
+            self._rows.append([row])
+        except tables.HDF5ExtError as error:
+            raise storage_error(self.path, OSError(str(error))) from error
+        self._numpixels[1] += (np.sum(pieces == 0), np.sum(pieces > 0))
+        for part in (image, pieces.astype(np.uint16)):
+            self._hash.update(np.ascontiguousarray(part).tobytes())
+        self._hash.update(repr(row).encode())
+        self.n_patches += 1
+        self.n_nuclei += n_nuclei
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._close_failed()
+            self._atomic.__exit__(kind, error, traceback)
+            return
+        try:
+            if self.n_patches == 0:
+                raise TrainingError(f"{self.path}: no images, so there is nothing to learn from.")
+            attributes = self._file.root._v_attrs
+            attributes.format = _FORMAT
+            attributes.mpp = self.mpp
+            attributes.provenance = self._provenance
+            attributes.digest = self._hash.hexdigest()
+            self._file.create_array(self._file.root, "numpixels", self._numpixels)
+            self._file.close()
+        except tables.HDF5ExtError as failed:
+            full = storage_error(self.path, OSError(str(failed)))
+            self._close_failed()
+            self._atomic.__exit__(type(full), full, None)
+            raise full from failed
+        except BaseException as failed:
+            self._close_failed()
+            self._atomic.__exit__(type(failed), failed, failed.__traceback__)
+            raise
+        self._atomic.__exit__(None, None, None)
+
+    def _close_failed(self) -> None:
+        """Close the unfinished file; closing flushes, which may fail again on a full disk."""
+        import contextlib
+
+        with contextlib.suppress(tables.HDF5ExtError):  # the first error is the one reported
+            self._file.close()
+
+
+class PatchTable:
+    """A patch table on disk; opened for each read, so it can be handed to other processes.
+
+    Attributes:
+        path: The file.
+        mpp: Micrometres per pixel of the images.
+        digest: SHA-256 over all images, labels and rows, hex; equal content, equal digest.
+        provenance: What the writer was told.
+        sources: ``(N,)`` names; ``groups``, ``weights``, ``n_nuclei``, ``sizes_px`` likewise.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        """Read what is known about a patch table.
+
+        Args:
+            path: The file.
+            mpp: For files of the published trainer, which do not say.
+
+        Raises:
+            StorageError: If the file is missing, damaged or not a patch table.
+            TrainingError: If the file does not say its mpp and none was given.
+        """
+        self.path = path
+        try:
+            with tables.open_file(str(path), "r") as file:
+                self._read_description(file, mpp)
+        except (tables.HDF5ExtError, tables.NoSuchNodeError, OSError) as error:
+            raise StorageError(
+                f"{path} cannot be read as a training set: {_last_line(error)}",
+                "Expected a PyTables file with the arrays img, label and numpixels; it may be "
+                "half copied.",
+            ) from error
+
+    def _read_description(self, file: tables.File, mpp: float | None) -> None:
+        root = file.root
+        n, height, width = root.label.shape[:3]
+        if root.img.shape != (n, height, width, 3):
+            raise StorageError(
+                f"{self.path}: img is {root.img.shape}, label {root.label.shape}; "
+                "every label must match its image."
+            )
+        attributes = root._v_attrs
+        known_mpp = float(attributes.mpp) if "mpp" in attributes else mpp
+        if known_mpp is None:
+            raise TrainingError(
+                f"{self.path} does not say its micrometres per pixel.",
+                "Files of the published trainer do not; give --mpp (they were made at 0.25).",
+            )
+        self.mpp: float = known_mpp
+        self.numpixels: npt.NDArray[np.int64] = np.asarray(root.numpixels[:], dtype=np.int64)
+        if "patches" in root:
+            rows = root.patches[:]
+            self.sources = tuple(text.decode() for text in rows["source"])
+            self.groups = tuple(text.decode() for text in rows["group"])
+            self.weights = rows["weight"].astype(np.float64)
+            self.n_nuclei = rows["n_nuclei"].astype(np.int64)
+            self.sizes_px = np.stack([rows["width_px"], rows["height_px"]], axis=1)
+            self.origins_px = np.stack([rows["x0_px"], rows["y0_px"]], axis=1)
+            self.provenance = json.loads(str(attributes.provenance))
+            self.digest = str(attributes.digest)
+        else:
+            names = tuple(f"{self.path.stem}/{i}" for i in range(n))
+            self.sources = self.groups = names
+            self.weights = np.ones(n)
+            self.n_nuclei = np.array([len(np.unique(label)) - 1 for label in root.label])
+            self.sizes_px = np.tile([width, height], (n, 1))
+            self.origins_px = np.zeros((n, 2), dtype=np.int64)
+            self.provenance = {"format": "published HoverFast trainer"}
+            with self.path.open("rb") as raw:
+                self.digest = hashlib.file_digest(raw, "sha256").hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[Patch]:
+        return (self.read(i) for i in range(len(self)))
+
+    def read(self, i: int) -> Patch:
+        """Patch ``i`` without its border of white.
+
+        Raises:
+            StorageError: If the file is damaged.
+        """
+        width, height = self.sizes_px[i]
+        try:
+            with tables.open_file(str(self.path), "r") as file:
+                image = file.root.img[i, :height, :width]
+                label = file.root.label[i]
+        except (tables.HDF5ExtError, OSError) as error:
+            raise StorageError(
+                f"{self.path}: patch {i} is damaged: {_last_line(error)}", "Make the file again."
+            ) from error
+        return Patch(
+            image=image,
+            instance_map=split_into_pieces(label.reshape(label.shape[:2])[:height, :width]),
+            source=self.sources[i],
+            group=self.groups[i],
+            x0_px=int(self.origins_px[i, 0]),
+            y0_px=int(self.origins_px[i, 1]),
+            weight=float(self.weights[i]),
+        )
+
+
+def _last_line(error: BaseException) -> str:
+    """HDF5 puts its whole stack into the text; the last line says what happened."""
+    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else repr(error)
