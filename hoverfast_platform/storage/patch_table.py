@@ -179,8 +179,7 @@ class PatchTableWriter:
             self._atomic.__exit__(kind, error, traceback)
             return
         try:
-            if self.n_patches == 0:
-                raise TrainingError(f"{self.path}: no images, so there is nothing to learn from.")
+            self._refuse_empty()
             attributes = self._file.root._v_attrs
             attributes.format = _FORMAT
             attributes.mpp = self.mpp
@@ -198,6 +197,13 @@ class PatchTableWriter:
             self._atomic.__exit__(type(failed), failed, failed.__traceback__)
             raise
         self._atomic.__exit__(None, None, None)
+
+    def _refuse_empty(self) -> None:
+        if self.n_patches == 0:
+            raise TrainingError(
+                f"{self.path}: no images, so there is nothing to learn from.",
+                "The cohort is empty, or every slide was left out.",
+            )
 
     def _close_failed(self) -> None:
         """Close the unfinished file; closing flushes, which may fail again on a full disk."""
