@@ -1,0 +1,346 @@
+"""The training loop, top to bottom: from patch tables to the best student in a run folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+from torch.utils.tensorboard import SummaryWriter
+
+import hoverfast_platform
+from hoverfast_platform.cores import available_cores
+from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.evaluation.metrics import Scores
+from hoverfast_platform.model.card import LabelSource, Metrics, ModelCard
+from hoverfast_platform.model.checkpoint import LoadedModel, save_model
+from hoverfast_platform.model.network import HoverFast
+from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
+from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.training.crops import Crop, Crops
+from hoverfast_platform.training.losses import Losses, student_losses
+from hoverfast_platform.training.optimisation import (
+    MixedPrecision,
+    MovingAverage,
+    learning_rate_at,
+    make_optimiser,
+)
+from hoverfast_platform.training.run_folder import RunFolder, TrainingIdentity, Validation
+from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.training.validation import validate
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a student learns from and is validated on.
+
+    Raises:
+        TrainingError: If a source or group is on both sides, or mpp differ.
+    """
+
+    training: tuple[PatchTable, ...]
+    validation: PatchTable
+    labels: tuple[LabelSource, ...] = ()
+    teacher: str = ""
+    cohort: str = ""
+
+    def __post_init__(self) -> None:
+        trained = {g for table in self.training for g in (*table.groups, *table.sources)}
+        shared = trained & {*self.validation.groups, *self.validation.sources}
+        if shared:
+            raise TrainingError(
+                f"{len(shared)} groups are in training and validation: {sorted(shared)[:5]}.",
+                "Split by patient, or by slide where patients are not known.",
+            )
+        if any(table.mpp != self.validation.mpp for table in self.training):
+            raise TrainingError("Training and validation sets differ in mpp.")
+        if int(self.validation.n_nuclei.sum()) == 0:
+            raise TrainingError(
+                "The validation set has no nuclei, so no student could be judged on it."
+            )
+
+
+@dataclass(frozen=True)
+class TrainedStudent:
+    """Result of a training.
+
+    Attributes:
+        model_path: The averaged weights kept; the card lies beside it.
+        validations: All of them, in order of step.
+        kept: The one of the model.
+        n_steps: Steps done; fewer than asked for after an early stop.
+    """
+
+    model_path: Path
+    validations: tuple[Validation, ...]
+    kept: Validation
+    n_steps: int
+
+
+@dataclass
+class _State:
+    """What changes during training."""
+
+    network: HoverFast
+    average: MovingAverage
+    optimiser: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    losses: list[list[float]] = field(default_factory=list)
+
+    def to_disk(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+        }
+
+    def from_disk(self, saved: dict[str, Any]) -> None:
+        self.network.load_state_dict(saved["network"])
+        self.average.load(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.step = saved["step"]
+
+
+def fit(
+    data: TrainingData,
+    settings: TrainingSettings,
+    run_dir: Path,
+    *,
+    parent: LoadedModel | None = None,
+    device: str = "cpu",
+    on_progress: OnProgress = ignore_progress,
+) -> TrainedStudent:
+    """Train a student, or go on with a training that was interrupted.
+
+    Every crop depends on the seed and its number alone, and all state is in the run folder:
+    on a CPU a resumed training ends with the same weights, bit for bit, as one that was never
+    interrupted (with the same number of threads).
+
+    Args:
+        data: Labelled patches and the fixed validation set.
+        settings: How to train.
+        run_dir: Folder of this training, see :mod:`.run_folder`; the student has its name.
+        parent: Model to start from; without it weights are random.
+        device: As torch names it.
+        on_progress: Told after every step.
+
+    Raises:
+        TrainingError: If the data cannot teach anything, the folder belongs to another
+            training, or the loss is not finite.
+        StorageError: If the disk is full; the last checkpoint is kept.
+    """
+    identity = TrainingIdentity(
+        settings=settings.model_dump_json(exclude={"n_loaders"}),
+        training_digests=tuple(table.digest for table in data.training),
+        validation_digest=data.validation.digest,
+        parent_digest=parent.digest if parent else "",
+    )
+    folder = RunFolder(run_dir, identity)
+    target = torch.device(device)
+    if target.type == "cpu":
+        torch.set_num_threads(available_cores())
+    precision = MixedPrecision.of(target, settings)
+    state = _fresh_state(settings, parent, target, precision)
+    crops = Crops(data.training, settings)
+    saved = folder.begin()
+    if saved is not None:
+        state.from_disk(saved)
+    validations = folder.validations(up_to_step=state.step)
+    card = _card(run_dir.name, data, settings, parent)
+    with SummaryWriter(str(run_dir), purge_step=state.step + 1) as board:
+        started = time.monotonic()
+        for batch in _batches(crops, settings, state.step, target):
+            if _has_stopped_early(validations, settings):
+                break
+            losses = _step(state, batch, settings, precision, folder)
+            state.losses.append([term.item() for term in losses])
+            on_progress(Progress("training", state.step, settings.n_steps, "steps"))
+            if state.step % settings.validate_every == 0 or state.step == settings.n_steps:
+                seconds = time.monotonic() - started
+                validation = _validate(state, data, settings, seconds)
+                if settings.keep == "last" or validation.selection_score > _best_score(validations):
+                    student = _averaged(state)
+                    save_model(folder.student, student, _measured(card, data, validation))
+                validations.append(validation)
+                folder.append(validation)
+                _show(board, validation)
+                folder.save_state(state.to_disk())
+                started = time.monotonic()
+    kept = (
+        validations[-1]
+        if settings.keep == "last"
+        else max(validations, key=lambda v: v.selection_score)
+    )
+    return TrainedStudent(folder.student, tuple(validations), kept, state.step)
+
+
+def _fresh_state(
+    settings: TrainingSettings,
+    parent: LoadedModel | None,
+    device: torch.device,
+    precision: MixedPrecision,
+) -> _State:
+    torch.manual_seed(settings.seed)
+    network = HoverFast()
+    if parent is not None:
+        if (parent.network.depth, parent.network.first_filters) != (3, 16):
+            raise TrainingError(
+                f"{parent.path} has depth {parent.network.depth} and "
+                f"{parent.network.first_filters} first filters; students have 3 and 16."
+            )
+        network.load_state_dict(parent.network.state_dict())
+    # The stubs do not know this keyword.
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _State(
+        network=network,
+        average=MovingAverage(network, settings.ema_decay),
+        optimiser=make_optimiser(network, settings),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_gradients),
+    )
+
+
+def _batches(
+    crops: Crops, settings: TrainingSettings, first_step: int, device: torch.device
+) -> Iterator[Crop]:
+    """Batches from ``first_step`` on, prepared by other processes while the network works."""
+    remaining = range(first_step * settings.batch_size, settings.n_steps * settings.batch_size)
+    loader: DataLoader[Crop] = DataLoader(
+        Subset(crops, remaining),
+        batch_size=settings.batch_size,
+        num_workers=settings.n_loaders,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4 if settings.n_loaders else None,
+        # Forking a process whose torch threads run can hang.
+        multiprocessing_context="spawn" if settings.n_loaders else None,
+    )
+    for batch in loader:
+        yield Crop(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+
+def _step(
+    state: _State,
+    batch: Crop,
+    settings: TrainingSettings,
+    precision: MixedPrecision,
+    folder: RunFolder,
+) -> Losses:
+    """One optimiser step; the loss must be finite, before and after."""
+    state.network.train()
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate_at(state.step, settings)
+    with precision.autocast():
+        logits, hv_maps = state.network(batch.image.float() / 255.0)
+    losses = student_losses(
+        logits.float(), hv_maps.float(), batch.foreground, batch.hv_maps, settings
+    )
+    if not math.isfinite(losses.total.item()):
+        path = folder.save_bad_batch(batch, state.step)
+        raise TrainingError(
+            f"The loss is {losses.total.item()} at step {state.step}; the batch is in {path}.",
+            "Look at its images and labels; if they are good, lower learning_rate. The last "
+            "checkpoint is from before and can be resumed.",
+        )
+    state.optimiser.zero_grad(set_to_none=True)
+    state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
+    state.scaler.unscale_(state.optimiser)
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
+    state.step += 1
+    state.average.update(state.network, state.step)
+    return losses
+
+
+def _averaged(state: _State) -> HoverFast:
+    """The network with the moving average as its weights."""
+    student = HoverFast()
+    student.load_state_dict(state.average.weights)
+    return student.to(next(state.network.parameters()).device)
+
+
+def _validate(
+    state: _State, data: TrainingData, settings: TrainingSettings, seconds: float
+) -> Validation:
+    scores = validate(_averaged(state), data.validation)
+    losses = np.mean(state.losses, axis=0)
+    state.losses.clear()
+    mean = _mean_scores(scores)
+    return Validation(
+        state.step,
+        seconds,
+        learning_rate_at(state.step - 1, settings),
+        *(float(term) for term in losses),
+        **mean,
+    )
+
+
+def _mean_scores(scores: Sequence[Scores]) -> dict[str, float]:
+    names = ("dice", "aji", "dq", "sq", "pq", "f1")
+    return {name: float(np.mean([getattr(s, name) for s in scores])) for name in names}
+
+
+def _best_score(validations: Sequence[Validation]) -> float:
+    return max((v.selection_score for v in validations), default=-math.inf)
+
+
+def _has_stopped_early(validations: Sequence[Validation], settings: TrainingSettings) -> bool:
+    """Whether the last ``patience`` validations brought nothing."""
+    if not settings.patience or len(validations) <= settings.patience:
+        return False
+    return _best_score(validations[: -settings.patience]) >= _best_score(
+        validations[-settings.patience :]
+    )
+
+
+def _show(board: SummaryWriter, validation: Validation) -> None:
+    for name in ("loss", "cross_entropy", "dice_loss", "hv", "hv_gradient", "learning_rate"):
+        board.add_scalar(f"training/{name}", getattr(validation, name), validation.step)
+    for name in ("dice", "aji", "dq", "sq", "pq", "f1"):
+        board.add_scalar(f"validation/{name}", getattr(validation, name), validation.step)
+    board.flush()
+
+
+def _card(
+    name: str, data: TrainingData, settings: TrainingSettings, parent: LoadedModel | None
+) -> ModelCard:
+    return ModelCard(
+        name=name,
+        version="candidate",
+        mpp=data.validation.mpp,
+        description="Trained with `hoverfast train`.",
+        labels=data.labels,
+        teacher=data.teacher,
+        cohort=data.cohort,
+        training_set_digest=" ".join(table.digest for table in data.training),
+        parent_digest=parent.digest if parent else "",
+        code_version=hoverfast_platform.__version__,
+        training={
+            "settings": settings.model_dump_json(exclude={"n_loaders"}),
+            "n_training_patches": sum(len(table) for table in data.training),
+            "n_training_nuclei": sum(int(table.n_nuclei.sum()) for table in data.training),
+            "validation_digest": data.validation.digest,
+        },
+    )
+
+
+def _measured(card: ModelCard, data: TrainingData, validation: Validation) -> ModelCard:
+    metrics = Metrics(
+        dataset=data.validation.path.stem,
+        n_images=len(data.validation),
+        n_nuclei=int(data.validation.n_nuclei.sum()),
+        dice=validation.dice,
+        aji=validation.aji,
+        pq=validation.pq,
+    )
+    training = {**card.training, "n_steps_done": validation.step}
+    return card.model_copy(update={"metrics": (metrics,), "training": training})

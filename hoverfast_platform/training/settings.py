@@ -1,0 +1,91 @@
+"""What steers training. Part of a model's card, so that it can be made again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hoverfast_platform.config import Settings
+
+
+class Augmentation(Settings):
+    """How training images are varied, so that a student sees more labs than its labels do."""
+
+    max_scaling: float = Field(default=1.25, ge=1, le=2)
+    """Size is varied between 1/this and this: mpp in slide files is off by some percent, and
+    nuclei of other organs are smaller or larger."""
+
+    hed_sigma: float = Field(default=0.25, ge=0, le=1)
+    """Strength of each stain (haematoxylin, eosin, residual) is multiplied by 1 +- this."""
+
+    hed_shift: float = Field(default=0.03, ge=0, le=0.5)
+    """Optical density added to each stain, +- this: background that is not white."""
+
+    colour_probability: float = Field(default=0.5, ge=0, le=1)
+    """How often hue, saturation, brightness and contrast are varied on top."""
+
+    defocus_probability: float = Field(default=0.3, ge=0, le=1)
+    """How often the image is blurred, or brought to a lower resolution and back."""
+
+    noise_probability: float = Field(default=0.3, ge=0, le=1)
+    """How often noise or JPEG artefacts are added."""
+
+
+class TrainingSettings(Settings):
+    """Everything besides the data and the parent model that decides which student comes out."""
+
+    n_steps: int = Field(default=20_000, ge=1)
+    """Optimiser steps in all; the learning rate falls to nearly 0 at the last."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Crops per step. 4 trains well on a CPU."""
+
+    crop_px: int = Field(default=256, ge=32, multiple_of=4)
+    """Side of the crops. Smaller is faster, but the network sees 66 px to each side."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Largest learning rate, after the warm-up."""
+
+    warmup_steps: int = Field(default=100, ge=0)
+    """Steps in which the learning rate rises from 0."""
+
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Of AdamW, on convolution kernels only."""
+
+    gradient_clip: float = Field(default=5.0, gt=0)
+    """Longest gradient; longer ones are shortened to it."""
+
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Of the moving average of the weights, which is what is validated and kept."""
+
+    hv_weight: float = Field(default=1.0, ge=0)
+    """Of the mean squared error of the HV maps, as in HoVer-Net."""
+
+    hv_gradient_weight: float = Field(default=1.0, ge=0)
+    """Of the error of the HV maps' gradients inside nuclei, as in HoVer-Net."""
+
+    crowding: float = Field(default=0.7, ge=0, le=1)
+    """Share of crops that are centred on a nucleus; the rest lies anywhere. Higher shows more
+    nuclei per step where tissue is sparse."""
+
+    validate_every: int = Field(default=500, ge=1)
+    """Steps between validations; each also writes a checkpoint."""
+
+    keep: Literal["best", "last"] = "best"
+    """``best`` keeps the student with the highest mean of Dice, AJI and PQ on the validation
+    set; ``last`` the newest, for when that set must not choose."""
+
+    patience: int = Field(default=0, ge=0)
+    """Validations without improvement after which training stops early; 0 never does."""
+
+    seed: int = 0
+    """Of initial weights and of every crop."""
+
+    precision: Literal["auto", "fp32", "amp"] = "auto"
+    """``amp`` computes in half precision where safe; ``auto`` does so on CUDA."""
+
+    n_loaders: int = Field(default=1, ge=0)
+    """Processes that prepare crops; 0 prepares them between the steps. Changes speed only."""
+
+    augmentation: Augmentation = Augmentation()

@@ -1,0 +1,59 @@
+"""How good a network is on a fixed set: whole patches, nothing varied, through the decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.config import InstanceDecoding
+from hoverfast_platform.evaluation.metrics import Scores, score
+from hoverfast_platform.hv.decode import decode_instance_map
+from hoverfast_platform.model.network import HoverFast, MapsFromPixels
+from hoverfast_platform.storage.patch_table import PatchTable
+
+
+def validate(
+    network: HoverFast, table: PatchTable, decoding: InstanceDecoding = InstanceDecoding()
+) -> tuple[Scores, ...]:
+    """Scores of every patch of a table that has annotated nuclei or predicted ones.
+
+    The network is left in evaluation mode.
+    """
+    network.eval()
+    return tuple(
+        score(
+            patch.instance_map,
+            predict_instances(network, patch.image, table.mpp, decoding),
+            mpp=table.mpp,
+        )
+        for patch in table
+    )
+
+
+@torch.inference_mode()
+def predict_instances(
+    network: HoverFast, image: RgbImage, mpp: float, decoding: InstanceDecoding
+) -> InstanceMap:
+    """Instance map of one image, as inference would decode it.
+
+    Args:
+        network: In evaluation mode, on any device.
+        image: ``(H, W, 3)`` at the model's mpp; its border is mirrored to fit the network.
+        mpp: Micrometres per pixel.
+        decoding: How maps become nuclei; smaller nuclei than its minimum are left out.
+    """
+    height, width = image.shape[:2]
+    multiple = 2 ** (network.depth - 1)
+    pad = (0, -width % multiple, 0, -height % multiple)
+    device = next(network.parameters()).device
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float()
+    pixels = F.pad(pixels, pad, mode="replicate").permute(0, 2, 3, 1)
+    maps = MapsFromPixels(network)(pixels)[0, :, :height, :width].float().cpu().numpy()
+    instances = decode_instance_map(maps[0], maps[1:], decoding=decoding)
+    areas = np.bincount(instances.ravel())
+    too_small = areas * mpp**2 < decoding.min_nucleus_area_um2
+    too_small[0] = False
+    kept: InstanceMap = np.where(too_small[instances], 0, instances).astype(np.int32)
+    return kept

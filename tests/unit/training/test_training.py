@@ -1,0 +1,252 @@
+"""Training: the loss is HoVer-Net's, crops depend on their number alone, and a training that
+was cut short ends as one that was not."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.storage.patch_table import Patch, PatchTable, PatchTableWriter
+from hoverfast_platform.training import fit as fit_module
+from hoverfast_platform.training.augment import vary_stains
+from hoverfast_platform.training.crops import Crops
+from hoverfast_platform.training.fit import TrainingData, fit
+from hoverfast_platform.training.losses import hv_gradient_loss, soft_dice_loss, student_losses
+from hoverfast_platform.training.optimisation import MixedPrecision, learning_rate_at
+from hoverfast_platform.training.settings import Augmentation, TrainingSettings
+
+TINY = TrainingSettings(
+    n_steps=4, batch_size=2, crop_px=32, validate_every=2, warmup_steps=1, n_loaders=0
+)
+
+
+def _table(path, seed, n_patches=2, *, empty=False):
+    rng = np.random.default_rng(seed)
+    with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance={}) as writer:
+        for i in range(n_patches):
+            label = np.zeros((64, 64), dtype=np.int32)
+            y, x = np.ogrid[:64, :64]
+            for number in range(0 if empty else 6):
+                cy, cx = rng.integers(5, 59, 2)
+                label[(y - cy) ** 2 + (x - cx) ** 2 < 36] = number + 1
+            image = np.where(label[..., None] > 0, (90, 60, 140), (225, 180, 210))
+            image = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+            writer.append(Patch(image, label, f"{seed}/{i}", f"{seed}/{i}"))
+    return PatchTable(path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return TrainingData((_table(tmp_path / "a.h5", 1),), _table(tmp_path / "b.h5", 2))
+
+
+def test_loss_is_zero_for_a_perfect_and_confident_prediction():
+    foreground = torch.zeros(1, 8, 8, dtype=torch.long)
+    foreground[0, 2:5, 2:5] = 1
+    hv = torch.rand(1, 2, 8, 8)
+    logits = torch.stack([1.0 - foreground, foreground.float()], dim=1) * 60 - 30
+
+    losses = student_losses(logits, hv, foreground, hv, TINY)
+
+    assert losses.total.item() == pytest.approx(0, abs=1e-4)
+
+
+def test_dice_has_a_gradient():
+    logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    foreground = torch.ones(1, 4, 4, dtype=torch.long)
+
+    soft_dice_loss(logits.softmax(1), foreground).backward()
+
+    assert logits.grad.abs().sum() > 0
+
+
+def test_hv_gradient_counts_inside_nuclei_only():
+    inside = torch.zeros(1, 16, 16, dtype=torch.long)
+    inside[0, :, :6] = 1
+    true = torch.zeros(1, 2, 16, 16)
+    predicted = true.clone()
+    predicted[:, :, :, 10:] = torch.rand(6)  # wrong, further than the kernel from any nucleus
+
+    assert hv_gradient_loss(predicted, true, inside) == 0
+    predicted[:, 0, :, :6] = torch.rand(16, 6)
+    assert hv_gradient_loss(predicted, true, inside) > 0
+
+
+def test_slope_of_a_plane_is_seen_along_its_own_axis():
+    ramp = torch.arange(16.0).repeat(16, 1)
+    inside = torch.zeros(1, 16, 16, dtype=torch.long)
+    inside[0, 4:12, 4:12] = 1
+    flat = torch.zeros(1, 2, 16, 16)
+    horizontal = torch.stack([ramp, torch.zeros(16, 16)])[None]
+    swapped = torch.stack([ramp.T, torch.zeros(16, 16)])[None]
+
+    assert hv_gradient_loss(horizontal, flat, inside) > 1
+    assert hv_gradient_loss(swapped, flat, inside) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_batch_without_nuclei_has_a_finite_loss():
+    nothing = torch.zeros(2, 8, 8, dtype=torch.long)
+    losses = student_losses(
+        torch.randn(2, 2, 8, 8), torch.randn(2, 2, 8, 8), nothing, torch.zeros(2, 2, 8, 8), TINY
+    )
+
+    assert all(torch.isfinite(term) for term in losses)
+
+
+def test_learning_rate_rises_and_falls():
+    settings = TrainingSettings(n_steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate_at(step, settings) for step in range(100)]
+
+    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=0.002)
+
+
+def test_half_precision_is_for_cuda_unless_asked_for():
+    cpu = torch.device("cpu")
+
+    assert MixedPrecision.of(cpu, TrainingSettings()).dtype is None
+    assert MixedPrecision.of(cpu, TrainingSettings(precision="amp")).dtype == torch.bfloat16
+    assert MixedPrecision.of(torch.device("mps"), TrainingSettings(precision="amp")).dtype is None
+
+
+def test_no_stain_variation_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    varied = vary_stains(image, Augmentation(hed_sigma=0, hed_shift=0), np.random.default_rng(1))
+
+    assert np.abs(varied.astype(int) - image).max() <= 1
+
+
+def test_a_crop_depends_on_seed_and_number_alone(data):
+    crops, again = Crops(data.training, TINY), Crops(data.training, TINY)
+    other_seed = Crops(data.training, TINY.model_copy(update={"seed": 9}))
+    again[5]  # what was asked for before does not matter
+
+    for ours, theirs in zip(crops[3], again[3], strict=True):
+        assert torch.equal(ours, theirs)
+    assert not torch.equal(crops[3].image, other_seed[3].image)
+    assert not torch.equal(crops[3].image, crops[4].image)
+
+
+def test_targets_of_a_crop_fit_its_foreground(data):
+    for i in range(8):
+        crop = Crops(data.training, TINY)[i]
+
+        assert crop.image.shape == (3, 32, 32)
+        assert crop.hv_maps.abs().max() <= 1
+        assert not crop.hv_maps[:, crop.foreground == 0].any()
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_resumed_training_ends_with_the_same_weights(data, tmp_path):
+    whole = fit(data, TINY, tmp_path / "student")
+    cut = tmp_path / "cut" / "student"
+
+    def kill_at_3(progress):
+        if progress.n_done == 3:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        fit(data, TINY, cut, on_progress=kill_at_3)
+    steps = []
+    resumed = fit(data, TINY, cut, on_progress=lambda p: steps.append(p.n_done))
+
+    assert steps == [3, 4]
+    assert whole.model_path.read_bytes() == resumed.model_path.read_bytes()
+    for left, right in zip(whole.validations, resumed.validations, strict=True):
+        assert (left.aji, left.loss) == (right.aji, right.loss)
+
+
+def test_finished_training_run_again_does_nothing(data, tmp_path):
+    first = fit(data, TINY, tmp_path / "student")
+    steps = []
+
+    again = fit(data, TINY, tmp_path / "student", on_progress=lambda p: steps.append(p))
+
+    assert steps == []
+    assert again == first
+
+
+def test_the_student_can_be_loaded_and_says_what_it_was_made_from(data, tmp_path):
+    parent = load_model("interim-dev")
+    student = fit(data, TINY, tmp_path / "student", parent=parent)
+
+    loaded = load_model(student.model_path)
+
+    assert loaded.card.name == "student"
+    assert loaded.card.parent_digest == parent.digest
+    assert loaded.card.training_set_digest == data.training[0].digest
+    assert json.loads(loaded.card.training["settings"])["n_steps"] == 4
+
+
+def test_training_learns(data, tmp_path):
+    settings = TINY.model_copy(
+        update={"n_steps": 16, "validate_every": 4, "learning_rate": 5e-3, "keep": "last"}
+    )
+
+    student = fit(data, settings, tmp_path / "student")
+
+    losses = [v.loss for v in student.validations]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_other_settings_in_the_same_folder_are_refused(data, tmp_path):
+    fit(data, TINY, tmp_path / "student")
+
+    with pytest.raises(TrainingError, match="settings differ"):
+        fit(data, TINY.model_copy(update={"seed": 5}), tmp_path / "student")
+
+
+def test_damaged_checkpoint_is_named(data, tmp_path):
+    fit(data, TINY, tmp_path / "student")
+    (tmp_path / "student" / "last.pt").write_bytes(b"half")
+
+    with pytest.raises(TrainingError, match=r"last\.pt"):
+        fit(data, TINY, tmp_path / "student")
+
+
+def test_nan_stops_and_keeps_the_batch(data, tmp_path, monkeypatch):
+    real = fit_module.student_losses
+
+    def poisoned(*arguments):
+        losses = real(*arguments)
+        return losses._replace(total=losses.total * float("nan"))
+
+    monkeypatch.setattr(fit_module, "student_losses", poisoned)
+    with pytest.raises(TrainingError, match="loss is nan at step 0"):
+        fit(data, TINY, tmp_path / "student")
+
+    batch = np.load(tmp_path / "student" / "bad_batch_step_0.npz")
+    assert batch["image"].shape == (2, 3, 32, 32)
+
+
+def test_early_stop(data, tmp_path):
+    settings = TINY.model_copy(
+        update={"n_steps": 40, "validate_every": 1, "patience": 2, "learning_rate": 1e-12}
+    )
+
+    student = fit(data, settings, tmp_path / "student")
+
+    assert student.n_steps < 40
+
+
+def test_a_group_on_both_sides_is_refused(tmp_path):
+    table = _table(tmp_path / "a.h5", 1)
+
+    with pytest.raises(TrainingError, match="training and validation"):
+        TrainingData((table,), table)
+
+
+def test_labels_without_nuclei_are_refused(tmp_path, data):
+    empty = _table(tmp_path / "empty.h5", 3, empty=True)
+
+    with pytest.raises(TrainingError, match="no nuclei at all"):
+        fit(TrainingData((empty,), data.validation), TINY, tmp_path / "student")
+    with pytest.raises(TrainingError, match="could be judged"):
+        TrainingData(data.training, empty)
