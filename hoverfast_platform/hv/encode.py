@@ -34,14 +34,14 @@ def encode_hv_maps(instance_map: InstanceMap) -> HvMaps:
         return hv_maps
     _, nucleus = np.unique(instance_map[y, x], return_inverse=True)
     n_pixels = np.bincount(nucleus)
-    for plane, position in enumerate((x, y)):
+    for plane, position in enumerate((x.astype(np.float64), y.astype(np.float64))):
         centre = np.floor(np.bincount(nucleus, weights=position) / n_pixels + 0.5)
         hv_maps[plane, y, x] = _normalise_halves(position - centre[nucleus], nucleus, len(n_pixels))
     return hv_maps
 
 
 def _normalise_halves(
-    distance: npt.NDArray[np.float64], nucleus: npt.NDArray[np.intp], n_nuclei: int
+    distance: npt.NDArray[np.float64], nucleus: npt.NDArray[np.integer], n_nuclei: int
 ) -> npt.NDArray[np.float64]:
     """Distances divided by the largest of their sign in their nucleus."""
     furthest_right, furthest_left = np.ones(n_nuclei), np.ones(n_nuclei)

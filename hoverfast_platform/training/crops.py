@@ -69,7 +69,7 @@ class Crops(Dataset[Crop]):
         patch = self._tables[table].read(at - int(self._starts[table]))
         image, instance_map = random_crop(patch, self._settings, rng)
         hv_maps = without_margin(encode_hv_maps(instance_map))
-        foreground = without_margin(instance_map) > 0
+        foreground = without_margin(instance_map > 0)
         pixels = without_margin(np.moveaxis(image, 2, 0))
         return Crop(
             torch.from_numpy(np.ascontiguousarray(pixels)),
