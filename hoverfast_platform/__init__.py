@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hoverfast_platform.version import __version__
+
 if TYPE_CHECKING:
     from hoverfast_platform.inference.segment_image import SegmentedImage, segment_image
     from hoverfast_platform.inference.segment_slide import SegmentedSlide, segment_slide
-
-__version__ = "0.1.0"
 
 __all__ = ["SegmentedImage", "SegmentedSlide", "__version__", "segment_image", "segment_slide"]
 

@@ -14,7 +14,6 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 
-import hoverfast_platform
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.evaluation.metrics import Scores
@@ -34,6 +33,7 @@ from hoverfast_platform.training.optimisation import (
 from hoverfast_platform.training.run_folder import RunFolder, TrainingIdentity, Validation
 from hoverfast_platform.training.settings import TrainingSettings
 from hoverfast_platform.training.validation import validate
+from hoverfast_platform.version import __version__
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def _card(
         cohort=data.cohort,
         training_set_digest=" ".join(table.digest for table in data.training),
         parent_digest=parent.digest if parent else "",
-        code_version=hoverfast_platform.__version__,
+        code_version=__version__,
         training={
             "settings": settings.model_dump_json(exclude={"n_loaders"}),
             "n_training_patches": sum(len(table) for table in data.training),
