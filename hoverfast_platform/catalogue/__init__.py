@@ -2,10 +2,24 @@
 
 from hoverfast_platform.catalogue.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import (
+    DEFAULT_SCOPE,
+    EvaluationRecord,
     FailureRecord,
     Lineage,
+    ModelRecord,
+    ModelStanding,
     SegmentationRecord,
     SlideRecord,
 )
 
-__all__ = ["Catalogue", "FailureRecord", "Lineage", "SegmentationRecord", "SlideRecord"]
+__all__ = [
+    "DEFAULT_SCOPE",
+    "Catalogue",
+    "EvaluationRecord",
+    "FailureRecord",
+    "Lineage",
+    "ModelRecord",
+    "ModelStanding",
+    "SegmentationRecord",
+    "SlideRecord",
+]

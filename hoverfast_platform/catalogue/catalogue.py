@@ -19,9 +19,14 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from hoverfast_platform.catalogue import model_stages
 from hoverfast_platform.catalogue.records import (
+    DEFAULT_SCOPE,
+    EvaluationRecord,
     FailureRecord,
     Lineage,
+    ModelRecord,
+    ModelStanding,
     SegmentationRecord,
     SlideRecord,
 )
@@ -148,6 +153,91 @@ class Catalogue:
         with Session(self._engine) as session:
             rows = session.scalars(select(Failure).order_by(Failure.id.desc())).all()
         return tuple(FailureRecord(r.path, r.kind, r.message, r.remedy, r.run_id) for r in rows)
+
+    def register_candidate(
+        self, model: ModelRecord, *, scope: str = DEFAULT_SCOPE, reason: str = ""
+    ) -> None:
+        """Add a model version; one known in the scope keeps its stage, its path is renewed."""
+        with Session(self._engine) as session:
+            model_stages.register(session, model, scope, reason, _now())
+
+    def promote(
+        self,
+        sha256: str,
+        *,
+        replaces: str | None,
+        reason: str,
+        verdict: dict[str, Any] | None = None,
+        scope: str = DEFAULT_SCOPE,
+    ) -> None:
+        """Make a model the promoted one of a scope; the one it replaces is retired.
+
+        Rolling back is promoting a model that was promoted in the scope before: it has been
+        judged, so no verdict is needed.
+
+        Args:
+            sha256: The model.
+            replaces: The model promoted now, against which the verdict was made, or None.
+                When it is another one by now, nothing changes.
+            reason: Why, in words.
+            verdict: Of the gate; its key ``passed`` must be true.
+            scope: What it is promoted for.
+
+        Raises:
+            CatalogueError: If it is not registered in the scope or promoted already, was never
+                judged or did not pass, or if another model was promoted meanwhile.
+        """
+        with Session(self._engine) as session:
+            model_stages.promote(
+                session, sha256, replaces, model_stages.Entry(scope, reason, verdict, _now())
+            )
+
+    def retire(self, sha256: str, *, reason: str, scope: str = DEFAULT_SCOPE) -> None:
+        """Take a candidate or the promoted model out of use; it can be promoted again.
+
+        Raises:
+            CatalogueError: If it is neither in the scope.
+        """
+        with Session(self._engine) as session:
+            model_stages.retire(session, sha256, model_stages.Entry(scope, reason, None, _now()))
+
+    def promoted_model(self, scope: str = DEFAULT_SCOPE) -> ModelStanding | None:
+        """The model promoted in a scope now, if any."""
+        with Session(self._engine) as session:
+            return model_stages.promoted(session, scope)
+
+    def models(self) -> tuple[ModelStanding, ...]:
+        """What each registered model counts as now in each scope, newest first."""
+        with Session(self._engine) as session:
+            return model_stages.current(session)
+
+    def model_history(self, sha256: str) -> tuple[ModelStanding, ...]:
+        """All stages of a model in all scopes, newest first."""
+        with Session(self._engine) as session:
+            return model_stages.history(session, sha256)
+
+    def find_model(self, text: str) -> str:
+        """Digest of the one model whose name, ``name@version`` or start of digest is ``text``.
+
+        Raises:
+            CatalogueError: If there is none, or more than one.
+        """
+        with Session(self._engine) as session:
+            return model_stages.find(session, text)
+
+    def record_evaluation(self, record: EvaluationRecord) -> None:
+        """Record a measurement of a registered model.
+
+        Raises:
+            CatalogueError: If the model is not registered.
+        """
+        with Session(self._engine) as session:
+            model_stages.add_evaluation(session, record, _now())
+
+    def evaluations(self, sha256: str) -> tuple[EvaluationRecord, ...]:
+        """All measurements of a model, newest first."""
+        with Session(self._engine) as session:
+            return model_stages.evaluations(session, sha256)
 
     def lineage(self, text: str) -> Lineage:
         """Where results came from.

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+ModelStageName: TypeAlias = Literal["candidate", "promoted", "retired"]
+
+DEFAULT_SCOPE = "default"
+"""What a model is promoted for when nothing narrower (a site, an organ) is named."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,77 @@ class SegmentationRecord:
     seconds_per_mm2: float | None
     files: dict[str, str] = field(default_factory=dict)
     """Path to SHA-256."""
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model version, known by the bytes of its weights.
+
+    Attributes:
+        sha256: Digest of the weights file.
+        name: From its card.
+        version: Likewise.
+        path: Where the weights file is.
+        card: Everything on the card.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    path: str
+    card: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelStanding:
+    """What a model version counted as in a scope, from when to when, and why.
+
+    Attributes:
+        sha256: Digest of the weights file.
+        name: From its card.
+        version: Likewise.
+        path: Where the weights file was registered; None if only results mention the model.
+        card: Everything on the card.
+        scope: What it is promoted for: ``default``, a site, an organ.
+        stage: ``candidate``, ``promoted`` or ``retired``.
+        reason: Why, in words.
+        verdict: Of the gate, where one was asked.
+        since: UTC.
+        until: UTC; None while it lasts.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    path: str | None
+    card: dict[str, Any]
+    scope: str
+    stage: ModelStageName
+    reason: str
+    verdict: dict[str, Any] | None
+    since: datetime.datetime
+    until: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """A measurement of a model version on a labelled dataset.
+
+    Attributes:
+        model_sha256: The model measured.
+        dataset: Name, for people.
+        dataset_digest: SHA-256 of its images and labels: equal digests compare.
+        settings_digest: SHA-256 of everything else that decided the scores.
+        summary: Scores with their intervals, numbers of images and nuclei.
+        report_path: Folder of the full report.
+    """
+
+    model_sha256: str
+    dataset: str
+    dataset_digest: str
+    settings_digest: str
+    summary: dict[str, Any]
+    report_path: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, MetaData, String, Text
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -74,6 +74,62 @@ class ModelVersion(Base):
     name: Mapped[str] = mapped_column(String(200))
     version: Mapped[str] = mapped_column(String(100))
     card: Mapped[dict[str, Any]] = mapped_column(JSON)
+    path: Mapped[str | None] = mapped_column(Text)
+
+
+class ModelStage(Base):
+    """A period in which a model version was candidate, promoted or retired in a scope.
+
+    ``left_at`` is NULL in the current one; the others are the history. The database itself
+    lets one model be promoted per scope, and one period be current per model and scope.
+    """
+
+    __tablename__ = "model_stages"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    scope: Mapped[str] = mapped_column(String(200))
+    stage: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    entered_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    left_at: Mapped[datetime.datetime | None] = mapped_column(DateTime(timezone=True))
+
+    model: Mapped[ModelVersion] = relationship()
+
+
+Index(
+    "uq_model_stages_current",
+    ModelStage.model_version_id,
+    ModelStage.scope,
+    unique=True,
+    sqlite_where=text("left_at IS NULL"),
+    postgresql_where=text("left_at IS NULL"),
+)
+Index(
+    "uq_model_stages_promoted",
+    ModelStage.scope,
+    unique=True,
+    sqlite_where=text("stage = 'promoted' AND left_at IS NULL"),
+    postgresql_where=text("stage = 'promoted' AND left_at IS NULL"),
+)
+
+
+class Evaluation(Base):
+    """A measurement of a model version on a labelled dataset."""
+
+    __tablename__ = "evaluations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), index=True)
+    dataset: Mapped[str] = mapped_column(Text)
+    dataset_digest: Mapped[str] = mapped_column(String(64))
+    settings_digest: Mapped[str] = mapped_column(String(64))
+    summary: Mapped[dict[str, Any]] = mapped_column(JSON)
+    report_path: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+    model: Mapped[ModelVersion] = relationship()
 
 
 class Segmentation(Base):

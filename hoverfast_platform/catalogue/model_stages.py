@@ -1,0 +1,283 @@
+"""Model versions through their stages: candidate, promoted, retired; and their measurements.
+
+Each change starts with an UPDATE that states what must be true before it, so that of two
+people promoting at once one succeeds and the other is told; unique indexes stand behind it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Select, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from hoverfast_platform.catalogue.records import (
+    EvaluationRecord,
+    ModelRecord,
+    ModelStageName,
+    ModelStanding,
+)
+from hoverfast_platform.catalogue.tables import Evaluation, ModelStage, ModelVersion
+from hoverfast_platform.errors import CatalogueError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is noted when a stage begins."""
+
+    scope: str
+    reason: str
+    verdict: dict[str, Any] | None
+    at: datetime.datetime
+
+
+class _ChangedMeanwhileError(Exception):
+    """Ends the transaction; the text needs a look at the catalogue after it."""
+
+
+def register(
+    session: Session, model: ModelRecord, scope: str, reason: str, at: datetime.datetime
+) -> None:
+    """Add a model version and make it a candidate, unless it has a stage in the scope."""
+    entry = Entry(scope, reason, None, at)
+    try:
+        with session.begin():
+            _add_candidate(session, model, entry)
+    except IntegrityError:  # another process added it between our look and our write
+        with session.begin():
+            _add_candidate(session, model, entry)
+
+
+def promote(session: Session, sha256: str, replaces: str | None, entry: Entry) -> None:
+    """Retire ``replaces`` and promote ``sha256``, both or neither."""
+    try:
+        with session.begin():
+            _swap(session, sha256, replaces, entry)
+    except (_ChangedMeanwhileError, IntegrityError) as error:
+        raise _changed_meanwhile(session, replaces, entry.scope) from error
+
+
+def _swap(session: Session, sha256: str, replaces: str | None, entry: Entry) -> None:
+    if replaces is not None:
+        replaced = _model(session, replaces)
+        if not _leave(session, replaced, entry, "promoted"):
+            raise _ChangedMeanwhileError
+        because = f"replaced: {entry.reason}"
+        _enter(session, replaced, "retired", Entry(entry.scope, because, None, entry.at))
+    model = _model(session, sha256)
+    if not _leave(session, model, entry, "candidate", "retired"):
+        raise CatalogueError(
+            f"{model.name} {model.version} is not a candidate in scope {entry.scope!r}.",
+            "It is promoted already, or was never registered there.",
+        )
+    _check_judged(session, model, entry)
+    _enter(session, model, "promoted", entry)
+
+
+def retire(session: Session, sha256: str, entry: Entry) -> None:
+    """End a model's candidacy or its promotion."""
+    with session.begin():
+        model = _model(session, sha256)
+        if not _leave(session, model, entry, "candidate", "promoted"):
+            raise CatalogueError(
+                f"{model.name} {model.version} is neither candidate nor promoted in scope "
+                f"{entry.scope!r}.",
+                "It is retired already, or was never registered there.",
+            )
+        _enter(session, model, "retired", entry)
+
+
+def promoted(session: Session, scope: str) -> ModelStanding | None:
+    """The model promoted in a scope now."""
+    found = _standings(
+        session,
+        _stages().where(
+            ModelStage.scope == scope,
+            ModelStage.stage == "promoted",
+            ModelStage.left_at.is_(None),
+        ),
+    )
+    return found[0] if found else None
+
+
+def current(session: Session) -> tuple[ModelStanding, ...]:
+    """The stage each model is in, per scope."""
+    return _standings(session, _stages().where(ModelStage.left_at.is_(None)))
+
+
+def history(session: Session, sha256: str) -> tuple[ModelStanding, ...]:
+    """All stages of a model."""
+    return _standings(session, _stages().where(ModelVersion.sha256 == sha256))
+
+
+def find(session: Session, text: str) -> str:
+    """Digest of the one model a person means."""
+    name, _, version = text.partition("@")
+    models = session.scalars(select(ModelVersion).order_by(ModelVersion.id)).all()
+    found = [m for m in models if m.name == name and version in ("", m.version)]
+    if not found and len(text) >= 6:
+        found = [m for m in models if m.sha256.startswith(text)]
+    if len(found) != 1:
+        among = found or models
+        listed = ", ".join(f"{m.name}@{m.version} ({m.sha256[:10]})" for m in among) or "none"
+        raise CatalogueError(
+            f"{len(found)} models of the catalogue are called {text!r}.",
+            f"Give name@version or the start of the digest, 6 letters or more. Known: {listed}.",
+        )
+    return found[0].sha256
+
+
+def add_evaluation(session: Session, record: EvaluationRecord, at: datetime.datetime) -> None:
+    """Add a measurement."""
+    with session.begin():
+        model = _model(session, record.model_sha256)
+        session.add(
+            Evaluation(
+                model_version_id=model.id,
+                dataset=record.dataset,
+                dataset_digest=record.dataset_digest,
+                settings_digest=record.settings_digest,
+                summary=record.summary,
+                report_path=record.report_path,
+                at=at,
+            )
+        )
+
+
+def evaluations(session: Session, sha256: str) -> tuple[EvaluationRecord, ...]:
+    """All measurements of a model, newest first."""
+    rows = session.scalars(
+        select(Evaluation)
+        .join(Evaluation.model)
+        .where(ModelVersion.sha256 == sha256)
+        .order_by(Evaluation.id.desc())
+    )
+    return tuple(
+        EvaluationRecord(
+            model_sha256=sha256,
+            dataset=row.dataset,
+            dataset_digest=row.dataset_digest,
+            settings_digest=row.settings_digest,
+            summary=row.summary,
+            report_path=row.report_path,
+        )
+        for row in rows
+    )
+
+
+def _add_candidate(session: Session, record: ModelRecord, entry: Entry) -> None:
+    model = session.scalar(select(ModelVersion).where(ModelVersion.sha256 == record.sha256))
+    if model is None:
+        model = ModelVersion(sha256=record.sha256)
+        session.add(model)
+    model.name, model.version, model.card = record.name, record.version, record.card
+    model.path = record.path
+    session.flush()
+    has_stage = select(ModelStage.id).where(
+        ModelStage.model_version_id == model.id,
+        ModelStage.scope == entry.scope,
+        ModelStage.left_at.is_(None),
+    )
+    if session.scalar(has_stage) is None:
+        _enter(session, model, "candidate", entry)
+
+
+def _model(session: Session, sha256: str) -> ModelVersion:
+    model = session.scalar(select(ModelVersion).where(ModelVersion.sha256 == sha256))
+    if model is None:
+        raise CatalogueError(
+            f"The catalogue knows no model of digest {sha256[:10]}.", "Register it first."
+        )
+    return model
+
+
+def _enter(session: Session, model: ModelVersion, stage: ModelStageName, entry: Entry) -> None:
+    session.add(
+        ModelStage(
+            model_version_id=model.id,
+            scope=entry.scope,
+            stage=stage,
+            reason=entry.reason,
+            verdict=entry.verdict,
+            entered_at=entry.at,
+        )
+    )
+    session.flush()
+
+
+def _leave(session: Session, model: ModelVersion, entry: Entry, *stages: ModelStageName) -> bool:
+    """End the model's current stage if it is one of ``stages``; whether it was."""
+    done = session.execute(
+        update(ModelStage)
+        .where(
+            ModelStage.model_version_id == model.id,
+            ModelStage.scope == entry.scope,
+            ModelStage.stage.in_(stages),
+            ModelStage.left_at.is_(None),
+        )
+        .values(left_at=entry.at)
+    )
+    return cast("CursorResult[Any]", done).rowcount == 1
+
+
+def _check_judged(session: Session, model: ModelVersion, entry: Entry) -> None:
+    if entry.verdict is None:
+        earlier = select(ModelStage.id).where(
+            ModelStage.model_version_id == model.id,
+            ModelStage.scope == entry.scope,
+            ModelStage.stage == "promoted",
+        )
+        if session.scalar(earlier.limit(1)) is None:
+            raise CatalogueError(
+                f"{model.name} {model.version} was never judged for scope {entry.scope!r}.",
+                "Evaluate it and let the gate judge; only a model that was promoted before "
+                "may come back without.",
+            )
+    elif entry.verdict.get("passed") is not True:
+        raise CatalogueError(
+            f"{model.name} {model.version} did not pass the gate: "
+            + "; ".join(str(reason) for reason in entry.verdict.get("reasons", ())),
+            "Train a better one, or change the policy and judge again.",
+        )
+
+
+def _changed_meanwhile(session: Session, expected: str | None, scope: str) -> CatalogueError:
+    now = promoted(session, scope)
+    return CatalogueError(
+        f"Expected {expected[:10] if expected else 'no model'} to be promoted in scope {scope!r}, "
+        f"but it is {f'{now.name} {now.version} ({now.sha256[:10]})' if now else 'none'}.",
+        "Somebody promoted another model meanwhile: judge against that one.",
+    )
+
+
+def _stages() -> Select[Any]:
+    return select(ModelStage).join(ModelStage.model).order_by(ModelStage.id.desc())
+
+
+def _standings(session: Session, stages: Select[Any]) -> tuple[ModelStanding, ...]:
+    rows: Sequence[ModelStage] = session.scalars(stages).all()
+    return tuple(
+        ModelStanding(
+            sha256=row.model.sha256,
+            name=row.model.name,
+            version=row.model.version,
+            path=row.model.path,
+            card=row.model.card,
+            scope=row.scope,
+            stage=cast("ModelStageName", row.stage),
+            reason=row.reason,
+            verdict=row.verdict,
+            since=_utc(row.entered_at),
+            until=_utc(row.left_at) if row.left_at else None,
+        )
+        for row in rows
+    )
+
+
+def _utc(time: datetime.datetime) -> datetime.datetime:
+    """SQLite forgets the zone; all times here are UTC."""
+    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time
