@@ -10,6 +10,7 @@ The tree::
     │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
     │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
     ├── MaskError                (ValueError)    a tissue mask that does not belong to the slide
+    ├── LabelError               (ValueError)    labelled images that cannot be used
     ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
     ├── StorageError             (OSError)       results cannot be written, or were damaged
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
@@ -82,6 +83,12 @@ class MaskError(HoverFastError, ValueError):
     """A tissue mask that is missing, unreadable, or belongs to another slide."""
 
     kind = "wrong_mask"
+
+
+class LabelError(HoverFastError, ValueError):
+    """Labelled images that are missing, unreadable, unpaired, of other size, or without nuclei."""
+
+    kind = "wrong_labels"
 
 
 class CheckpointError(HoverFastError, ValueError):

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 import hoverfast_platform
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.config import Compute
-from hoverfast_platform.errors import HoverFastError, Interrupted, UnreadableSlideError
+from hoverfast_platform.errors import HoverFastError, Interrupted
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_image import SegmentedImage, segment_image
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.storage.flat_images import read_rgb
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import draw_nuclei
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
@@ -51,29 +51,6 @@ def segment_images(
                 for warning in found.warnings:
                     click.echo(f"  note: {warning}")
     return n_failed
-
-
-def read_rgb(path: Path) -> RgbImage:
-    """An image of any mode as RGB; 16-bit is scaled by its range, alpha composed on white.
-
-    Raises:
-        UnreadableSlideError: If it is not an image.
-    """
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = opened
-            if image.mode.startswith("I;16") or image.mode == "I":
-                grey = np.asarray(image).astype(np.float64) / 257.0
-                image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
-            if "A" in image.getbands() or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-                image = Image.alpha_composite(white, rgba)
-            return np.array(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise UnreadableSlideError(
-            f"{path} is not a readable image: {error}.", "Expected PNG, JPEG or TIFF."
-        ) from error
 
 
 def _write(

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from hoverfast_platform.errors import LabelError, UnreadableSlideError
+from hoverfast_platform.storage.flat_images import read_instance_map, read_rgb
+
+IDS = np.array([[0, 1, 300], [70_000, 0, 2]])
+
+
+def saved(path, pixels):
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("x.npy", np.int64),
+        ("x.tif", np.int32),
+        ("x.tif", np.uint32),
+        ("x.png", np.int32),
+        ("x.png", np.uint16),
+        ("x.png", np.uint8),
+        ("x.png", bool),
+    ],
+)
+def test_label_images_keep_their_ids(tmp_path, name, dtype):
+    limit = 1 if dtype is bool else np.iinfo(dtype).max
+    ids = np.minimum(IDS, min(limit, 65_535) if name == "x.png" else limit).astype(dtype)
+
+    read = read_instance_map(saved(tmp_path / name, ids))
+
+    assert read.dtype == np.int32
+    np.testing.assert_array_equal(read, ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "text"),
+    [
+        ("x.png", np.zeros((4, 4, 3), np.uint8), "one value per pixel"),
+        ("x.npy", np.zeros((4, 4), np.float32), "float32"),
+        ("x.npy", np.full((4, 4), -1), "-1"),
+        ("x.npy", np.full((4, 4), 2**31, np.uint32), "2147483648"),
+    ],
+)
+def test_what_cannot_be_ids_is_refused(tmp_path, name, pixels, text):
+    with pytest.raises(LabelError, match=text):
+        read_instance_map(saved(tmp_path / name, pixels))
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.npy"])
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_unreadable_labels_name_the_file(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(LabelError, match=name):
+        read_instance_map(tmp_path / name)
+
+
+def test_unreadable_image_names_the_file(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no image")
+
+    with pytest.raises(UnreadableSlideError, match=r"x\.png"):
+        read_rgb(tmp_path / "x.png")
+
+
+def test_alpha_is_composed_on_white(tmp_path):
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)
+
+    np.testing.assert_array_equal(
+        read_rgb(saved(tmp_path / "x.png", rgba)), [[[10, 20, 30], [255, 255, 255]]]
+    )
