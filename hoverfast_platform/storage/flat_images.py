@@ -71,4 +71,5 @@ def read_instance_map(path: Path) -> InstanceMap:
             "expected whole numbers from 0 to 2147483647.",
             "Probability maps are no labels; export instance ids.",
         )
-    return pixels.astype(np.int32)
+    instance_map: InstanceMap = pixels.astype(np.int32)
+    return instance_map

@@ -25,7 +25,6 @@ def saved(path, pixels):
         ("x.npy", np.int64),
         ("x.tif", np.int32),
         ("x.tif", np.uint32),
-        ("x.png", np.int32),
         ("x.png", np.uint16),
         ("x.png", np.uint8),
         ("x.png", bool),
