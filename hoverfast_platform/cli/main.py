@@ -20,6 +20,7 @@ from hoverfast_platform.errors import HoverFastError, Interrupted
 _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
     "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
+    "train": ("hoverfast_platform.cli.train", "Train a student on teacher labels."),
     "slide": ("hoverfast_platform.cli.slide", "What a slide file says of itself."),
     "models": ("hoverfast_platform.cli.models", "Models that ship with the platform."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),

@@ -8,7 +8,6 @@ comes from, and attributes hold the mpp and full provenance.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import tables
+from pydantic import Field
 from skimage.measure import label as connected_pieces
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
+from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.storage.atomic import storage_error, written_atomically
+from hoverfast_platform.version import __version__
 
 _FORMAT = "hoverfast_platform patch table 1"
 _COMPRESSION = tables.Filters(complevel=5, complib="blosc:zstd", shuffle=True)
@@ -38,6 +41,22 @@ class _PatchRow(tables.IsDescription):  # type: ignore[misc]
     height_px = tables.Int32Col(pos=5)
     n_nuclei = tables.Int32Col(pos=6)
     weight = tables.Float32Col(pos=7)
+
+
+class LabelProvenance(Settings):
+    """Where the labels of a training set come from; the students' cards repeat it."""
+
+    teacher: str
+    """What made the labels: ``people``, or the teacher's name."""
+    teacher_digest: str = ""
+    """SHA-256 of the teacher's weights."""
+    labels: tuple[LabelSource, ...] = ()
+    """Sets, their licences and what to cite."""
+    cohort: str = ""
+    """Cohort and version the slides were taken from."""
+    sampling: dict[str, float | int | str] = Field(default_factory=dict)
+    """How tiles were chosen: seed, number per slide, tissue fraction, or what was rescaled."""
+    code_version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -83,14 +102,16 @@ class PatchTableWriter:
         mpp: Micrometres per pixel of all its images.
         patch_px: Side of the patches. Larger images are cut, smaller ones stored with a
             border of white that readers here leave out.
-        provenance: What the labels come from; anything JSON can hold.
+        provenance: What the labels come from.
     """
 
-    def __init__(self, path: Path, *, mpp: float, patch_px: int, provenance: object) -> None:
+    def __init__(
+        self, path: Path, *, mpp: float, patch_px: int, provenance: LabelProvenance
+    ) -> None:
         self.path = path
         self.mpp = mpp
         self.patch_px = patch_px
-        self._provenance = json.dumps(provenance, sort_keys=True)
+        self._provenance = provenance.model_dump_json()
         self._numpixels = np.array([[0, 1], [0, 0]], dtype=np.int64)
         self._hash = hashlib.sha256(f"{_FORMAT} {mpp!r}".encode())
         self.n_patches = 0
@@ -271,7 +292,7 @@ class PatchTable:
             self.n_nuclei = rows["n_nuclei"].astype(np.int64)
             self.sizes_px = np.stack([rows["width_px"], rows["height_px"]], axis=1)
             self.origins_px = np.stack([rows["x0_px"], rows["y0_px"]], axis=1)
-            self.provenance = json.loads(str(attributes.provenance))
+            self.provenance = LabelProvenance.model_validate_json(str(attributes.provenance))
             self.digest = str(attributes.digest)
         else:
             names = tuple(f"{self.path.stem}/{i}" for i in range(n))
@@ -280,7 +301,7 @@ class PatchTable:
             self.n_nuclei = np.array([len(np.unique(label)) - 1 for label in root.label])
             self.sizes_px = np.tile([width, height], (n, 1))
             self.origins_px = np.zeros((n, 2), dtype=np.int64)
-            self.provenance = {"format": "published HoverFast trainer"}
+            self.provenance = LabelProvenance(teacher="unknown: a file of the published trainer")
             with self.path.open("rb") as raw:
                 self.digest = hashlib.file_digest(raw, "sha256").hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,10 @@ class TrainingData:
 
     training: tuple[PatchTable, ...]
     validation: PatchTable
-    labels: tuple[LabelSource, ...] = ()
-    teacher: str = ""
-    cohort: str = ""
+
+    @property
+    def labels(self) -> tuple[LabelSource, ...]:
+        return tuple(label for table in self.training for label in table.provenance.labels)
 
     def __post_init__(self) -> None:
         trained = {g for table in self.training for g in (*table.groups, *table.sources)}
@@ -313,14 +314,15 @@ def _show(board: SummaryWriter, validation: Validation) -> None:
 def _card(
     name: str, data: TrainingData, settings: TrainingSettings, parent: LoadedModel | None
 ) -> ModelCard:
+    sources = [table.provenance for table in data.training]
     return ModelCard(
         name=name,
         version="candidate",
         mpp=data.validation.mpp,
         description="Trained with `hoverfast train`.",
         labels=data.labels,
-        teacher=data.teacher,
-        cohort=data.cohort,
+        teacher=_joined(f"{p.teacher} {p.teacher_digest}".strip() for p in sources),
+        cohort=_joined(p.cohort for p in sources),
         training_set_digest=" ".join(table.digest for table in data.training),
         parent_digest=parent.digest if parent else "",
         code_version=__version__,
@@ -331,6 +333,11 @@ def _card(
             "validation_digest": data.validation.digest,
         },
     )
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Different names, once each, in their order."""
+    return ", ".join(dict.fromkeys(name for name in names if name))
 
 
 def _measured(card: ModelCard, data: TrainingData, validation: Validation) -> ModelCard:

@@ -5,7 +5,12 @@ import pytest
 import tables
 
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
-from hoverfast_platform.storage.patch_table import Patch, PatchTable, PatchTableWriter
+from hoverfast_platform.storage.patch_table import (
+    LabelProvenance,
+    Patch,
+    PatchTable,
+    PatchTableWriter,
+)
 
 
 def _patch(seed=0, height=100, width=90, n=3, source="a"):
@@ -17,7 +22,10 @@ def _patch(seed=0, height=100, width=90, n=3, source="a"):
     return Patch(image, label, source, f"patient {source}", weight=0.5)
 
 
-def _write(path, *patches, patch_px=128, provenance=None):
+PEOPLE = LabelProvenance(teacher="people")
+
+
+def _write(path, *patches, patch_px=128, provenance=PEOPLE):
     with PatchTableWriter(path, mpp=0.25, patch_px=patch_px, provenance=provenance) as writer:
         for patch in patches:
             writer.append(patch)
@@ -27,13 +35,13 @@ def _write(path, *patches, patch_px=128, provenance=None):
 def test_small_image_comes_back_without_its_border(tmp_path):
     written = _patch()
 
-    table = _write(tmp_path / "set.h5", written, provenance={"teacher": "people"})
+    table = _write(tmp_path / "set.h5", written)
     read = table.read(0)
 
     np.testing.assert_array_equal(read.image, written.image)
     np.testing.assert_array_equal(read.instance_map, written.instance_map)
     assert (read.source, read.group, read.weight) == ("a", "patient a", 0.5)
-    assert table.provenance == {"teacher": "people"}
+    assert table.provenance == PEOPLE
     assert (table.mpp, table.n_nuclei.tolist()) == (0.25, [3])
 
 

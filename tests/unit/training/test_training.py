@@ -9,7 +9,12 @@ import torch
 
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.model.checkpoint import load_model
-from hoverfast_platform.storage.patch_table import Patch, PatchTable, PatchTableWriter
+from hoverfast_platform.storage.patch_table import (
+    LabelProvenance,
+    Patch,
+    PatchTable,
+    PatchTableWriter,
+)
 from hoverfast_platform.training import fit as fit_module
 from hoverfast_platform.training.augment import vary_stains
 from hoverfast_platform.training.crops import Crops
@@ -25,7 +30,8 @@ TINY = TrainingSettings(
 
 def _table(path, seed, n_patches=2, *, empty=False):
     rng = np.random.default_rng(seed)
-    with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance={}) as writer:
+    people = LabelProvenance(teacher="people")
+    with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance=people) as writer:
         for i in range(n_patches):
             label = np.zeros((64, 64), dtype=np.int32)
             y, x = np.ogrid[:64, :64]

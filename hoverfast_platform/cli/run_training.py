@@ -1,0 +1,99 @@
+"""What ``hoverfast train`` does: options to settings, the training with its progress, the end."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.inference.predictors import resolve_device
+from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.progress import Progress
+from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.training.fit import TrainedStudent, TrainingData, fit
+from hoverfast_platform.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What the command line asks for; None where an option was not given."""
+
+    dataname: str
+    outdir: Path
+    dataset_path: Path
+    depth: int
+    width: int
+    epoch: float | None
+    parent: str | None
+    mpp: float | None
+    settings_file: Path | None
+    device: str
+    fields: dict[str, int | float]
+    """Training settings given as options, by name."""
+
+
+def train(request: TrainingRequest) -> None:
+    """Train as asked and say how it went."""
+    if (request.depth, request.width) != (3, 4):
+        raise SettingsError(
+            f"Depth {request.depth} and width {request.width} were asked for; students here "
+            "have 3 and 4.",
+            "A deeper network sees further than the margin of the tiles it is used on.",
+        )
+    training = PatchTable(_file(request, "train"), mpp=request.mpp)
+    validation = PatchTable(_file(request, "test"), mpp=request.mpp)
+    settings = _settings(request, training)
+    data = TrainingData((training,), validation)
+    start = load_model(request.parent) if request.parent else None
+    click.echo(
+        f"{len(training)} patches with {int(training.n_nuclei.sum())} nuclei to learn from, "
+        f"{len(validation)} with {int(validation.n_nuclei.sum())} to validate on, "
+        f"{settings.n_steps} steps"
+    )
+    with tqdm(total=settings.n_steps, desc=request.dataname, unit="step") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(progress.n_done - bar.n)
+
+        student = fit(
+            data,
+            settings,
+            request.outdir / request.dataname,
+            parent=start,
+            device=resolve_device(request.device),
+            on_progress=show,
+        )
+    _report(student)
+
+
+def _file(request: TrainingRequest, part: str) -> Path:
+    """The published trainer's names: ``<dataname>_train.pytable``."""
+    return request.dataset_path / f"{request.dataname}_{part}.pytable"
+
+
+def _settings(request: TrainingRequest, training: PatchTable) -> TrainingSettings:
+    """Defaults, then the file, then the options that were given."""
+    file = request.settings_file
+    fields = json.loads(file.read_text(encoding="utf-8")) if file else {}
+    fields |= request.fields
+    settings = TrainingSettings.model_validate(fields)
+    if request.epoch is None:
+        return settings
+    if "n_steps" in fields:
+        raise SettingsError("Both epochs and steps were given; one decides how long it trains.")
+    n_crops = request.epoch * training.sizes_px.prod(axis=1).sum() / settings.crop_px**2
+    n_steps = max(1, math.ceil(n_crops / settings.batch_size))
+    return settings.model_copy(update={"n_steps": n_steps})
+
+
+def _report(student: TrainedStudent) -> None:
+    kept = student.kept
+    click.echo(
+        f"Student of step {kept.step} of {student.n_steps}: Dice {kept.dice:.3f}, "
+        f"AJI {kept.aji:.3f}, PQ {kept.pq:.3f} on the validation set\n  {student.model_path}"
+    )

@@ -1,0 +1,55 @@
+"""``hoverfast train``: a training set in, a student out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("train")
+@click.argument("dataname")
+@click.option(
+    "-o", "--outdir", required=True, type=click.Path(path_type=Path), help="Folder for students."
+)
+@click.option(
+    "-p",
+    "--dataset-path",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder of the training set. Default: here.",
+)
+@click.option("-b", "--batch-size", "batch_size", type=int, help="Crops per step. [default: 16]")
+@click.option(
+    "-n", "--n-worker", "n_loaders", type=int, help="Processes that prepare crops. [default: 1]"
+)
+@click.option("-e", "--epoch", type=float, help="Passes over the set's area, instead of --steps.")
+@click.option("-d", "--depth", type=int, default=3, help="Levels of the network: 3.")
+@click.option("-w", "--width", type=int, default=4, help="Its first filters are 2**width: 4.")
+@click.option("--steps", "n_steps", type=int, help="Optimiser steps. [default: 20000]")
+@click.option("--parent", help="Model to start from (name or file): makes a site-specific one.")
+@click.option("--mpp", type=float, help="For sets of the published trainer, which do not say.")
+@click.option("--crop-px", type=int, help="Side of the crops. [default: 256]")
+@click.option("--learning-rate", type=float, help="The largest. [default: 0.001]")
+@click.option("--seed", type=int, help="Of weights and crops. [default: 0]")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file of further training settings; options given here win.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+def command(dataname: str, outdir: Path, **options: Any) -> None:
+    """Train a student on DATANAME_train.pytable, validated on DATANAME_test.pytable.
+
+    `hoverfast teacher-labels` makes the two files. The student is student.safetensors in
+    OUTDIR/DATANAME, with its card beside; TensorBoard reads OUTDIR. The same command goes on
+    with a training that was interrupted, and does nothing where it is finished.
+    """
+    from hoverfast_platform.cli.run_training import TrainingRequest, train
+    from hoverfast_platform.training.settings import TrainingSettings
+
+    given = {name: options.pop(name) for name in TrainingSettings.model_fields if name in options}
+    fields = {name: value for name, value in given.items() if value is not None}
+    train(TrainingRequest(dataname=dataname, outdir=outdir, fields=fields, **options))
