@@ -20,6 +20,10 @@ from hoverfast_platform.errors import HoverFastError, Interrupted
 _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
     "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
+    "teacher-labels": (
+        "hoverfast_platform.cli.teacher_labels",
+        "Make a training set with a teacher.",
+    ),
     "train": ("hoverfast_platform.cli.train", "Train a student on teacher labels."),
     "slide": ("hoverfast_platform.cli.slide", "What a slide file says of itself."),
     "models": ("hoverfast_platform.cli.models", "Models that ship with the platform."),

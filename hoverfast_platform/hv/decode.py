@@ -79,6 +79,16 @@ def decode_instance_map(
     return _grow_markers(pieces, n_pieces, markers, steepness)
 
 
+def without_small_nuclei(
+    instance_map: InstanceMap, mpp: float, decoding: InstanceDecoding
+) -> InstanceMap:
+    """The instance map without nuclei below the settings' smallest area; numbers are kept."""
+    too_small = np.bincount(instance_map.ravel()) * mpp**2 < decoding.min_nucleus_area_um2
+    too_small[0] = False
+    kept: InstanceMap = np.where(too_small[instance_map], 0, instance_map).astype(np.int32)
+    return kept
+
+
 def clean_foreground(foreground: Foreground) -> Foreground:
     """The foreground without specks and with holes filled."""
     filled = _fill_holes(foreground)

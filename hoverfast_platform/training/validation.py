@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.evaluation.metrics import Scores, score
-from hoverfast_platform.hv.decode import decode_instance_map
+from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 from hoverfast_platform.storage.patch_table import PatchTable
 
@@ -52,8 +51,4 @@ def predict_instances(
     pixels = F.pad(pixels, pad, mode="replicate").permute(0, 2, 3, 1)
     maps = MapsFromPixels(network)(pixels)[0, :, :height, :width].float().cpu().numpy()
     instances = decode_instance_map(maps[0], maps[1:], decoding=decoding)
-    areas = np.bincount(instances.ravel())
-    too_small = areas * mpp**2 < decoding.min_nucleus_area_um2
-    too_small[0] = False
-    kept: InstanceMap = np.where(too_small[instances], 0, instances).astype(np.int32)
-    return kept
+    return without_small_nuclei(instances, mpp, decoding)

@@ -1,0 +1,78 @@
+"""``hoverfast teacher-labels``: slides or annotated images in, a training set out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("teacher-labels")
+@click.argument("name")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--outdir", required=True, type=click.Path(path_type=Path), help="Folder for the set."
+)
+@click.option(
+    "-t",
+    "--teacher",
+    required=True,
+    help="classical; annotations (with --labels); or students: names or files of our models, "
+    "joined by '+', averaged over 8 views.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of label images or QuPath GeoJSON, one per source, of the same name.",
+)
+@click.option("--licence", default="", help="Of those labels; a student inherits it.")
+@click.option("--citation", default="", help="What to cite for them.")
+@click.option("--made-by", default="people", show_default=True, help="Who made those labels.")
+@click.option("--mpp", type=float, help="Micrometres per pixel of sources that do not say.")
+@click.option(
+    "--nucleus-um",
+    type=float,
+    help="Instead of --mpp: labelled images of unknown scale are brought to it by their nuclei, "
+    "whose median diameter this is, in micrometres.",
+)
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="CSV with columns stem and group: which patient a source is of.",
+)
+@click.option(
+    "-b",
+    "--binmask-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Tissue masks of slides. Default: built-in detection.",
+)
+@click.option("--tiles-per-slide", type=int, help="Random tiles of each slide. [default: 20]")
+@click.option("--tile-px", type=int, help="Side of tiles and patches. [default: 1024]")
+@click.option("--validation-fraction", type=float, help="Of the patients. [default: 0.2]")
+@click.option(
+    "--validation-group",
+    "validation_groups",
+    multiple=True,
+    help="Exactly these patients to validate on; may be given several times.",
+)
+@click.option("--weight", type=float, default=1.0, help="How often training draws from it.")
+@click.option("--seed", type=int, help="Of tiles and split. [default: 0]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
+def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) -> None:
+    """Label SOURCES with a teacher, into OUTDIR/NAME_train.pytable and NAME_test.pytable.
+
+    Of slides, random tiles on tissue are labelled; flat images are labelled whole. Patients,
+    or slides where they are not known, are never on both sides. A folder stands for the files
+    in it. The same command goes on with a labelling that was interrupted.
+    """
+    from hoverfast_platform.cli.run_labelling import LabellingRequest, label
+    from hoverfast_platform.teachers.sampling import Sampling
+
+    given = {field: options.pop(field) for field in Sampling.model_fields if field in options}
+    fields = {field: value for field, value in given.items() if value not in (None, ())}
+    label(
+        LabellingRequest(
+            name=name, sources=sources, outdir=outdir, sampling=Sampling(**fields), **options
+        )
+    )

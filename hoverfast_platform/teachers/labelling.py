@@ -1,0 +1,217 @@
+"""Teacher labels: a teacher run over a cohort, into a training set of two files.
+
+Labels of finished tiles are kept beside the result until it is complete, so that a run that
+died goes on from there; hours of a slow teacher are not lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hoverfast_platform.arrays import InstanceMap
+from hoverfast_platform.config import Scale
+from hoverfast_platform.errors import MaskError, TrainingError
+from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.mask.builtin import find_tissue
+from hoverfast_platform.mask.imported import load_mask
+from hoverfast_platform.model.card import LabelSource
+from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
+from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide.array_reader import ArrayReader
+from hoverfast_platform.slide.digest import slide_digest
+from hoverfast_platform.slide.reader import SlideReader
+from hoverfast_platform.slide.resample import read_region_at
+from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_rgb
+from hoverfast_platform.storage.patch_table import (
+    LabelProvenance,
+    Patch,
+    PatchTable,
+    PatchTableWriter,
+)
+from hoverfast_platform.teachers.sampling import Sampling, Source, draw_tiles, validation_groups
+from hoverfast_platform.teachers.teacher import Teacher, TileImage
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The two files of a training set."""
+
+    training: PatchTable
+    validation: PatchTable
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What is labelled.
+
+    Attributes:
+        name: Of the training set's files.
+        sources: Slides and flat images.
+        version: Of the cohort, for provenance.
+        labels: Sets the labels come from, with licences, where they are somebody's.
+    """
+
+    name: str
+    sources: Sequence[Source]
+    version: str = ""
+    labels: tuple[LabelSource, ...] = ()
+
+
+def label_cohort(
+    cohort: Cohort,
+    teacher: Teacher,
+    sampling: Sampling,
+    out_dir: Path,
+    *,
+    on_progress: OnProgress = ignore_progress,
+) -> TrainingSet:
+    """Label random tiles of slides, or whole flat images, and write them as a training set.
+
+    ``<name>_train.pytable`` and ``<name>_test.pytable`` appear in ``out_dir`` when both are
+    complete. The same call after a kill goes on from the tiles that were labelled.
+
+    Args:
+        cohort: Slides and flat images, and the set's name.
+        teacher: Labels the tiles.
+        sampling: Which tiles, and how to split.
+        out_dir: Folder of the set.
+        on_progress: Told after every tile.
+
+    Raises:
+        TrainingError: If there are no sources, one side has no nuclei, or a label is wrong.
+        MaskError: If a slide has no tissue to draw tiles from.
+        StorageError: If the disk is full; labelled tiles are kept.
+    """
+    sources, name = cohort.sources, cohort.name
+    if not sources:
+        raise TrainingError("The cohort is empty.", "Add slides to it.")
+    chosen = validation_groups([source.group for source in sources], sampling)
+    description = teacher.describe()
+    kept_dir = out_dir / f".{name}.labelled"
+    provenance = LabelProvenance(
+        teacher=description.name,
+        teacher_digest=description.digest,
+        labels=cohort.labels
+        or (LabelSource(name=name, licence=description.licence, n_images=len(sources)),),
+        cohort=f"{name} {cohort.version}".strip(),
+        sampling={k: str(v) for k, v in sampling.model_dump().items()},
+    )
+    paths = {part: out_dir / f"{name}_{part}.pytable" for part in ("train", "test")}
+    drawn = [(source, *_draw(source, teacher.mpp, sampling)) for source in sources]
+    n_total = sum(len(boxes) for _, _, boxes in drawn)
+    n_done = 0
+    with (
+        PatchTableWriter(
+            paths["train"], mpp=teacher.mpp, patch_px=sampling.tile_px, provenance=provenance
+        ) as train,
+        PatchTableWriter(
+            paths["test"], mpp=teacher.mpp, patch_px=sampling.tile_px, provenance=provenance
+        ) as test,
+    ):
+        for source, digest, boxes in drawn:
+            writer = test if source.group in chosen else train
+            for tile in _read_tiles(source, teacher.mpp, boxes):
+                key = f"{description.model_dump_json()} {digest} {tile.x0_px} {tile.y0_px} "
+                key += f"{tile.rgb.shape} {tile.mpp!r}"
+                labels = _labelled_once(teacher, tile, kept_dir, key)
+                writer.append(_patch(source, tile, labels))
+                n_done += 1
+                on_progress(Progress("labelling", n_done, n_total, "tiles"))
+        for side, writer in (("training", train), ("validation", test)):
+            _refuse_no_nuclei(side, writer, description.name)
+    shutil.rmtree(kept_dir, ignore_errors=True)
+    return TrainingSet(PatchTable(paths["train"]), PatchTable(paths["test"]))
+
+
+def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Box, ...]]:
+    """A source's digest and the tiles to label; a flat image is one tile."""
+    digest = slide_digest(source.path)
+    with _open(source) as reader:
+        info = reader.info
+        lattice = _lattice(reader, mpp)
+        if info.vendor == "array":
+            return digest, (lattice.box,)
+        mask = (
+            load_mask(source.mask_path, info)
+            if source.mask_path is not None
+            else find_tissue(reader)
+        )
+        boxes = draw_tiles(mask, lattice, sampling, digest)
+    if not boxes:
+        raise MaskError(
+            f"{info.name}: no tile of {sampling.tile_px} px is tissue to "
+            f"{sampling.min_tissue_fraction:.0%} (the slide has {mask.tissue_area_mm2:.2f} mm2).",
+            "Lower min_tissue_fraction or tile_px, give a better mask, or leave the slide out.",
+        )
+    return digest, boxes
+
+
+def _open(source: Source) -> SlideReader:
+    """A slide, or a flat image with the mpp it was given."""
+    if source.path.suffix.lower() in IMAGE_SUFFIXES and source.mpp_override is not None:
+        return ArrayReader(read_rgb(source.path), mpp=source.mpp_override, name=source.path.name)
+    return open_slide(source.path, Scale(mpp_override=source.mpp_override))
+
+
+def _lattice(reader: SlideReader, mpp: float) -> ModelLattice:
+    info = reader.info
+    return ModelLattice.of(width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=mpp)
+
+
+def _read_tiles(source: Source, mpp: float, boxes: Sequence[Box]) -> Iterator[TileImage]:
+    with _open(source) as reader:
+        lattice = _lattice(reader, mpp)
+        for box in boxes:
+            yield TileImage(
+                rgb=read_region_at(reader, lattice, box),
+                mpp=mpp,
+                path=source.path,
+                x0_px=box.x0,
+                y0_px=box.y0,
+                scale_x=lattice.scale_x,
+                scale_y=lattice.scale_y,
+            )
+
+
+def _labelled_once(teacher: Teacher, tile: TileImage, kept_dir: Path, key: str) -> InstanceMap:
+    """The teacher's labels, from disk where an earlier run got that far."""
+    path = kept_dir / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                labels: InstanceMap = kept["instance_map"]
+                return labels
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            path.unlink()  # damaged: the teacher does it again
+    labels = teacher.label(tile)
+    with written_atomically(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, instance_map=labels)
+    return labels
+
+
+def _patch(source: Source, tile: TileImage, labels: InstanceMap) -> Patch:
+    return Patch(
+        image=tile.rgb,
+        instance_map=labels,
+        source=source.path.name,
+        group=source.group,
+        x0_px=tile.x0_px,
+        y0_px=tile.y0_px,
+        weight=source.weight,
+    )
+
+
+def _refuse_no_nuclei(side: str, writer: PatchTableWriter, teacher: str) -> None:
+    if writer.n_nuclei == 0:
+        raise TrainingError(
+            f"The teacher ({teacher}) found no nucleus in the {writer.n_patches} {side} patches.",
+            "Look at the slides and their mpp: at a wrong scale a teacher sees nothing.",
+        )

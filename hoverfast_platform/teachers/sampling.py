@@ -1,0 +1,136 @@
+"""Which tiles of which slides are labelled, and which side of the split a slide is on.
+
+Both are drawn from digests, slide by slide: adding a slide to a cohort changes neither the
+tiles nor the side of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from hoverfast_platform.config import Settings
+from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.mask.tissue_mask import TissueMask
+
+_TRIES_PER_TILE = 200
+
+
+class Sampling(Settings):
+    """How tiles are chosen."""
+
+    tiles_per_slide: int = Field(default=20, ge=1)
+    """Random tiles of each slide (the paper took 15 and 20)."""
+
+    tile_px: int = Field(default=1024, ge=64)
+    """Side of the tiles at the teacher's mpp."""
+
+    min_tissue_fraction: float = Field(default=0.5, gt=0, le=1)
+    """Least share of a tile that is tissue."""
+
+    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the patients, or of the slides where patients are not known, to validate on."""
+
+    validation_groups: tuple[str, ...] = ()
+    """Exactly these instead."""
+
+    seed: int = 0
+    """Another seed draws other tiles and another split."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A slide or a flat image of a cohort.
+
+    Attributes:
+        path: The file.
+        group: Patient; the file's own name where not known.
+        mpp_override: Micrometres per level-0 pixel for files that do not say, flat images
+            above all.
+        mask_path: Tissue mask; without it tissue is detected. Flat images need none: they are
+            labelled whole.
+        weight: How often training draws from it.
+    """
+
+    path: Path
+    group: str
+    mpp_override: float | None = None
+    mask_path: Path | None = None
+    weight: float = 1.0
+
+
+def draw_tiles(
+    mask: TissueMask, lattice: ModelLattice, sampling: Sampling, digest: str
+) -> tuple[Box, ...]:
+    """Random tiles on tissue that do not overlap, in model pixels; fewer where there is less.
+
+    Args:
+        mask: Of the slide.
+        lattice: Of the slide at the teacher's mpp.
+        sampling: How many, how large.
+        digest: Of the slide; with the seed it decides the draw.
+    """
+    side_y = min(sampling.tile_px, lattice.height_px)
+    side_x = min(sampling.tile_px, lattice.width_px)
+    rng = np.random.default_rng([sampling.seed, int(digest[:16], 16)])
+    boxes: list[Box] = []
+    for _ in range(_TRIES_PER_TILE * sampling.tiles_per_slide):
+        y0 = int(rng.integers(0, lattice.height_px - side_y + 1))
+        x0 = int(rng.integers(0, lattice.width_px - side_x + 1))
+        box = Box(y0, x0, y0 + side_y, x0 + side_x)
+        if _tissue_fraction(mask, lattice, box) < sampling.min_tissue_fraction:
+            continue
+        if all(box.clipped(other).is_empty for other in boxes):
+            boxes.append(box)
+        if len(boxes) == sampling.tiles_per_slide:
+            break
+    return tuple(boxes)
+
+
+def _tissue_fraction(mask: TissueMask, lattice: ModelLattice, box: Box) -> float:
+    to_mask_x, to_mask_y = lattice.scale_x / mask.scale_x, lattice.scale_y / mask.scale_y
+    part = mask.is_tissue[
+        int(box.y0 * to_mask_y) : max(int(box.y0 * to_mask_y) + 1, int(box.y1 * to_mask_y)),
+        int(box.x0 * to_mask_x) : max(int(box.x0 * to_mask_x) + 1, int(box.x1 * to_mask_x)),
+    ]
+    return float(part.mean()) if part.size else 0.0
+
+
+def validation_groups(groups: Sequence[str], sampling: Sampling) -> frozenset[str]:
+    """The groups to validate on; the others are learned from.
+
+    Raises:
+        TrainingError: If one side would be empty, or a group asked for does not exist.
+    """
+    known = sorted(set(groups), key=lambda group: _draw(group, sampling.seed))
+    if sampling.validation_groups:
+        chosen = frozenset(sampling.validation_groups)
+        missing = chosen - set(known)
+        if missing:
+            raise TrainingError(
+                f"No slide belongs to the validation groups {sorted(missing)}.",
+                f"Known groups: {', '.join(sorted(known)[:10])}.",
+            )
+    else:
+        chosen = frozenset(
+            g for g in known if _draw(g, sampling.seed) < sampling.validation_fraction
+        ) or frozenset(known[:1])
+        if len(chosen) == len(known):
+            chosen -= {known[-1]}
+    if not chosen or len(chosen) == len(known):
+        raise TrainingError(
+            f"{len(known)} patients or slides cannot be split into training and validation.",
+            "At least two are needed; give more slides, or name their patients.",
+        )
+    return chosen
+
+
+def _draw(group: str, seed: int) -> float:
+    """A number in 0..1 that depends on the group and the seed alone."""
+    return int(hashlib.sha256(f"{seed} {group}".encode()).hexdigest()[:13], 16) / 16**13

@@ -1,0 +1,118 @@
+"""Our own students as a teacher: several models and eight views of each image, averaged.
+
+An average of views is steadier than any of its members, so a student can learn from it on
+unlabelled tissue (self-distillation; Radosavovic et al., CVPR 2018, "data distillation").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.config import Compute, InstanceDecoding
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
+from hoverfast_platform.inference.predictors import make_predictor
+from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
+
+_MULTIPLE_PX = 8
+Maps = npt.NDArray[np.float32]
+"""``(3, H, W)``: foreground probability, horizontal map, vertical map."""
+
+View = tuple[bool, bool, bool]
+"""Whether to swap x and y, then mirror x, then mirror y."""
+
+
+class StudentsTeacher:
+    """Averaged maps of students, decoded as in inference.
+
+    Args:
+        models: At least one; all at one mpp.
+        compute: Where they run.
+        n_views: 8 for all turns and mirror images, 1 for the image as it is.
+
+    Raises:
+        SettingsError: If the models differ in mpp, or ``n_views`` is neither.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[LoadedModel],
+        compute: Compute = Compute(),
+        n_views: int = 8,
+        decoding: InstanceDecoding = InstanceDecoding(),
+    ) -> None:
+        scales = {model.card.mpp for model in models}
+        if len(scales) != 1 or n_views not in {1, 8}:
+            raise SettingsError(
+                f"Students of one mpp and 1 or 8 views are needed, got mpp {sorted(scales)} and "
+                f"{n_views} views."
+            )
+        self.mpp = scales.pop()
+        self._models = tuple(models)
+        self._predictors = [make_predictor(model, compute) for model in models]
+        self._views: list[View] = [(bool(i & 4), bool(i & 2), bool(i & 1)) for i in range(n_views)]
+        self._decoding = decoding
+
+    def describe(self) -> TeacherDescription:
+        digests = [model.digest for model in self._models]
+        return TeacherDescription(
+            name=f"students {' + '.join(m.card.name for m in self._models)}, "
+            f"{len(self._views)} views",
+            digest=digests[0]
+            if len(digests) == 1
+            else hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+            licence=" and ".join(sorted({m.card.licence for m in self._models})),
+        )
+
+    def label(self, tile: TileImage) -> InstanceMap:
+        """Nuclei of the tile."""
+        maps = self.predict_maps(tile.rgb)
+        instances = decode_instance_map(maps[0], maps[1:], decoding=self._decoding)
+        return without_small_nuclei(instances, tile.mpp, self._decoding)
+
+    def predict_maps(self, rgb: RgbImage) -> Maps:
+        """The average over models and views, ``(3, H, W)``."""
+        height, width = rgb.shape[:2]
+        total = np.zeros((3, height, width), dtype=np.float64)
+        for view in self._views:
+            seen = np.ascontiguousarray(turn_image(rgb, view))
+            padded = np.pad(
+                seen,
+                ((0, -seen.shape[0] % _MULTIPLE_PX), (0, -seen.shape[1] % _MULTIPLE_PX), (0, 0)),
+                mode="edge",
+            )
+            for predictor in self._predictors:
+                maps = predictor.predict(padded[None])[0, :, : seen.shape[0], : seen.shape[1]]
+                total += turn_maps_back(maps.astype(np.float32), view)
+        return (total / (len(self._views) * len(self._predictors))).astype(np.float32)
+
+
+def turn_image(rgb: RgbImage, view: View) -> RgbImage:
+    """One of the eight views of an image."""
+    swap, mirror_x, mirror_y = view
+    seen = rgb.transpose(1, 0, 2) if swap else rgb
+    seen = seen[:, ::-1] if mirror_x else seen
+    return seen[::-1] if mirror_y else seen
+
+
+def turn_maps_back(maps: Maps, view: View) -> Maps:
+    """Maps of a view as maps of the image: positions turned back, HV signs and planes too."""
+    swap, mirror_x, mirror_y = view
+    foreground, horizontal, vertical = maps
+    if mirror_y:
+        foreground, horizontal, vertical = foreground[::-1], horizontal[::-1], -vertical[::-1]
+    if mirror_x:
+        foreground, horizontal, vertical = (
+            foreground[:, ::-1],
+            -horizontal[:, ::-1],
+            vertical[:, ::-1],
+        )
+    if swap:
+        foreground, horizontal, vertical = foreground.T, vertical.T, horizontal.T
+    return np.stack([foreground, horizontal, vertical])
