@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import Progress
-from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_instance_map
+from hoverfast_platform.storage.flat_images import read_instance_map
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file
 from hoverfast_platform.teachers.classical import ClassicalTeacher
 from hoverfast_platform.teachers.labelling import Cohort, label_cohort
@@ -114,13 +114,8 @@ def _source(path: Path, request: LabellingRequest) -> Source:
         if request.labels is None:
             raise SettingsError("--nucleus-um needs --labels: the scale is measured on them.")
         mpp = mpp_by_nuclei(find_label_file(request.labels, path), request.nucleus_um)
-    if mpp is None and path.suffix.lower() in IMAGE_SUFFIXES - {".tif", ".tiff"}:
-        raise SettingsError(
-            f"{path.name} does not say its micrometres per pixel.",
-            "Give --mpp (40x is about 0.25), or --nucleus-um for labelled images of unknown scale.",
-        )
     mask = find_mask_file(request.binmask_dir, path) if request.binmask_dir else None
-    return Source(path, path.stem, mpp_override=mpp, mask_path=mask, weight=request.weight)
+    return Source(path, path.stem, mpp_if_unknown=mpp, mask_path=mask, weight=request.weight)
 
 
 def mpp_by_nuclei(label_file: Path, nucleus_um: float) -> float:
@@ -151,7 +146,4 @@ def _with_patients(sources: list[Source], manifest: Path | None) -> list[Source]
     if not rows or not {"stem", "group"} <= set(rows[0]):
         raise SettingsError(f"{manifest} has no columns stem and group.")
     group_of = {row["stem"]: row["group"] for row in rows}
-    return [
-        Source(s.path, group_of.get(s.path.stem) or s.group, s.mpp_override, s.mask_path, s.weight)
-        for s in sources
-    ]
+    return [replace(s, group=group_of.get(s.path.stem) or s.group) for s in sources]

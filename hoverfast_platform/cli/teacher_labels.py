@@ -29,7 +29,11 @@ import click
 @click.option("--licence", default="", help="Of those labels; a student inherits it.")
 @click.option("--citation", default="", help="What to cite for them.")
 @click.option("--made-by", default="people", show_default=True, help="Who made those labels.")
-@click.option("--mpp", type=float, help="Micrometres per pixel of sources that do not say.")
+@click.option(
+    "--mpp",
+    type=float,
+    help="Micrometres per pixel of files that do not say; never instead of what they say.",
+)
 @click.option(
     "--nucleus-um",
     type=float,

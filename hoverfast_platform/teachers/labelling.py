@@ -17,7 +17,12 @@ import numpy as np
 
 from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.config import Scale
-from hoverfast_platform.errors import MaskError, TrainingError
+from hoverfast_platform.errors import (
+    MaskError,
+    MissingMppError,
+    TrainingError,
+    UnreadableSlideError,
+)
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.imported import load_mask
@@ -155,10 +160,22 @@ def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Bo
 
 
 def _open(source: Source) -> SlideReader:
-    """A slide, or a flat image with the mpp it was given."""
-    if source.path.suffix.lower() in IMAGE_SUFFIXES and source.mpp_override is not None:
-        return ArrayReader(read_rgb(source.path), mpp=source.mpp_override, name=source.path.name)
-    return open_slide(source.path, Scale(mpp_override=source.mpp_override))
+    """A slide, or a flat image; the file's own mpp wins over the one it was given."""
+    given = source.mpp_if_unknown
+    if source.path.suffix.lower() in IMAGE_SUFFIXES:
+        try:
+            return open_slide(source.path)
+        except (UnreadableSlideError, MissingMppError) as error:
+            if given is None:
+                raise MissingMppError(
+                    f"{source.path.name} does not say its micrometres per pixel.",
+                    "Give --mpp: 40x is about 0.25.",
+                ) from error
+            return ArrayReader(read_rgb(source.path), mpp=given, name=source.path.name)
+    try:
+        return open_slide(source.path)
+    except MissingMppError:
+        return open_slide(source.path, Scale(mpp_override=given))
 
 
 def _lattice(reader: SlideReader, mpp: float) -> ModelLattice:

@@ -51,8 +51,8 @@ class Source:
     Attributes:
         path: The file.
         group: Patient; the file's own name where not known.
-        mpp_override: Micrometres per level-0 pixel for files that do not say, flat images
-            above all.
+        mpp_if_unknown: Micrometres per level-0 pixel, used only if the file does not say; flat
+            images do not.
         mask_path: Tissue mask; without it tissue is detected. Flat images need none: they are
             labelled whole.
         weight: How often training draws from it.
@@ -60,7 +60,7 @@ class Source:
 
     path: Path
     group: str
-    mpp_override: float | None = None
+    mpp_if_unknown: float | None = None
     mask_path: Path | None = None
     weight: float = 1.0
 

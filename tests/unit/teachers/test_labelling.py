@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hoverfast_platform.errors import LabelError, MaskError, TrainingError
+from hoverfast_platform.errors import LabelError, MaskError, MissingMppError, TrainingError
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.synthetic import write_synthetic_slide
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher
@@ -110,7 +110,7 @@ def test_annotated_images_are_labelled_whole_and_brought_to_scale(tmp_path):
         label[10:30, 10:30] = 500
         Image.fromarray(label).save(labels / f"{name}.png")
         Image.fromarray(np.full((60, 100, 3), 200, np.uint8)).save(images / f"{name}.png")
-    sources = [Source(images / f"{n}.png", group=n, mpp_override=0.5) for n in "ab"]
+    sources = [Source(images / f"{n}.png", group=n, mpp_if_unknown=0.5) for n in "ab"]
 
     made = _label(sources, tmp_path / "set", teacher=AnnotationsTeacher(labels))
 
@@ -123,11 +123,27 @@ def test_annotated_images_are_labelled_whole_and_brought_to_scale(tmp_path):
 def test_no_nucleus_on_one_side_is_an_error(tmp_path):
     image = tmp_path / "white.png"
     Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(image)
-    sources = [Source(image, "a", mpp_override=0.25), Source(image, "b", mpp_override=0.25)]
+    sources = [Source(image, "a", mpp_if_unknown=0.25), Source(image, "b", mpp_if_unknown=0.25)]
 
     with pytest.raises(TrainingError, match="found no nucleus"):
         _label(sources, tmp_path / "set")
     assert not list((tmp_path / "set").glob("*.pytable"))
+
+
+def test_the_files_own_mpp_wins(slides, tmp_path):
+    claimed = [Source(s.path, s.group, mpp_if_unknown=1.0) for s in slides]
+
+    assert _label(claimed, tmp_path / "1").training.digest == (
+        _label(slides, tmp_path / "2").training.digest
+    )
+
+
+def test_flat_image_without_mpp_is_refused(tmp_path):
+    image = tmp_path / "a.png"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(image)
+
+    with pytest.raises(MissingMppError, match=r"a\.png"):
+        _label([Source(image, "a"), Source(image, "b")], tmp_path / "set")
 
 
 def test_empty_mask_is_an_error(slides, tmp_path):
