@@ -1,0 +1,65 @@
+"""``hoverfast evaluate``: how good models are on a labelled set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("evaluate")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--outdir", required=True, type=click.Path(path_type=Path), help="Folder for the report."
+)
+@click.option("--mpp", type=float, help="Micrometres per pixel of images that do not say.")
+@click.option("--group", "groups", multiple=True, help="Only this patient or group; repeatable.")
+@click.option(
+    "--reference",
+    default="annotations",
+    show_default=True,
+    help="What made the labels, for the report: annotations, HoVer-Net.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Catalogue to record the scores in, for `models promote`.",
+)
+@click.option(
+    "--scope", default="default", show_default=True, help="What the models are candidates for."
+)
+def command(  # noqa: PLR0913 - one per option
+    models: tuple[str, ...],
+    dataset: Path,
+    outdir: Path,
+    mpp: float | None,
+    groups: tuple[str, ...],
+    reference: str,
+    device: str,
+    catalogue: Path | None,
+    scope: str,
+) -> None:
+    """Measure MODEL (built-in names or files) against the labels of DATASET.
+
+    DATASET is a training or validation set (.h5, .pytable), or a folder with image/ and
+    label/ of the same stems and optionally manifest.csv (columns stem, group, mpp). The labels
+    may be people's or a teacher's: a student is compared with its teacher by a set the teacher
+    labelled.
+
+    OUTDIR gets report.html, images.csv, groups.csv, evaluation.json and agreement/ (white:
+    both, green: only the model, magenta: only the labels); with several models one folder
+    each, and comparison.html.
+    """
+    from hoverfast_platform.cli.run_evaluation import evaluate_models
+    from hoverfast_platform.evaluation.labelled_set import open_labelled_set
+
+    evaluate_models(
+        models,
+        open_labelled_set(dataset, mpp=mpp, groups=groups),
+        outdir,
+        reference=reference,
+        device=device,
+        candidates_in=(catalogue, scope) if catalogue is not None else None,
+    )

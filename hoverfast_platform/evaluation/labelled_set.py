@@ -1,0 +1,265 @@
+"""Images with reference nuclei to measure against: a patch table, or a folder of pictures.
+
+A folder holds ``image/`` and ``label/`` with the same file stems, and may hold
+``manifest.csv`` with the columns ``stem``, ``group`` (patient) and ``mpp``. Everything that
+can be wrong with it is found when it is opened, before any model runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
+from hoverfast_platform.storage.flat_images import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    read_instance_map,
+    read_rgb,
+)
+from hoverfast_platform.storage.patch_table import PatchTable
+
+
+@dataclass(frozen=True)
+class LabelledItem:
+    """What is known of a labelled image before its pixels are read.
+
+    Attributes:
+        name: Unique within its set.
+        source: Slide or image it was taken from.
+        group: Patient, where known; else the source.
+        mpp: Micrometres per pixel.
+    """
+
+    name: str
+    source: str
+    group: str
+    mpp: float
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and its reference nuclei, both ``(H, W)`` at ``item.mpp``."""
+
+    item: LabelledItem
+    image: RgbImage
+    instance_map: InstanceMap
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Labelled images, read one at a time.
+
+    Attributes:
+        name: For people.
+        digest: SHA-256 over images, labels, groups and mpp, hex: equal digests, equal sets.
+        provenance: Where the labels come from, as far as the set says.
+        items: One per image.
+    """
+
+    name: str
+    digest: str
+    provenance: Any
+    items: tuple[LabelledItem, ...]
+    _read: Callable[[int], tuple[RgbImage, InstanceMap]]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return (self.read(i) for i in range(len(self)))
+
+    def read(self, i: int) -> LabelledImage:
+        """Image ``i`` with its labels."""
+        return LabelledImage(self.items[i], *self._read(i))
+
+
+def open_labelled_set(
+    path: Path, *, mpp: float | None = None, groups: Sequence[str] = ()
+) -> LabelledSet:
+    """Open a patch table or a folder, check it, and choose groups of it.
+
+    Args:
+        path: File of a patch table, or folder with ``image/`` and ``label/``.
+        mpp: Micrometres per pixel of images that do not say; needed for most folders.
+        groups: Only these; all if empty.
+
+    Raises:
+        LabelError: If there are no images, an image or label has no partner, sizes differ,
+            a label is unreadable, or there is not one nucleus.
+        SettingsError: If the mpp is missing or contradicts the file, or a group does not exist.
+        StorageError: If a patch table is damaged.
+    """
+    if not path.exists():
+        raise LabelError(f"{path} does not exist.", "Give a patch table or a folder.")
+    return _open_folder(path, mpp, groups) if path.is_dir() else _open_table(path, mpp, groups)
+
+
+def _open_table(path: Path, mpp: float | None, groups: Sequence[str]) -> LabelledSet:
+    table = PatchTable(path, mpp=mpp)
+    if mpp is not None and table.mpp != mpp:
+        raise SettingsError(
+            f"{path} says {table.mpp} um/px, but {mpp} was given.", "Leave --mpp out."
+        )
+    chosen = _choose(path, table.groups, groups)
+    if table.n_nuclei[chosen].sum() == 0:
+        raise _no_nuclei(path)
+    origins = table.origins_px
+    items = tuple(
+        LabelledItem(
+            name=f"{table.sources[i]} x{origins[i, 0]} y{origins[i, 1]}",
+            source=table.sources[i],
+            group=table.groups[i],
+            mpp=table.mpp,
+        )
+        for i in chosen
+    )
+
+    def read(i: int) -> tuple[RgbImage, InstanceMap]:
+        patch = table.read(chosen[i])
+        return patch.image, patch.instance_map
+
+    digest = table.digest
+    if len(chosen) < len(table):
+        part = json.dumps([table.digest, chosen])
+        digest = hashlib.sha256(part.encode()).hexdigest()
+    return LabelledSet(path.stem, digest, table.provenance, items, read)
+
+
+def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> LabelledSet:
+    pairs = _pairs(path)
+    manifest = _read_manifest(path / "manifest.csv")
+    all_groups = [manifest.get(stem, {}).get("group", "") or stem for stem in pairs]
+    chosen = _choose(path, all_groups, groups)
+    stems = [list(pairs)[i] for i in chosen]
+    items = []
+    digest = hashlib.sha256()
+    n_nuclear_px = 0
+    for stem, i in zip(stems, chosen, strict=True):
+        image_path, label_path = pairs[stem]
+        item_mpp = mpp or _manifest_mpp(path, stem, manifest)
+        item = LabelledItem(name=stem, source=stem, group=all_groups[i], mpp=item_mpp)
+        label = read_instance_map(label_path)
+        _check_size(image_path, label_path, label)
+        n_nuclear_px += int(np.count_nonzero(label))
+        digest.update(json.dumps([stem, item.group, item.mpp, label.shape]).encode())
+        digest.update(hashlib.sha256(image_path.read_bytes()).digest())
+        digest.update(np.ascontiguousarray(label).tobytes())
+        items.append(item)
+    if n_nuclear_px == 0:
+        raise _no_nuclei(path)
+
+    def read(i: int) -> tuple[RgbImage, InstanceMap]:
+        image_path, label_path = pairs[stems[i]]
+        return read_rgb(image_path), read_instance_map(label_path)
+
+    licences = sorted({row["licence"] for row in manifest.values() if row.get("licence")})
+    provenance = {"folder": path.name, "licences": licences}
+    return LabelledSet(path.resolve().name, digest.hexdigest(), provenance, tuple(items), read)
+
+
+def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:
+    """Image and label of each stem, in order of stems."""
+    images = _by_stem(path / "image", IMAGE_SUFFIXES)
+    labels = _by_stem(path / "label", LABEL_SUFFIXES)
+    if not images and not labels:
+        raise LabelError(
+            f"{path} has no labelled images.",
+            "Expected image/<stem>.png and label/<stem>.png (also TIFF, JPEG; labels also NPY).",
+        )
+    lonely = sorted(images.keys() ^ labels.keys())
+    if lonely:
+        raise LabelError(
+            f"{len(lonely)} of {len(images.keys() | labels.keys())} images in {path} lack a "
+            f"partner: {', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}.",
+            "Each file in image/ needs one of the same stem in label/, and the other way round.",
+        )
+    return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
+
+
+def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    if folder.is_dir():
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() in suffixes and not file.name.startswith("."):
+                if file.stem in found:
+                    raise LabelError(
+                        f"{found[file.stem]} and {file} have the same stem.", "Keep one of them."
+                    )
+                found[file.stem] = file
+    return found
+
+
+def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
+    """Rows by stem; empty without a manifest."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f"{path} is not a readable CSV file: {error}.") from error
+    if rows and "stem" not in rows[0]:
+        raise LabelError(
+            f"{path} has no column 'stem' but {', '.join(map(str, rows[0]))}.",
+            "It says which row belongs to which image.",
+        )
+    return {row["stem"]: row for row in rows}
+
+
+def _manifest_mpp(path: Path, stem: str, manifest: dict[str, dict[str, str]]) -> float:
+    text = manifest.get(stem, {}).get("mpp") or ""
+    try:
+        mpp = float(text)
+    except ValueError:
+        mpp = 0.0
+    if not 0 < mpp < 50:
+        raise SettingsError(
+            f"The micrometres per pixel of {stem} in {path} are not known"
+            + (f" (manifest.csv says {text!r})." if text else "."),
+            "Give --mpp (0.25 at 40x), or a column mpp in manifest.csv; it is never guessed.",
+        )
+    return mpp
+
+
+def _check_size(image_path: Path, label_path: Path, label: InstanceMap) -> None:
+    try:
+        with Image.open(image_path) as image:
+            width, height = image.size
+    except (UnidentifiedImageError, OSError) as error:
+        raise UnreadableSlideError(
+            f"{image_path} is not a readable image: {error}.", "Expected PNG, JPEG or TIFF."
+        ) from error
+    if label.shape != (height, width):
+        raise LabelError(
+            f"{image_path} is {width}x{height} px, its label {label_path.name} "
+            f"{label.shape[1]}x{label.shape[0]}.",
+            "The label belongs to another image or another magnification.",
+        )
+
+
+def _choose(path: Path, all_groups: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    unknown = sorted(set(wanted) - set(all_groups))
+    if unknown:
+        known = sorted(set(all_groups))
+        raise SettingsError(
+            f"{path} has no group {', '.join(unknown)}.",
+            f"Its groups: {', '.join(known[:20])}{' ...' if len(known) > 20 else ''}.",
+        )
+    return [i for i, group in enumerate(all_groups) if not wanted or group in wanted]
+
+
+def _no_nuclei(path: Path) -> LabelError:
+    return LabelError(
+        f"The labels of {path} hold not one nucleus, so nothing can be measured against them.",
+        "The label images are perhaps empty exports, or of the wrong layer.",
+    )
