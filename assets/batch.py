@@ -1,19 +1,40 @@
 """Many slides in one run: each is recorded the moment it is done, a bad one fails alone.
 
 A partitioned asset that simply returns records all partitions of its run or none. Here every
-finished slide logs its own materialization, and the step fails at the end naming the bad
-ones, so that Dagster shows exactly those as failed.
+finished slide logs its own materialization and checks, and the step fails at the end naming
+the bad ones, so that Dagster shows exactly those as failed. What is logged carries the tags
+Dagster itself would write (see ``provenance_tags``), or a slide would never turn stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
+from dagster._core.definitions.data_version import (  # no public spelling exists in 1.13
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
 
-from hoverfast_platform.errors import HoverFastError
+from assets.partitions import slides
+from assets.progress_log import duration
+from hoverfast_platform.errors import HoverFastError, Interrupted
+from resources.platform_store import PlatformStore
+
+SlideEvents: TypeAlias = Iterator[dg.MaterializeResult[Any] | dg.Output[Any]]
+
+N_ATTEMPTS = 3
+"""For failures that may pass: a device that ran out of memory, a worker the kernel ended."""
+
+_PAUSE_S = 5.0
+"""Before the second attempt; doubled before the third."""
 
 
 @dataclass(frozen=True)
@@ -23,63 +44,160 @@ class SlideProduct:
     Attributes:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
+        checks: Verdicts on it, each of a check declared with :func:`slide_check`.
     """
 
     metadata: Mapping[str, Any]
     data_version: str
+    checks: tuple[dg.AssetCheckResult, ...] = ()
+
+
+def slide_check(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
+    """A check with one verdict per slide; the asset gives it with the product."""
+    return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=slides)
 
 
 def process_slides(
-    context: dg.AssetExecutionContext, make: Callable[[str], SlideProduct]
-) -> Iterator[dg.MaterializeResult[Any]]:
+    context: dg.AssetExecutionContext,
+    store: PlatformStore,
+    make: Callable[[str], SlideProduct],
+    *,
+    pause_s: float = _PAUSE_S,
+) -> SlideEvents:
     """Make the product of every slide of this run; ``yield from`` it.
 
-    One slide gives an ordinary result, so that later steps of the run go on. In a run of
-    several, a slide that fails with one of the engine's errors is listed and the others go
-    on; any other exception is a defect and ends the step.
+    A failure that may pass is tried again, after a pause, for that slide alone. Every other
+    failure is recorded in the catalogue with its remedy, and the next slide goes on. One
+    slide gives an ordinary result, so that later steps of the run go on.
 
     Raises:
         dagster.Failure: At the end, naming the slides that failed.
     """
-    if not context.has_partition_key_range:
-        product = _make_one(context.partition_key, make)
-        yield dg.MaterializeResult(
-            metadata=product.metadata, data_version=dg.DataVersion(product.data_version)
-        )
-        return
     keys = list(context.partition_keys)
     failed: dict[str, str] = {}
+    started = time.monotonic()
     for i, key in enumerate(keys, 1):
         try:
-            product = make(key)
-        except HoverFastError as error:
-            failed[key] = f"{error.kind}: {error}"
-            # Expected and explained: a traceback would only hide the remedy.
-            context.log.error("[%d/%d] %s failed: %s", i, len(keys), key, error)  # noqa: TRY400
+            product = _attempt(context, key, make, pause_s)
+        except Interrupted:
+            raise
+        except Exception as error:  # a defect with one odd slide must not stop the others
+            failed[key] = _explain(context, store, key, error)
             continue
-        context.log_event(
-            dg.AssetMaterialization(
-                asset_key=context.asset_key,
-                partition=key,
+        if not context.has_partition_key_range:
+            yield dg.MaterializeResult(
                 metadata=product.metadata,
-                tags={"dagster/data_version": product.data_version},
+                data_version=dg.DataVersion(product.data_version),
+                check_results=list(product.checks),
             )
+            return
+        _log_product(context, key, product)
+        per_slide_s = (time.monotonic() - started) / i
+        context.log.info(
+            "[%d/%d] %s done, %s per slide, %s left",
+            *(i, len(keys), key, duration(per_slide_s), duration(per_slide_s * (len(keys) - i))),
         )
-        context.log.info("[%d/%d] %s done", i, len(keys), key)
     if failed:
         raise dg.Failure(
-            f"{len(failed)} of {len(keys)} slides failed: {', '.join(failed)}",
+            f"{len(failed)} of {len(keys)} slides failed. "
+            + " | ".join(f"{key}: {why}" for key, why in failed.items()),
             metadata={"failed_slides": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )
+    for check in context.assets_def.check_specs:
+        # The verdicts are logged; this only tells Dagster that the step is complete.
+        yield dg.Output(None, output_name=check.get_python_identifier())
 
 
-def _make_one(key: str, make: Callable[[str], SlideProduct]) -> SlideProduct:
-    try:
-        return make(key)
-    except HoverFastError as error:
-        raise dg.Failure(
-            f"{key}: {error}",
-            metadata={"kind": error.kind, "remedy": error.remedy},
-            allow_retries=error.is_transient,
-        ) from error
+def _attempt(
+    context: dg.AssetExecutionContext,
+    key: str,
+    make: Callable[[str], SlideProduct],
+    pause_s: float,
+) -> SlideProduct:
+    for attempt in range(1, N_ATTEMPTS):
+        try:
+            return make(key)
+        except Interrupted:
+            raise
+        except HoverFastError as error:
+            if not error.is_transient:
+                raise
+            pause = pause_s * 2 ** (attempt - 1)
+            context.log.warning(
+                "%s: attempt %d of %d failed, next in %s: %s",
+                *(key, attempt, N_ATTEMPTS, duration(pause), error),
+            )
+            time.sleep(pause)
+    return make(key)
+
+
+def _explain(
+    context: dg.AssetExecutionContext, store: PlatformStore, key: str, error: Exception
+) -> str:
+    """Log and record why a slide failed; expected failures without a traceback."""
+    if isinstance(error, HoverFastError):
+        kind, text = error.kind, str(error)
+        context.log.error("%s failed (%s): %s", key, kind, text)
+    else:
+        kind, text = "defect", f"{type(error).__name__}: {error}"
+        context.log.error("%s failed unexpectedly", key, exc_info=error)
+    store.record_failure(key, error, context.run.run_id)
+    return f"{kind}: {text}"
+
+
+def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProduct) -> None:
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=context.asset_key,
+            partition=key,
+            metadata=product.metadata,
+            tags=provenance_tags(context, key, product.data_version),
+        )
+    )
+    for verdict in product.checks:
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=context.asset_key,
+                check_name=str(verdict.check_name),
+                passed=verdict.passed,
+                metadata=verdict.metadata,
+                severity=verdict.severity,
+                description=verdict.description,
+                partition=key,
+            )
+        )
+
+
+def provenance_tags(
+    context: dg.AssetExecutionContext, key: str, data_version: str
+) -> dict[str, str]:
+    """Which versions of its inputs a slide's product was made from, as Dagster notes it."""
+    spec = context.assets_def.get_asset_spec(context.asset_key)
+    tags = {
+        CODE_VERSION_TAG: spec.code_version or context.run.run_id,
+        DATA_VERSION_TAG: data_version,
+        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+    }
+    for dep in spec.deps:
+        record = _latest_record(context, dep.asset_key, key)
+        version = extract_data_version_from_entry(record.event_log_entry) if record else None
+        tags[get_input_data_version_tag(dep.asset_key)] = version.value if version else "INITIAL"
+        tags[get_input_event_pointer_tag(dep.asset_key)] = (
+            str(record.storage_id) if record else "NULL"
+        )
+    return tags
+
+
+def _latest_record(
+    context: dg.AssetExecutionContext, dep: dg.AssetKey, key: str
+) -> dg.EventLogRecord | None:
+    """Of the slide, or of an input that is the same for all slides, such as a model."""
+    for partitions in ([key], None):
+        records: Sequence[dg.EventLogRecord] = context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dep, asset_partitions=partitions), limit=1
+        ).records
+        for record in records:
+            if record.partition_key in (None, key):
+                return record
+    return None

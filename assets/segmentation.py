@@ -1,14 +1,14 @@
 """The ``nuclei`` asset: every nucleus of a slide."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.batch import SlideProduct, process_slides
+from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
+from assets.progress_log import log_progress
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 def nuclei(
     context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
-) -> Iterator[dg.MaterializeResult[Any]]:
+) -> SlideEvents:
     """Every nucleus of one slide, as polygons in level-0 pixels.
 
     **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a
@@ -35,38 +35,25 @@ def nuclei(
     complete and nothing is computed; a run that died goes on from its finished tile blocks.
     **When it fails.** Nothing is published; the failure is in the catalogue with its remedy.
     """
-    from hoverfast_platform.errors import HoverFastError
-    from hoverfast_platform.inference.record import failure_record, segmentation_record
+    from hoverfast_platform.inference.record import segmentation_record
     from hoverfast_platform.inference.segment_slide import segment_slide
-    from hoverfast_platform.progress import Progress
 
     def segment(key: str) -> SlideProduct:
         path = store.slide_path(key)
-
-        def report(progress: Progress) -> None:
-            if progress.n_done % 50 == 0 or progress.n_done == progress.n_total:
-                context.log.info(
-                    "%s: %d of %d %s", key, progress.n_done, progress.n_total, progress.unit
-                )
-
         engine = compute.engine()
-        try:
-            done = segment_slide(
-                path,
-                out_dir=store.nuclei_dir(key),
-                engine=engine,
-                mask=store.mask_path(key),
-                settings=store.settings(),
-                on_progress=report,
-                run_id=context.run.run_id,
-            )
-        except HoverFastError as error:
-            store.record_failure(failure_record(path, error, context.run.run_id))
-            raise
+        done = segment_slide(
+            path,
+            out_dir=store.nuclei_dir(key),
+            engine=engine,
+            mask=store.mask_path(key),
+            settings=store.settings(),
+            on_progress=log_progress(context, key),
+            run_id=context.run.run_id,
+        )
         store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
         return SlideProduct(_metadata(done), done.summary.provenance.segmentation_id)
 
-    yield from process_slides(context, segment)
+    yield from process_slides(context, store, segment)
 
 
 def _metadata(done: "SegmentedSlide") -> dict[str, Any]:

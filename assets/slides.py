@@ -1,11 +1,8 @@
 """The ``slide`` asset: a registered slide, opened and described."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
-from assets.batch import SlideProduct, process_slides
+from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from resources.platform_store import PlatformStore
@@ -18,9 +15,7 @@ from resources.platform_store import PlatformStore
     kinds={"openslide"},
     output_required=False,
 )
-def slide(
-    context: dg.AssetExecutionContext, store: PlatformStore
-) -> Iterator[dg.MaterializeResult[Any]]:
+def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
     """A whole slide image: can it be read, how large is it, at what scale?
 
     **Where it is.** Where it was registered from; nothing is copied. **Running it again.**
@@ -51,4 +46,4 @@ def slide(
             data_version=slide_digest(path),
         )
 
-    yield from process_slides(context, describe)
+    yield from process_slides(context, store, describe)

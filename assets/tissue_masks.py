@@ -1,11 +1,8 @@
 """The ``tissue_mask`` asset: where on a slide nuclei are looked for."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
 
-from assets.batch import SlideProduct, process_slides
+from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from resources.platform_store import PlatformStore
@@ -19,9 +16,7 @@ from resources.platform_store import PlatformStore
     kinds={"opencv"},
     output_required=False,
 )
-def tissue_mask(
-    context: dg.AssetExecutionContext, store: PlatformStore
-) -> Iterator[dg.MaterializeResult[Any]]:
+def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
     """Where the tissue is, found by its optical density against the slide's own glass.
 
     **Where it is.** `masks/<slide>.png` in the artefact folder. **Running it again.** Gives
@@ -51,4 +46,4 @@ def tissue_mask(
             data_version=mask.digest(),
         )
 
-    yield from process_slides(context, find)
+    yield from process_slides(context, store, find)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, SegmentationRecord
 from hoverfast_platform.config import Scale, SegmentationSettings
+from hoverfast_platform.errors import HoverFastError
 
 
 class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -41,9 +42,22 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self._catalogue() as catalogue:
             catalogue.record_done(record)
 
-    def record_failure(self, failure: FailureRecord) -> None:
+    def record_failure(self, key: str, error: Exception, run_id: str) -> None:
+        """Record why a slide failed; an error not raised on purpose is a defect."""
+        from hoverfast_platform.inference.record import failure_record
+
+        path = self.slide_path(key)
+        if isinstance(error, HoverFastError):
+            failure = failure_record(path, error, run_id)
+        else:
+            text = f"{type(error).__name__}: {error}"
+            remedy = "Please report it with the log of the run."
+            failure = FailureRecord(str(path), "defect", text, remedy, run_id)
         with self._catalogue() as catalogue:
             catalogue.record_failure(failure)
+
+    def catalogue_path(self) -> Path:
+        return Path(self.root) / "catalogue.sqlite"
 
     def mask_path(self, key: str) -> Path:
         return Path(self.root) / "masks" / f"{key}.png"
@@ -58,4 +72,4 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         return SegmentationSettings(scale=self.scale())
 
     def _catalogue(self) -> Catalogue:
-        return Catalogue.open(Path(self.root) / "catalogue.sqlite")
+        return Catalogue.open(self.catalogue_path())

@@ -1,0 +1,29 @@
+from assets.progress_log import log_progress
+from hoverfast_platform.progress import Progress
+
+
+class Run:
+    """Collects the lines of a run's log."""
+
+    def __init__(self):
+        self.lines, self.log = [], self
+
+    def info(self, text):
+        self.lines.append(text)
+
+
+def test_lines_come_now_and_then_with_the_time_left():
+    run, now_s = Run(), [0.0]
+    report = log_progress(run, "slide-1", every_s=10, clock=lambda: now_s[0])
+
+    for second in range(0, 41):
+        now_s[0] = second
+        report(Progress("segmenting", 60 + second, 100))
+
+    assert run.lines == [
+        "slide-1: segmenting, 60 of 100 tiles",
+        "slide-1: segmenting, 70 of 100 tiles, 1.0 tiles/s, 30 s left",
+        "slide-1: segmenting, 80 of 100 tiles, 1.0 tiles/s, 20 s left",
+        "slide-1: segmenting, 90 of 100 tiles, 1.0 tiles/s, 10 s left",
+        "slide-1: segmenting, 100 of 100 tiles, 1.0 tiles/s",
+    ]
