@@ -26,7 +26,7 @@ _COMMANDS = {
     ),
     "train": ("hoverfast_platform.cli.train", "Train a student on teacher labels."),
     "slide": ("hoverfast_platform.cli.slide", "What a slide file says of itself."),
-    "models": ("hoverfast_platform.cli.models", "Models that ship with the platform."),
+    "models": ("hoverfast_platform.cli.models", "Models: list, show, promote, retire."),
     "evaluate": ("hoverfast_platform.cli.evaluate", "How good models are on a labelled set."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
 }

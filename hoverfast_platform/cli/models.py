@@ -1,13 +1,188 @@
-"""``hoverfast models``: what ships with the platform."""
+"""``hoverfast models``: the models there are, which is in use, and changing that."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
+if TYPE_CHECKING:
+    from hoverfast_platform.catalogue import Catalogue, ModelStanding
 
-@click.command("models")
-def command() -> None:
-    """List the models that ship with the platform."""
+_ask_catalogue = click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Catalogue of registered models: a catalogue.sqlite.",
+)
+_need_catalogue = click.option(
+    "--catalogue",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Catalogue of registered models: a catalogue.sqlite.",
+)
+_scope = click.option(
+    "--scope",
+    default="default",
+    show_default=True,
+    help="What the model is promoted for: a site, an organ.",
+)
+
+
+@click.group("models", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List models, show where they come from, promote and retire them.
+
+    Alone it lists the models that ship with the platform.
+    """
+    if context.invoked_subcommand is None:
+        _list_builtin()
+
+
+@command.command("list")
+@_ask_catalogue
+def list_models(catalogue: Path | None) -> None:
+    """List the models that ship with the platform, or those of a catalogue."""
+    if catalogue is None:
+        _list_builtin()
+        return
+    from hoverfast_platform.catalogue import Catalogue
+
+    with Catalogue.open(catalogue) as opened:
+        standings = opened.models()
+        for standing in standings:
+            measured = opened.evaluations(standing.sha256)
+            pq = f"PQ {measured[0].summary['scores']['pq']['mean']:.3f}" if measured else ""
+            click.echo(
+                f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
+                f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
+            )
+    if not standings:
+        click.echo("No models; `hoverfast evaluate --catalogue` registers what it measures.")
+
+
+@command.command("show")
+@click.argument("model")
+@_ask_catalogue
+def show(model: str, catalogue: Path | None) -> None:
+    """Show the card of MODEL; from a catalogue also its history, verdicts and measurements.
+
+    MODEL is a built-in name or a file; in a catalogue also name@version or the start of a
+    digest.
+    """
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.model.registry import find_model, read_card
+
+    if catalogue is None:
+        card = read_card(find_model(model).with_suffix(".json"))
+        click.echo(card.model_dump_json(indent=2))
+        return
+    with Catalogue.open(catalogue) as opened:
+        sha256 = _sha256(opened, model)
+        history, measured = opened.model_history(sha256), opened.evaluations(sha256)
+    shown: dict[str, Any] = {
+        "sha256": sha256,
+        "path": history[0].path if history else None,
+        "card": history[0].card if history else None,
+        "history": [
+            {
+                "stage": entry.stage,
+                "scope": entry.scope,
+                "since": entry.since.isoformat(),
+                "until": entry.until.isoformat() if entry.until else None,
+                "reason": entry.reason,
+                "verdict": entry.verdict,
+            }
+            for entry in history
+        ],
+        "evaluations": [
+            {
+                "dataset": record.dataset,
+                "dataset_digest": record.dataset_digest,
+                "report": record.report_path,
+                **record.summary,
+            }
+            for record in measured
+        ],
+    }
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+@command.command("promote")
+@click.argument("model")
+@_need_catalogue
+@_scope
+@click.option("--reason", default="", help="Why, for the history.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file of the gate's settings: tolerance, floors, allowed licences, validation set.",
+)
+@click.option("--dry-run", is_flag=True, help="Judge only.")
+@click.option(
+    "--roll-back", is_flag=True, help="Bring back a model that was promoted before, unjudged."
+)
+def promote(  # noqa: PLR0913 - one per option
+    model: str,
+    catalogue: Path,
+    scope: str,
+    reason: str,
+    policy: Path | None,
+    dry_run: bool,
+    roll_back: bool,
+) -> None:
+    """Promote MODEL if the gate lets it pass; the model in place is retired.
+
+    It must have been measured on the same labelled set as the model in place
+    (`hoverfast evaluate --catalogue`), be no worse, above the floors, and have learned from
+    labels of an allowed licence. Refused: exit code 1 and the reasons.
+    """
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.evaluation.gate import PromotionPolicy
+    from hoverfast_platform.evaluation.promotion import judge_candidate, promote_judged
+
+    if roll_back and not reason:
+        raise click.UsageError("--roll-back needs a --reason: what is wrong with the model?")
+    with Catalogue.open(catalogue) as opened:
+        sha256 = _sha256(opened, model)
+        if roll_back:
+            now = opened.promoted_model(scope)
+            if dry_run:
+                click.echo(f"Would replace {now.name if now else 'none'} by {model}.")
+                return
+            opened.promote(sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope)
+            click.echo(f"Promoted {model} in scope {scope} again.")
+            return
+        rules = PromotionPolicy() if policy is None else _read_policy(policy)
+        judgement = judge_candidate(opened, sha256, scope=scope, policy=rules)
+        click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
+        for text in judgement.verdict.reasons:
+            click.echo(f"  {text}")
+        if not judgement.verdict.passed:
+            raise click.exceptions.Exit(1)
+        if not dry_run:
+            promote_judged(opened, judgement, reason=reason or "passed the gate")
+            click.echo(f"Promoted {model} in scope {scope}.")
+
+
+@command.command("retire")
+@click.argument("model")
+@_need_catalogue
+@_scope
+@click.option("--reason", required=True, help="Why, for the history.")
+def retire(model: str, catalogue: Path, scope: str, reason: str) -> None:
+    """Take MODEL out of use; if it was promoted, its scope is left without a model."""
+    from hoverfast_platform.catalogue import Catalogue
+
+    with Catalogue.open(catalogue) as opened:
+        opened.retire(_sha256(opened, model), reason=reason, scope=scope)
+    click.echo(f"Retired {model} in scope {scope}.")
+
+
+def _list_builtin() -> None:
     from hoverfast_platform.model.registry import DEFAULT_MODEL, available_models
 
     for name, card in available_models().items():
@@ -16,3 +191,30 @@ def command() -> None:
         click.echo(f"  {card.description} {card.intended_use}")
         for m in card.metrics:
             click.echo(f"  {m.dataset}: Dice {m.dice:.3f}, AJI {m.aji:.3f}, PQ {m.pq:.3f}")
+
+
+def _sha256(catalogue: Catalogue, model: str) -> str:
+    """Digest of a file's bytes, else of the catalogue's model of that name."""
+    if Path(model).is_file():
+        with Path(model).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return catalogue.find_model(model)
+
+
+def _when(standing: ModelStanding) -> str:
+    return f"{standing.since:%Y-%m-%d %H:%M} UTC"
+
+
+def _read_policy(path: Path) -> Any:
+    from pydantic import ValidationError
+
+    from hoverfast_platform.errors import SettingsError
+    from hoverfast_platform.evaluation.gate import PromotionPolicy
+
+    try:
+        return PromotionPolicy.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        known = ", ".join(PromotionPolicy.model_fields)
+        raise SettingsError(
+            f"{path} is no promotion policy: {error}", f"Fields: {known}."
+        ) from error
