@@ -17,9 +17,8 @@ import click
 @click.option("--group", "groups", multiple=True, help="Only this patient or group; repeatable.")
 @click.option(
     "--reference",
-    default="annotations",
-    show_default=True,
-    help="What made the labels, for the report: annotations, HoVer-Net.",
+    default="",
+    help="What made the labels, for the report; default: what the set says, or annotations.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 @click.option(

@@ -36,7 +36,7 @@ def evaluate_models(
         models: Built-in names or files; all are loaded before the first is measured.
         dataset: What to measure against.
         out_dir: For the report; with several models, for a folder each.
-        reference: What made the labels.
+        reference: What made the labels; empty takes what the set says.
         device: Where to run.
         candidates_in: Catalogue and scope to register the models and their scores in.
     """
@@ -51,7 +51,10 @@ def evaluate_models(
         folder = out_dir if len(loaded) == 1 else out_dir / name
         evaluation = _evaluate(model, dataset, folder, reference, device)
         reports[name] = evaluation
-        click.echo(f"{name} against {reference}, {len(dataset)} images, {evaluation.n_true} nuclei")
+        click.echo(
+            f"{name} against {evaluation.reference}, {len(dataset)} images, "
+            f"{evaluation.n_true} nuclei"
+        )
         for score_name, interval in evaluation.overall().items():
             click.echo(f"  {score_name:4}  {interval}")
         click.echo(f"  report  {write_report(folder, evaluation)}")

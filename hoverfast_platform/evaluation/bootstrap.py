@@ -40,10 +40,15 @@ class Interval:
     n_images: int
     n_groups: int
 
-    def __str__(self) -> str:
+    @property
+    def interval_text(self) -> str:
+        """``[low, high]``, or nothing where there is none."""
         if self.low is None or self.high is None:
-            return f"{self.mean:.3f}"
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+            return ""
+        return f"[{self.low:.3f}, {self.high:.3f}]"
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} {self.interval_text}".rstrip()
 
 
 def bootstrap_mean(

@@ -62,13 +62,15 @@ class LabelledSet:
     Attributes:
         name: For people.
         digest: SHA-256 over images, labels, groups and mpp, hex: equal digests, equal sets.
-        provenance: Where the labels come from, as far as the set says.
+        labels_by: What made the labels: a teacher, people.
+        provenance: What else the set says of its labels, as plain data.
         items: One per image.
     """
 
     name: str
     digest: str
-    provenance: Any
+    labels_by: str
+    provenance: dict[str, Any]
     items: tuple[LabelledItem, ...]
     _read: Callable[[int], tuple[RgbImage, InstanceMap]]
 
@@ -132,7 +134,8 @@ def _open_table(path: Path, mpp: float | None, groups: Sequence[str]) -> Labelle
     if len(chosen) < len(table):
         part = json.dumps([table.digest, chosen])
         digest = hashlib.sha256(part.encode()).hexdigest()
-    return LabelledSet(path.stem, digest, table.provenance, items, read)
+    provenance = table.provenance.model_dump(mode="json")
+    return LabelledSet(path.stem, digest, table.provenance.teacher, provenance, items, read)
 
 
 def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> LabelledSet:
@@ -163,8 +166,14 @@ def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> Labell
         return read_rgb(image_path), read_instance_map(label_path)
 
     licences = sorted({row["licence"] for row in manifest.values() if row.get("licence")})
-    provenance = {"folder": path.name, "licences": licences}
-    return LabelledSet(path.resolve().name, digest.hexdigest(), provenance, tuple(items), read)
+    return LabelledSet(
+        name=path.resolve().name,
+        digest=digest.hexdigest(),
+        labels_by="annotations",
+        provenance={"folder": path.name, "licences": licences},
+        items=tuple(items),
+        _read=read,
+    )
 
 
 def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:

@@ -33,7 +33,7 @@ _PICTURE_SIDE_PX = 700
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;border-bottom:1px solid #ddd;
 text-align:right}th:first-child,td:first-child{text-align:left}figure{display:inline-block;
-margin:.5em;vertical-align:top}img{max-width:500px;display:block}code{font-size:85%}
+width:510px;margin:.5em;vertical-align:top}img{width:100%;display:block}code{font-size:85%}
 b.agree{background:#888;color:#fff}b.student{background:#888;color:#0f0}
 b.reference{background:#888;color:#f0f}b{padding:0 .3em}"""
 
@@ -179,8 +179,8 @@ def _page(out_dir: Path, evaluation: Evaluation) -> str:
         f"<h1>{escape(model.name)} {escape(model.version)} on {escape(evaluation.dataset)}</h1>",
         f"<p>{_extent(evaluation)}</p>",
         _table(
-            ["mean over images", *_HEADINGS.values()],
-            [[f"{CONFIDENCE:.0%} interval in brackets", *(str(v) for v in overall.values())]],
+            ["score", "mean over images", f"{CONFIDENCE:.0%} interval"],
+            [[_HEADINGS[name], f"{v.mean:.4f}", v.interval_text] for name, v in overall.items()],
         ),
         _caution(overall["dice"]),
         "<h2>Where they agree</h2><p>Borders and tint: <b class=agree>white</b> both, "

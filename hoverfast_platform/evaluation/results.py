@@ -51,7 +51,7 @@ class Evaluation:
     model: MeasuredModel
     dataset: str
     dataset_digest: str
-    dataset_provenance: Any
+    dataset_provenance: dict[str, Any]
     reference: str
     settings: dict[str, Any]
     settings_digest: str

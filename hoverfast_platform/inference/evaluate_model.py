@@ -25,7 +25,7 @@ def evaluate_model(
     engine: SegmentationEngine,
     dataset: LabelledSet,
     *,
-    reference: str,
+    reference: str = "",
     settings: SegmentationSettings = SegmentationSettings(),
     on_scored: OnScored | None = None,
     on_progress: OnProgress = ignore_progress,
@@ -35,7 +35,7 @@ def evaluate_model(
     Args:
         engine: The model on its device.
         dataset: What to measure against.
-        reference: What made its labels, for people.
+        reference: What made its labels, for people; without it what the set says.
         settings: Of the segmentation; part of what makes two evaluations comparable.
         on_scored: Told of every image, for pictures.
         on_progress: Told after every image.
@@ -71,7 +71,7 @@ def evaluate_model(
         dataset=dataset.name,
         dataset_digest=dataset.digest,
         dataset_provenance=dataset.provenance,
-        reference=reference,
+        reference=reference or dataset.labels_by,
         settings=measured_with,
         settings_digest=hashlib.sha256(
             json.dumps(measured_with, sort_keys=True).encode()

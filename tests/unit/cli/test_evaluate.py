@@ -51,10 +51,9 @@ def test_two_models_are_measured_compared_and_recorded(folder):
     output = run(
         "interim-dev", folder / "untrained.safetensors", folder / "set", "-o", folder / "out",
         "--mpp", "0.25", "--device", "cpu", "--catalogue", folder / "c.sqlite",
-        "--reference", "drawing",
     )  # fmt: skip
 
-    assert "interim-dev-0.1.0 against drawing, 2 images, 4 nuclei" in output
+    assert "interim-dev-0.1.0 against annotations, 2 images, 4 nuclei" in output
     assert "untrained-0 - interim-dev-0.1.0: PQ -" in output
     rows = list(
         csv.DictReader(

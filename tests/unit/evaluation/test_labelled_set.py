@@ -4,7 +4,7 @@ from PIL import Image
 
 from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
 from hoverfast_platform.evaluation.labelled_set import open_labelled_set
-from hoverfast_platform.storage.patch_table import Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
 
 LABEL = np.zeros((20, 30), dtype=np.uint16)
 LABEL[2:6, 2:6], LABEL[10:15, 10:20] = 3, 900
@@ -131,7 +131,8 @@ def test_two_files_of_one_stem_are_refused(folder):
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "validation.h5"
-    with PatchTableWriter(path, mpp=0.25, patch_px=16, provenance={"teacher": "t"}) as writer:
+    made_by = LabelProvenance(teacher="HoVer-Net", cohort="skin 2")
+    with PatchTableWriter(path, mpp=0.25, patch_px=16, provenance=made_by) as writer:
         for source, group in (("s1", "p"), ("s2", "q")):
             image = np.full((20, 30, 3), 200, dtype=np.uint8)
             writer.append(Patch(image, LABEL.astype(np.int32), source, group))
@@ -149,6 +150,8 @@ def test_patch_table_is_a_labelled_set_with_its_own_digest(table):
     }
     assert all(i.image.shape[:2] == i.instance_map.shape for i in opened)
     assert opened.read(7).image.shape == (4, 14, 3)  # without its border of white
+    assert opened.labels_by == "HoVer-Net"
+    assert opened.provenance["cohort"] == "skin 2"
     part = open_labelled_set(table, groups=["q"])
     assert [i.source for i in part.items] == ["s2"] * 4
     assert part.digest != opened.digest

@@ -92,7 +92,7 @@ def test_one_group_says_that_there_is_no_interval(tmp_path):
     page = write_report(tmp_path, evaluation((0.5, 0.6))).read_text(encoding="utf-8")
 
     assert "so there is no interval" in page
-    assert "0.550" in page
+    assert "0.5500" in page
 
 
 def test_comparison_pairs_images(tmp_path):
