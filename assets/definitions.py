@@ -7,6 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.learning import (
+    cohort,
+    model_evaluation,
+    promoted_model,
+    student_model,
+    teacher_labels,
+)
 from assets.segmentation import nuclei
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
@@ -17,10 +24,21 @@ from resources.platform_store import PlatformStore
 def build_definitions(root: Path) -> dg.Definitions:
     """The platform with its artefacts under ``root``."""
     return dg.Definitions(
-        assets=[slide, tissue_mask, nuclei],
+        assets=[
+            slide,
+            tissue_mask,
+            nuclei,
+            cohort,
+            teacher_labels,
+            student_model,
+            model_evaluation,
+            promoted_model,
+        ],
         resources={
             "store": PlatformStore(root=str(root)),
-            "compute": Compute(lease_dir=str(root / "leases")),
+            "compute": Compute(
+                lease_dir=str(root / "leases"), catalogue=str(root / "catalogue.sqlite")
+            ),
         },
         # One stage per run: a child process per step would load the model again.
         executor=dg.in_process_executor,

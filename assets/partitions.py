@@ -3,3 +3,6 @@
 import dagster as dg
 
 slides = dg.DynamicPartitionsDefinition(name="slides")
+
+cohorts = dg.DynamicPartitionsDefinition(name="cohorts")
+"""One cohort is one partition; its key is the name of its plan."""

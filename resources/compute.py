@@ -10,6 +10,7 @@ from filelock import FileLock
 from pydantic import PrivateAttr
 
 from hoverfast_platform import config
+from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     lease_dir: str
     """Folder of the lock files; the same for all runs on a machine."""
-    model: str = DEFAULT_MODEL
+    catalogue: str
+    """File of the catalogue, which knows the promoted model."""
+    model: str = ""
+    """Name or file; empty takes the model promoted in the scope, or the one that ships."""
+    scope: str = DEFAULT_SCOPE
     device: str = "auto"
     n_workers: int = 0
 
@@ -36,18 +41,33 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The engine of this run; waits while another run holds the device."""
         if self._engine is None:
             from hoverfast_platform.inference.engine import SegmentationEngine
-            from hoverfast_platform.inference.predictors import resolve_device
 
-            folder = Path(self.lease_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            # Of the device itself: "auto" and "cuda:0" may be the same one.
-            device = resolve_device(self.device)
-            self._lease = FileLock(folder / f"{device.replace(':', '-')}.lock")
-            self._lease.acquire()
+            device = self.lease()
             self._engine = SegmentationEngine.of(
-                self.model, config.Compute(device=device, n_workers=self.n_workers)
+                self._model(), config.Compute(device=device, n_workers=self.n_workers)
             )
         return self._engine
+
+    def lease(self) -> str:
+        """The device, kept for this run until it ends; waits while another run has it."""
+        from hoverfast_platform.inference.predictors import resolve_device
+
+        # Of the device itself: "auto" and "cuda:0" may be the same one.
+        device = resolve_device(self.device)
+        if self._lease is None:
+            folder = Path(self.lease_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lease = FileLock(folder / f"{device.replace(':', '-')}.lock")
+            self._lease.acquire()
+        return device
+
+    def _model(self) -> str:
+        """What segments slides: the setting, else the promoted model, else what ships."""
+        if self.model:
+            return self.model
+        with Catalogue.open(Path(self.catalogue)) as catalogue:
+            promoted = catalogue.promoted_model(self.scope)
+        return promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End the workers and give the device back."""

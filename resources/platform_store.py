@@ -31,15 +31,15 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         with open_slide(slide, self.scale()) as reader:
             record = slide_record(slide, reader.info, slide_digest(slide))
-        with self._catalogue() as catalogue:
+        with self.open_catalogue() as catalogue:
             return catalogue.register_slide(record)
 
     def slide_path(self, key: str) -> Path:
-        with self._catalogue() as catalogue:
+        with self.open_catalogue() as catalogue:
             return catalogue.slide_path(key)
 
     def record_done(self, record: SegmentationRecord) -> None:
-        with self._catalogue() as catalogue:
+        with self.open_catalogue() as catalogue:
             catalogue.record_done(record)
 
     def record_failure(self, key: str, error: Exception, run_id: str) -> None:
@@ -53,8 +53,15 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             text = f"{type(error).__name__}: {error}"
             remedy = "Please report it with the log of the run."
             failure = FailureRecord(str(path), "defect", text, remedy, run_id)
-        with self._catalogue() as catalogue:
+        with self.open_catalogue() as catalogue:
             catalogue.record_failure(failure)
+
+    def folder(self) -> Path:
+        return Path(self.root)
+
+    def open_catalogue(self) -> Catalogue:
+        """The catalogue; use as a context manager."""
+        return Catalogue.open(self.catalogue_path())
 
     def catalogue_path(self) -> Path:
         return Path(self.root) / "catalogue.sqlite"
@@ -70,6 +77,3 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def settings(self) -> SegmentationSettings:
         return SegmentationSettings(scale=self.scale())
-
-    def _catalogue(self) -> Catalogue:
-        return Catalogue.open(self.catalogue_path())

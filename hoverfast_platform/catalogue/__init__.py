@@ -3,8 +3,11 @@
 from hoverfast_platform.catalogue.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
+    CohortMemberRecord,
+    CohortRecord,
     EvaluationRecord,
     FailureRecord,
+    KnownSlide,
     Lineage,
     ModelRecord,
     ModelStanding,
@@ -15,8 +18,11 @@ from hoverfast_platform.catalogue.records import (
 __all__ = [
     "DEFAULT_SCOPE",
     "Catalogue",
+    "CohortMemberRecord",
+    "CohortRecord",
     "EvaluationRecord",
     "FailureRecord",
+    "KnownSlide",
     "Lineage",
     "ModelRecord",
     "ModelStanding",

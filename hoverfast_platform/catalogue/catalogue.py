@@ -16,14 +16,16 @@ from alembic.config import Config
 from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import Engine, create_engine, event, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue import model_stages
+from hoverfast_platform.catalogue import cohorts, model_stages
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
+    CohortRecord,
     EvaluationRecord,
     FailureRecord,
+    KnownSlide,
     Lineage,
     ModelRecord,
     ModelStanding,
@@ -238,6 +240,37 @@ class Catalogue:
         """All measurements of a model, newest first."""
         with Session(self._engine) as session:
             return model_stages.evaluations(session, sha256)
+
+    def known_slides(self) -> tuple[KnownSlide, ...]:
+        """All registered slides, in order of key."""
+        with Session(self._engine) as session:
+            return cohorts.known_slides(session)
+
+    def record_cohort(self, cohort: CohortRecord, plan: dict[str, Any]) -> CohortRecord:
+        """Keep a cohort and get its version: a new one only if its digest is new.
+
+        Two at once: one makes the version, the other is told to try again.
+
+        Raises:
+            CatalogueError: If another process recorded a version at the same moment.
+        """
+        try:
+            with Session(self._engine) as session, session.begin():
+                return cohorts.record(session, cohort, plan, _now())
+        except IntegrityError as error:
+            raise CatalogueError(
+                f"Cohort {cohort.name!r} was changed by another process just now.",
+                "Run again.",
+            ) from error
+
+    def cohort(self, name: str, version: int | None = None) -> CohortRecord:
+        """A version of a cohort, the newest if none is named.
+
+        Raises:
+            CatalogueError: If there is none.
+        """
+        with Session(self._engine) as session:
+            return cohorts.get(session, name, version)
 
     def lineage(self, text: str) -> Lineage:
         """Where results came from.

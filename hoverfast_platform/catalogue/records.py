@@ -136,6 +136,41 @@ class EvaluationRecord:
 
 
 @dataclass(frozen=True)
+class KnownSlide:
+    """A registered slide: its readable key, name, where it was last seen, digest."""
+
+    key: str
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CohortMemberRecord:
+    """A slide of a cohort and whose it is; the slide's own key where that is not known."""
+
+    slide: KnownSlide
+    patient: str
+
+
+@dataclass(frozen=True)
+class CohortRecord:
+    """A version of a cohort.
+
+    Attributes:
+        name: Of the cohort.
+        version: 1, 2, ...; 0 before it was recorded.
+        digest: SHA-256 of members and everything else that decides their labels.
+        members: In order of key.
+    """
+
+    name: str
+    version: int
+    digest: str
+    members: tuple[CohortMemberRecord, ...]
+
+
+@dataclass(frozen=True)
 class FailureRecord:
     """A slide that failed, why, and what to do about it."""
 

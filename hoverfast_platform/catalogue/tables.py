@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -181,3 +191,30 @@ class Failure(Base):
     remedy: Mapped[str] = mapped_column(Text)
     run_id: Mapped[str] = mapped_column(String(100))
     at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class CohortVersion(Base):
+    """A cohort as it was when its members or their labels changed."""
+
+    __tablename__ = "cohort_versions"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    version: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))
+    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    members: Mapped[list[CohortMember]] = relationship(order_by="CohortMember.id")
+
+
+class CohortMember(Base):
+    """A slide of a cohort version, and whose it is."""
+
+    __tablename__ = "cohort_members"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cohort_version_id: Mapped[int] = mapped_column(ForeignKey("cohort_versions.id"), index=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
+    patient: Mapped[str] = mapped_column(String(200))
+    slide: Mapped[Slide] = relationship()

@@ -9,7 +9,7 @@ import click
 from tqdm import tqdm
 
 from hoverfast_platform.arrays import InstanceMap
-from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
+from hoverfast_platform.catalogue import Catalogue, EvaluationRecord
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
@@ -17,6 +17,7 @@ from hoverfast_platform.evaluation.report import write_agreement, write_comparis
 from hoverfast_platform.evaluation.results import Evaluation, paired_differences
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
+from hoverfast_platform.inference.record import model_record
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.progress import Progress
 
@@ -107,14 +108,3 @@ def _record(
                 report_path=str(folder.absolute()),
             )
         )
-
-
-def model_record(model: LoadedModel) -> ModelRecord:
-    """A loaded model as the catalogue keeps it."""
-    return ModelRecord(
-        sha256=model.digest,
-        name=model.card.name,
-        version=model.card.version,
-        path=str(model.path.absolute()),
-        card=model.card.model_dump(mode="json"),
-    )

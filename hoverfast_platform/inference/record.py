@@ -1,13 +1,19 @@
-"""A published result as the catalogue's record of it."""
+"""What the engine made, as the catalogue's records of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hoverfast_platform.catalogue.records import FailureRecord, SegmentationRecord, SlideRecord
+from hoverfast_platform.catalogue.records import (
+    FailureRecord,
+    ModelRecord,
+    SegmentationRecord,
+    SlideRecord,
+)
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.inference.segment_slide import SegmentedSlide
 from hoverfast_platform.model.card import ModelCard
+from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
 
 
@@ -57,3 +63,14 @@ def segmentation_record(
 def failure_record(path: Path, error: HoverFastError, run_id: str = "") -> FailureRecord:
     """Why a slide failed."""
     return FailureRecord(str(path.absolute()), error.kind, error.message, error.remedy, run_id)
+
+
+def model_record(model: LoadedModel) -> ModelRecord:
+    """A loaded model as the catalogue keeps it."""
+    return ModelRecord(
+        sha256=model.digest,
+        name=model.card.name,
+        version=model.card.version,
+        path=str(model.path.absolute()),
+        card=model.card.model_dump(mode="json"),
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hoverfast_platform.arrays import RgbImage, TissuePixels
+from hoverfast_platform.arrays import InstanceMap, RgbImage, TissuePixels
 from hoverfast_platform.nuclei.nucleus import Nuclei
 
 NUCLEUS_COLOUR = (0, 160, 60)
@@ -45,6 +45,16 @@ def draw_nuclei(
         points = np.round(xy).astype(np.int32)
         rings = np.split(points, nuclei.ring_starts[1:-1]) if len(nuclei) else []
         cv2.polylines(out, rings, True, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return out
+
+
+def draw_instances(rgb: RgbImage, instance_map: InstanceMap) -> RgbImage:
+    """Outlines of an instance map of the picture's size, drawn on a copy."""
+    edge = cv2.morphologyEx(
+        instance_map.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)
+    )
+    out = rgb.copy()
+    out[(edge > 0) & (instance_map > 0)] = NUCLEUS_COLOUR
     return out
 
 

@@ -97,6 +97,23 @@ def find_label_file(folder: Path, image: Path) -> Path:
     return found[0]
 
 
+def label_stems(folder: Path) -> frozenset[str]:
+    """Stems of the images that have labels in a folder.
+
+    Raises:
+        LabelError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise LabelError(f"There is no folder of labels: {folder}.")
+    found = set()
+    for path in folder.iterdir():
+        for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+            if path.name.endswith(suffix):
+                found.add(path.name.removesuffix(suffix))
+                break
+    return frozenset(found)
+
+
 def read_rings(path: Path) -> list[list[npt.NDArray[np.float64]]]:
     """Polygons of a GeoJSON file: per nucleus its rings, each ``(n, 2)`` level-0 pixels.
 

@@ -40,7 +40,9 @@ class ClassicalTeacher:
         self._settings = settings
 
     def describe(self) -> TeacherDescription:
-        return TeacherDescription(name=f"classical {self._settings.model_dump_json()}")
+        return TeacherDescription(
+            name=f"classical {self._settings.model_dump_json()}", licence="CC0-1.0"
+        )
 
     def label(self, tile: TileImage) -> InstanceMap:
         """Nuclei of the tile; none where its haematoxylin is flat."""

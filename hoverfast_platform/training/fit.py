@@ -157,7 +157,9 @@ def fit(
     if saved is not None:
         state.from_disk(saved)
     validations = folder.validations(up_to_step=state.step)
-    card = _card(run_dir.name, data, settings, parent)
+    card = _card(run_dir.name, data, settings, parent).model_copy(
+        update={"version": identity.digest()[:10]}
+    )
     with SummaryWriter(str(run_dir), purge_step=state.step + 1) as board:
         started = time.monotonic()
         for batch in _batches(crops, settings, state.step, target):
@@ -317,9 +319,10 @@ def _card(
     sources = [table.provenance for table in data.training]
     return ModelCard(
         name=name,
-        version="candidate",
+        version="",
         mpp=data.validation.mpp,
         description="Trained with `hoverfast train`.",
+        licence=_joined(label.licence for label in data.labels) or "unknown",
         labels=data.labels,
         teacher=_joined(f"{p.teacher} {p.teacher_digest}".strip() for p in sources),
         cohort=_joined(p.cohort for p in sources),

@@ -13,6 +13,7 @@ A run folder belongs to one training: other settings, data or parent are refused
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ class TrainingIdentity:
     training_digests: tuple[str, ...]
     validation_digest: str
     parent_digest: str
+
+    def digest(self) -> str:
+        """SHA-256 of all of it, hex: equal trainings have equal digests."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

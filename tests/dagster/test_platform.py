@@ -109,7 +109,10 @@ def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
     other = threading.Thread(target=other_run)
     other.start()
     is_held.wait(10)
-    compute = Compute(lease_dir=str(tmp_path), device="auto" if not torch_has_cuda() else "cpu")
+    device = "auto" if not torch_has_cuda() else "cpu"
+    compute = Compute(
+        lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device=device
+    )
 
     engine = compute.engine()
 

@@ -1,0 +1,243 @@
+"""Learning, one partition per cohort: cohort, teacher labels, student, evaluation, promotion.
+
+Thin on purpose: the steps themselves are in ``hoverfast_platform.learning.steps``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from assets.partitions import cohorts
+from assets.pictures import inline_picture
+from assets.progress_log import log_progress
+from resources.compute import Compute
+from resources.platform_store import PlatformStore
+
+_MAX_PICTURES = 4
+"""Of the evaluation, inline: the first images of the validation set."""
+
+
+@dg.asset(partitions_def=cohorts, group_name="learning", kinds={"sqlalchemy"})
+def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.MaterializeResult[Any]:
+    """A named list of slides a student learns from, in versions.
+
+    **Where it is.** Its plan is `cohorts/<name>.json` in the artefact folder, written by you;
+    the versions are in the catalogue. **Running it again.** Makes a new version only if the
+    slides it matches, their patients, their labels or the plan changed. **When it fails.** The
+    plan is wrong or no slide matches; the message says which.
+    """
+    from hoverfast_platform.learning.steps import LearningFolder, resolve_cohort
+
+    with store.open_catalogue() as catalogue:
+        found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
+    rows = "\n".join(f"| {m.slide.key} | {m.slide.name} | {m.patient} |" for m in found.members)
+    return dg.MaterializeResult(
+        metadata={
+            "version": found.version,
+            "n_slides": len(found.members),
+            "n_patients": len({m.patient for m in found.members}),
+            "members": dg.MetadataValue.md(f"| slide | file | patient |\n|---|---|---|\n{rows}"),
+        },
+        data_version=dg.DataVersion(found.digest),
+    )
+
+
+@dg.asset(partitions_def=cohorts, deps=[cohort], group_name="learning", kinds={"hdf5"}, pool="gpu")
+def teacher_labels(
+    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+) -> dg.MaterializeResult[Any]:
+    """Tiles of the cohort's slides with the nuclei a teacher or people found in them.
+
+    **Where it is.** `teacher_labels/<cohort>/v<version>/`, two PyTables files; no patient is in
+    both. **Running it again.** Gives the same tiles and labels; an interrupted run goes on from
+    the tiles that were labelled. **When it fails.** A slide has no tissue, or a label file does
+    not fit its slide; nothing half-made is left under the final name.
+    """
+    from hoverfast_platform.learning.steps import LearningFolder, make_teacher_labels
+    from hoverfast_platform.storage.previews import draw_instances
+
+    with store.open_catalogue() as catalogue:
+        found = catalogue.cohort(context.partition_key)
+    made = make_teacher_labels(
+        LearningFolder(store.folder()),
+        found,
+        device=compute.lease(),
+        mpp_if_unknown=store.mpp_override,
+        on_progress=log_progress(context, found.name),
+    )
+    example = made.training.read(int(made.training.n_nuclei.argmax()))
+    return dg.MaterializeResult(
+        metadata={
+            "cohort_version": found.version,
+            "teacher": made.training.provenance.teacher,
+            "n_training_patches": len(made.training),
+            "n_training_nuclei": int(made.training.n_nuclei.sum()),
+            "n_validation_patches": len(made.validation),
+            "n_validation_nuclei": int(made.validation.n_nuclei.sum()),
+            "validation_patients": ", ".join(sorted(set(made.validation.groups))),
+            "example": inline_picture(
+                draw_instances(example.image, example.instance_map), "teacher labels"
+            ),
+            "training_set": dg.MetadataValue.path(str(made.training.path)),
+            "validation_set": dg.MetadataValue.path(str(made.validation.path)),
+        },
+        data_version=dg.DataVersion(f"{made.training.digest[:32]}{made.validation.digest[:32]}"),
+    )
+
+
+@dg.asset(
+    partitions_def=cohorts,
+    deps=[teacher_labels],
+    group_name="learning",
+    kinds={"pytorch"},
+    pool="gpu",
+)
+def student_model(
+    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+) -> dg.MaterializeResult[Any]:
+    """A student trained on the cohort's labels; a candidate, used by nobody yet.
+
+    **Where it is.** `students/<cohort>-v<version>/`: weights, card, checkpoints, TensorBoard.
+    **Running it again.** Finds a finished training finished; an interrupted one goes on from
+    its last checkpoint. **When it fails.** The loss was not finite (the batch is kept), or the
+    labels cannot teach.
+    """
+    from hoverfast_platform.learning.pictures import draw_learning_curves
+    from hoverfast_platform.learning.steps import LearningFolder, train_student
+
+    folder = LearningFolder(store.folder())
+    with store.open_catalogue() as catalogue:
+        found = catalogue.cohort(context.partition_key)
+        student = train_student(
+            folder,
+            catalogue,
+            found,
+            device=compute.lease(),
+            on_progress=log_progress(context, found.name),
+        )
+    kept = student.kept
+    return dg.MaterializeResult(
+        metadata={
+            "cohort_version": found.version,
+            "n_steps": student.n_steps,
+            "kept_step": kept.step,
+            "dice": kept.dice,
+            "aji": kept.aji,
+            "pq": kept.pq,
+            "f1": kept.f1,
+            "curves": inline_picture(draw_learning_curves(student.validations), "learning curves"),
+            "model": dg.MetadataValue.path(str(student.model_path)),
+            "tensorboard": f"tensorboard --logdir {student.model_path.parent}",
+        },
+        data_version=dg.DataVersion(_digest_of(student.model_path)),
+    )
+
+
+@dg.asset(
+    partitions_def=cohorts,
+    deps=[student_model],
+    group_name="learning",
+    kinds={"scikitimage"},
+    pool="gpu",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "model_gate",
+            asset="model_evaluation",
+            description="Whether the student may replace the promoted model: no worse on the "
+            "fixed validation set, above the floors, licence of its labels allowed.",
+            partitions_def=cohorts,
+        )
+    ],
+)
+def model_evaluation(
+    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """The student and the model it would replace, on patients neither was trained on.
+
+    **Where it is.** `evaluations/<cohort>-v<version>/`: tables and a page with pictures (white:
+    agree, green: only the student, magenta: only the labels). **Running it again.** Measures
+    again; equal inputs give equal scores. A student that is worse stays a candidate, and the
+    check `model_gate` says why.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from hoverfast_platform.learning.steps import LearningFolder, judge_student
+
+    with store.open_catalogue() as catalogue:
+        found = catalogue.cohort(context.partition_key)
+        judged = judge_student(
+            LearningFolder(store.folder()),
+            catalogue,
+            found,
+            device=compute.lease(),
+            on_progress=log_progress(context, found.name),
+        )
+    ours, theirs = judged.student.overall(), judged.baseline.overall()
+    table = "\n".join(f"| {name} | {ours[name]} | {theirs[name]} |" for name in ours)
+    baseline = f"{judged.baseline.model.name} {judged.baseline.model.version}"
+    metadata: dict[str, Any] = {
+        "cohort_version": found.version,
+        "scores": dg.MetadataValue.md(f"| | student | {baseline} |\n|---|---|---|\n{table}"),
+        **{name: interval.mean for name, interval in ours.items()},
+        "report": dg.MetadataValue.path(str(judged.report_path)),
+    }
+    for i, path in enumerate(judged.picture_paths[:_MAX_PICTURES]):
+        with Image.open(path) as picture:
+            metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
+    verdict = judged.judgement.verdict
+    yield dg.MaterializeResult(
+        metadata=metadata,
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="model_gate",
+                passed=verdict.passed,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=str(verdict),
+            )
+        ],
+    )
+
+
+@dg.asset(
+    partitions_def=cohorts,
+    deps=[model_evaluation],
+    group_name="learning",
+    kinds={"sqlalchemy"},
+    output_required=False,
+)
+def promoted_model(
+    context: dg.AssetExecutionContext, store: PlatformStore
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """The student, once it is what slides are segmented with.
+
+    **Where it is.** The catalogue; `hoverfast models` lists it with its history. Not
+    materialized while the gate refuses the student. **Rolling back.** `hoverfast models
+    promote` with the former one.
+    """
+    from hoverfast_platform.learning.steps import LearningFolder, promote_student, read_judgement
+
+    with store.open_catalogue() as catalogue:
+        found = catalogue.cohort(context.partition_key)
+        judgement = read_judgement(LearningFolder(store.folder()), found)
+        if not judgement.verdict.passed:
+            context.log.warning("Stays a candidate: %s", judgement.verdict)
+            return
+        promoted = promote_student(catalogue, found, judgement)
+    yield dg.MaterializeResult(
+        metadata={
+            "model": f"{promoted.name} {promoted.version}",
+            "scope": promoted.scope,
+            "replaces": judgement.replaces or "nothing",
+            "reason": promoted.reason,
+            "path": dg.MetadataValue.path(promoted.path or ""),
+        },
+        data_version=dg.DataVersion(promoted.sha256),
+    )
+
+
+def _digest_of(path: Any) -> str:
+    from hoverfast_platform.model.checkpoint import file_digest
+
+    return file_digest(path)

@@ -1,0 +1,143 @@
+"""A cohort through the real assets: labelled, trained on, judged, promoted or not."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from assets.definitions import build_definitions
+from assets.learning import (
+    cohort,
+    model_evaluation,
+    promoted_model,
+    student_model,
+    teacher_labels,
+)
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.synthetic import write_synthetic_slide
+
+ALL = [cohort, teacher_labels, student_model, model_evaluation, promoted_model]
+FLOORS = {"min_dice": 0, "min_aji": 0, "min_pq": 0, "min_f1": 0, "min_images": 1, "min_nuclei": 1}
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """Resources and an instance with two registered slides and a cohort's plan."""
+    root = tmp_path / "artefacts"
+    resources = dict(build_definitions(root).resources)
+    for i in range(2):
+        path = tmp_path / f"p{i}_breast.tiff"
+        write_synthetic_slide(path, width_px=500, height_px=500, seed=i)
+        resources["store"].register(path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("cohorts", ["breast"])
+        yield root, resources, instance
+
+
+def write_plan(root, **changes):
+    plan = {
+        "slides_like": "*_breast.tiff",
+        "patient_pattern": "^(p[0-9])_",
+        "teacher": "classical",
+        "sampling": {"tiles_per_slide": 1, "tile_px": 128, "validation_fraction": 0.5},
+        "training": {"n_steps": 2, "batch_size": 1, "crop_px": 64, "n_loaders": 0,
+                     "learning_rate": 1e-9, "warmup_steps": 0, "ema_decay": 0.0},
+        "gate": FLOORS,
+    } | changes  # fmt: skip
+    path = root / "cohorts" / "breast.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(plan))
+
+
+def materialize(platform, assets=ALL, **options):
+    _, resources, instance = platform
+    return dg.materialize(
+        assets, partition_key="breast", instance=instance, resources=resources, **options
+    )
+
+
+def gate_of(result):
+    (check,) = result.get_asset_check_evaluations()
+    return check
+
+
+def test_from_slides_to_a_promoted_student(platform):
+    root, resources, _ = platform
+    # The learning rate is next to nothing: the student is as good as its parent.
+    write_plan(root, gate=FLOORS | {"tolerance": 0.1})
+
+    result = materialize(platform)
+
+    assert result.success
+    assert gate_of(result).passed, gate_of(result).description
+    (labels,) = result.asset_materializations_for_node("teacher_labels")
+    assert labels.metadata["n_training_nuclei"].value > 0
+    assert "data:image/jpeg" in labels.metadata["example"].value
+    (student,) = result.asset_materializations_for_node("student_model")
+    assert "data:image/jpeg" in student.metadata["curves"].value
+    (promoted,) = result.asset_materializations_for_node("promoted_model")
+    assert promoted.metadata["model"].value.startswith("breast-v1 ")
+    with Catalogue.open(root / "catalogue.sqlite") as catalogue:
+        standing = catalogue.promoted_model()
+    assert standing.card["cohort"] == "breast v1"
+    # What segments slides from now on:
+    engine = resources["compute"].engine()
+    assert engine.model.digest == standing.sha256
+    resources["compute"].teardown_after_execution(dg.build_init_resource_context())
+
+
+def test_worse_student_stays_a_candidate_and_says_why(platform):
+    root, _, _ = platform
+    write_plan(root, gate=FLOORS | {"min_pq": 1.0})
+
+    result = materialize(platform)
+
+    assert result.success
+    assert not gate_of(result).passed
+    assert "below the floor" in gate_of(result).description
+    assert not result.asset_materializations_for_node("promoted_model")
+    with Catalogue.open(root / "catalogue.sqlite") as catalogue:
+        assert catalogue.promoted_model() is None
+        assert [m.stage for m in catalogue.models()] == ["candidate"]
+
+
+def test_cohort_has_a_new_version_only_when_something_changed(platform, tmp_path):
+    root, resources, _ = platform
+
+    def version():
+        (event,) = materialize(platform, [cohort]).asset_materializations_for_node("cohort")
+        return event.metadata["version"].value, event.metadata["n_slides"].value
+
+    write_plan(root)
+    assert version() == (1, 2)
+    assert version() == (1, 2)
+    write_synthetic_slide(tmp_path / "p2_breast.tiff", width_px=300, height_px=300, seed=9)
+    resources["store"].register(tmp_path / "p2_breast.tiff")
+    assert version() == (2, 3)
+    write_plan(root, sampling={"tile_px": 64})
+    assert version() == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"slides_like": "*.ndpi"}, "none matches"),
+        ({"slides": ["nobody"]}, "not registered"),
+        ({"sampling": {"tiles": 3}}, "tiles"),
+        ({"patient_pattern": "p[0-9]"}, "one group"),
+        ({"labels": {"folder": "nowhere"}}, "no folder of labels"),
+    ],
+)
+def test_wrong_plan_is_explained(platform, changes, message):
+    write_plan(platform[0], **changes)
+
+    result = materialize(platform, [cohort], raise_on_error=False)
+
+    assert not result.success
+    assert message in str(result.failure_data_for_node("cohort").error)
+
+
+def test_missing_plan_is_explained(platform):
+    result = materialize(platform, [cohort], raise_on_error=False)
+
+    assert "no plan of the cohort" in str(result.failure_data_for_node("cohort").error)
