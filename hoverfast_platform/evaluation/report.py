@@ -61,6 +61,7 @@ def write_report(out_dir: Path, evaluation: Evaluation) -> Path:
     Raises:
         StorageError: If they cannot be written.
     """
+    _remove_other_pictures(out_dir, evaluation)
     _write_csv(out_dir / "images.csv", _image_rows(evaluation))
     _write_csv(out_dir / "groups.csv", _group_rows(evaluation))
     _write_text(out_dir / "evaluation.json", json.dumps(_as_json(evaluation), indent=1))
@@ -123,6 +124,14 @@ def write_comparison(
 def _picture_path(out_dir: Path, number: int, item: LabelledItem) -> Path:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", item.name).strip("-.")[:80]
     return out_dir / "agreement" / f"{number:04d}-{safe}.jpg"
+
+
+def _remove_other_pictures(out_dir: Path, evaluation: Evaluation) -> None:
+    """Pictures of an earlier evaluation in the same folder, of images this one has not."""
+    ours = {_picture_path(out_dir, i, image.item) for i, image in enumerate(evaluation.images)}
+    for path in (out_dir / "agreement").glob("[0-9][0-9][0-9][0-9]*-*.jpg"):
+        if path not in ours:
+            path.unlink()
 
 
 def _image_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

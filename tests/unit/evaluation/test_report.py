@@ -88,6 +88,16 @@ def test_page_stands_alone_and_shows_worst_median_and_best(written):
     assert "2 groups only" in page
 
 
+def test_pictures_of_an_earlier_evaluation_in_the_folder_go_away(written):
+    folder, _ = written
+    (folder / "agreement" / "notes.jpg").write_bytes(b"not ours")
+
+    write_report(folder, evaluation((0.9, 0.5)))
+
+    left = sorted(path.name for path in (folder / "agreement").iterdir())
+    assert left == ["0000-img-0.jpg", "0001-img-1.jpg", "notes.jpg"]
+
+
 def test_one_group_says_that_there_is_no_interval(tmp_path):
     page = write_report(tmp_path, evaluation((0.5, 0.6))).read_text(encoding="utf-8")
 
