@@ -11,6 +11,7 @@ from hoverfast_platform.catalogue.records import (
     Lineage,
     ModelRecord,
     ModelStanding,
+    ModelUse,
     SegmentationRecord,
     SlideRecord,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Lineage",
     "ModelRecord",
     "ModelStanding",
+    "ModelUse",
     "SegmentationRecord",
     "SlideRecord",
 ]

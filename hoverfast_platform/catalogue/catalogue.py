@@ -29,6 +29,7 @@ from hoverfast_platform.catalogue.records import (
     Lineage,
     ModelRecord,
     ModelStanding,
+    ModelUse,
     SegmentationRecord,
     SlideRecord,
 )
@@ -226,6 +227,20 @@ class Catalogue:
         """
         with Session(self._engine) as session:
             return model_stages.find(session, text)
+
+    def model(self, sha256: str) -> ModelRecord:
+        """What is known of a model.
+
+        Raises:
+            CatalogueError: If there is no such model.
+        """
+        with Session(self._engine) as session:
+            return model_stages.record(session, sha256)
+
+    def model_uses(self, sha256: str) -> tuple[ModelUse, ...]:
+        """The segmentations a model made, newest first."""
+        with Session(self._engine) as session:
+            return model_stages.uses(session, sha256)
 
     def record_evaluation(self, record: EvaluationRecord) -> None:
         """Record a measurement of a registered model.

@@ -20,8 +20,9 @@ from hoverfast_platform.catalogue.records import (
     ModelRecord,
     ModelStageName,
     ModelStanding,
+    ModelUse,
 )
-from hoverfast_platform.catalogue.tables import Evaluation, ModelStage, ModelVersion
+from hoverfast_platform.catalogue.tables import Evaluation, ModelStage, ModelVersion, Segmentation
 from hoverfast_platform.errors import CatalogueError
 
 
@@ -129,6 +130,26 @@ def find(session: Session, text: str) -> str:
             f"Give name@version or the start of the digest, 6 letters or more. Known: {listed}.",
         )
     return found[0].sha256
+
+
+def record(session: Session, sha256: str) -> ModelRecord:
+    """What is known of a model."""
+    row = _model(session, sha256)
+    return ModelRecord(row.sha256, row.name, row.version, row.path or "", row.card)
+
+
+def uses(session: Session, sha256: str) -> tuple[ModelUse, ...]:
+    """The segmentations a model made, newest first."""
+    rows = session.scalars(
+        select(Segmentation)
+        .join(Segmentation.model)
+        .where(ModelVersion.sha256 == sha256)
+        .order_by(Segmentation.finished_at.desc())
+    )
+    return tuple(
+        ModelUse(row.segmentation_id, row.slide.name, row.slide.sha256, _utc(row.finished_at))
+        for row in rows
+    )
 
 
 def add_evaluation(session: Session, record: EvaluationRecord, at: datetime.datetime) -> None:

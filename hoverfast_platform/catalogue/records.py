@@ -72,7 +72,7 @@ class ModelRecord:
         sha256: Digest of the weights file.
         name: From its card.
         version: Likewise.
-        path: Where the weights file is.
+        path: Where the weights file is; empty if only results mention the model.
         card: Everything on the card.
     """
 
@@ -112,6 +112,16 @@ class ModelStanding:
     verdict: dict[str, Any] | None
     since: datetime.datetime
     until: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A segmentation that a model made."""
+
+    segmentation_id: str
+    slide_name: str
+    slide_sha256: str
+    finished_at: datetime.datetime
 
 
 @dataclass(frozen=True)

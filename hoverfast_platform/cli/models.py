@@ -68,7 +68,7 @@ def list_models(catalogue: Path | None) -> None:
 @click.argument("model")
 @_ask_catalogue
 def show(model: str, catalogue: Path | None) -> None:
-    """Show the card of MODEL; from a catalogue also its history, verdicts and measurements.
+    """Show the card of MODEL; from a catalogue also history, measurements and use.
 
     MODEL is a built-in name or a file; in a catalogue also name@version or the start of a
     digest.
@@ -82,11 +82,12 @@ def show(model: str, catalogue: Path | None) -> None:
         return
     with Catalogue.open(catalogue) as opened:
         sha256 = _sha256(opened, model)
+        record, uses = opened.model(sha256), opened.model_uses(sha256)
         history, measured = opened.model_history(sha256), opened.evaluations(sha256)
     shown: dict[str, Any] = {
         "sha256": sha256,
-        "path": history[0].path if history else None,
-        "card": history[0].card if history else None,
+        "path": record.path,
+        "card": record.card,
         "history": [
             {
                 "stage": entry.stage,
@@ -100,12 +101,20 @@ def show(model: str, catalogue: Path | None) -> None:
         ],
         "evaluations": [
             {
-                "dataset": record.dataset,
-                "dataset_digest": record.dataset_digest,
-                "report": record.report_path,
-                **record.summary,
+                "dataset": evaluation.dataset,
+                "dataset_digest": evaluation.dataset_digest,
+                "report": evaluation.report_path,
+                **evaluation.summary,
             }
-            for record in measured
+            for evaluation in measured
+        ],
+        "segmentations": [
+            {
+                "slide": use.slide_name,
+                "segmentation_id": use.segmentation_id,
+                "finished_at": use.finished_at.isoformat(),
+            }
+            for use in uses
         ],
     }
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False))

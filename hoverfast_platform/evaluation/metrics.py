@@ -224,10 +224,11 @@ def _check(true: InstanceMap, predicted: InstanceMap) -> None:
                 f"got shape {array.shape} of {array.dtype}.",
                 "An RGB label picture must be turned into ids first.",
             )
-        if array.size and array.min() < 0:
+        if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
             raise ArrayContractError(
-                f"The {name} instance map has the id {array.min()}; ids start at 0 (background).",
-                "The file was perhaps read with too small an integer type.",
+                f"The {name} instance map has ids from {array.min()} to {array.max()}; expected "
+                "0 (background) to 2147483647.",
+                "The file was perhaps read with the wrong integer type.",
             )
     if true.shape != predicted.shape:
         raise ArrayContractError(

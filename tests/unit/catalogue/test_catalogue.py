@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
@@ -14,6 +16,7 @@ from hoverfast_platform.catalogue import (
     SegmentationRecord,
     SlideRecord,
 )
+from hoverfast_platform.catalogue.catalogue import MIGRATIONS_DIR
 from hoverfast_platform.catalogue.tables import Base
 from hoverfast_platform.errors import CatalogueError
 
@@ -59,6 +62,33 @@ def test_migrations_make_the_declared_tables(tmp_path):
 
     engine.dispose()
     assert differences == []
+
+
+def test_older_catalogue_keeps_its_rows_when_it_is_migrated(tmp_path):
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    engine = create_engine(f"sqlite:///{tmp_path / 'c.sqlite'}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO model_versions (sha256, name, version, card) VALUES ('c', 'm', '1', '{}')"
+        )
+    engine.dispose()
+
+    with Catalogue.open(tmp_path / "c.sqlite") as catalogue:
+        assert catalogue.model("c").name == "m"
+        assert catalogue.model("c").path == ""
+
+
+def test_model_knows_what_it_made(catalogue):
+    catalogue.record_done(segmentation("s1"))
+    catalogue.record_done(segmentation("s2", model_sha256="d" * 64))
+
+    (use,) = catalogue.model_uses("c" * 64)
+
+    assert (use.segmentation_id, use.slide_name) == ("s1", "A 1.svs")
+    assert catalogue.model("c" * 64).card == {"licence": "CC-BY-4.0"}
 
 
 @pytest.mark.parametrize("text", ["s1", "a" * 64, "A 1.svs", "/slides/A 1.svs", "/out/A.json.gz"])

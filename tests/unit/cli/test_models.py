@@ -80,6 +80,8 @@ def test_better_one_replaces_and_the_former_can_come_back(catalogue):
     ]  # fmt: skip
     assert shown["history"][0]["reason"] == "b finds keratin"
     assert shown["history"][2]["verdict"]["passed"] is True
+    assert shown["path"] == "/m/a"
+    assert shown["segmentations"] == []
     assert shown["evaluations"][0]["scores"]["pq"]["mean"] == 0.64
 
 

@@ -158,7 +158,8 @@ def test_unsigned_and_signed_maps_mix():
         (np.zeros((3, 4), int), np.zeros((4, 3), int), "differ in size"),
         (np.zeros((3, 4), float), np.zeros((3, 4), int), "of integers"),
         (np.zeros((3, 4), int), np.zeros((3, 4, 3), int), "of integers"),
-        (np.zeros((3, 4), int), np.full((3, 4), -1), "id -1"),
+        (np.zeros((3, 4), int), np.full((3, 4), -1), "ids from -1"),
+        (np.full((3, 4), 2**31), np.zeros((3, 4), int), "to 2147483648"),
     ],
 )
 def test_what_is_no_pair_of_instance_maps_is_refused(true, predicted, text):
