@@ -103,6 +103,8 @@ def open_labelled_set(
     """
     if not path.exists():
         raise LabelError(f"{path} does not exist.", "Give a patch table or a folder.")
+    if mpp is not None and not 0 < mpp < 50:
+        raise SettingsError(f"mpp must be between 0 and 50 micrometres per pixel, got {mpp}.")
     return _open_folder(path, mpp, groups) if path.is_dir() else _open_table(path, mpp, groups)
 
 

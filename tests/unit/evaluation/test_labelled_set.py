@@ -50,6 +50,12 @@ def test_mpp_is_never_guessed_but_the_manifest_may_say_it(folder):
         open_labelled_set(folder)
 
 
+@pytest.mark.parametrize("mpp", [0, -1, float("nan"), 1000])
+def test_absurd_mpp_is_refused(folder, mpp):
+    with pytest.raises(SettingsError, match="between 0 and 50"):
+        open_labelled_set(folder, mpp=mpp)
+
+
 def test_groups_can_be_chosen_and_unknown_ones_are_listed(folder):
     assert [i.name for i in open_labelled_set(folder, mpp=1, groups=["q"]).items] == ["c"]
     with pytest.raises(SettingsError, match=r"no group z\. Its groups: p, q"):
