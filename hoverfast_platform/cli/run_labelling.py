@@ -10,18 +10,15 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import LabelError, SettingsError, TrainingError
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
-from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.storage.flat_images import read_instance_map
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file
-from hoverfast_platform.teachers.classical import ClassicalTeacher
+from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, label_cohort
 from hoverfast_platform.teachers.sampling import Sampling, Source
-from hoverfast_platform.teachers.students import StudentsTeacher
 from hoverfast_platform.teachers.teacher import Teacher
 
 
@@ -48,7 +45,7 @@ class LabellingRequest:
 
 def label(request: LabellingRequest) -> None:
     """Label as asked and say what came out."""
-    teacher = make_teacher(request)
+    teacher = _teacher(request)
     sources = [_source(path, request) for path in _files(request.sources)]
     named: tuple[LabelSource, ...] = ()
     if request.labels is not None:
@@ -80,21 +77,13 @@ def label(request: LabellingRequest) -> None:
         )
 
 
-def make_teacher(request: LabellingRequest) -> Teacher:
-    """The teacher of a name.
-
-    Raises:
-        SettingsError: If annotations have no folder.
-        CheckpointError: If a student does not exist.
-    """
-    if request.teacher == "classical":
-        return ClassicalTeacher()
-    if request.teacher == "annotations":
-        if request.labels is None:
-            raise SettingsError("The annotations teacher needs --labels, the folder of labels.")
-        return AnnotationsTeacher(request.labels, made_by=request.made_by, licence=request.licence)
-    students = [load_model(name) for name in request.teacher.split("+")]
-    return StudentsTeacher(students, Compute(device=request.device))
+def _teacher(request: LabellingRequest) -> Teacher:
+    """Raises SettingsError if annotations have no folder."""
+    if request.teacher != "annotations":
+        return make_teacher(request.teacher, device=request.device, licence=request.licence)
+    if request.labels is None:
+        raise SettingsError("The annotations teacher needs --labels, the folder of labels.")
+    return AnnotationsTeacher(request.labels, made_by=request.made_by, licence=request.licence)
 
 
 def _files(sources: tuple[Path, ...]) -> list[Path]:

@@ -18,15 +18,17 @@ import click
     "-t",
     "--teacher",
     required=True,
-    help="classical; annotations (with --labels); or students: names or files of our models, "
-    "joined by '+', averaged over 8 views.",
+    help="classical; annotations (with --labels); hovernet:FILE, published HoVer-Net weights; or "
+    "names or files of our own models, joined by '+', seen from 8 sides and averaged.",
 )
 @click.option(
     "--labels",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of label images or QuPath GeoJSON, one per source, of the same name.",
 )
-@click.option("--licence", default="", help="Of those labels; a student inherits it.")
+@click.option(
+    "--licence", default="", help="Of those labels, or of HoVer-Net's weights; students inherit it."
+)
 @click.option("--citation", default="", help="What to cite for them.")
 @click.option("--made-by", default="people", show_default=True, help="Who made those labels.")
 @click.option(

@@ -54,7 +54,11 @@ class CohortPlan(Settings):
     every slide stands for itself when the cohort is split."""
 
     teacher: str = "classical"
-    """``classical``, or our students' names or files joined by ``+``. Not used with labels."""
+    """``classical``; ``hovernet:`` and a file of published weights; or our students' names or
+    files joined by ``+``. Not used with labels."""
+
+    teacher_licence: str = ""
+    """Of HoVer-Net's weights: students inherit it, and the gate asks for it."""
 
     labels: LabelFolder | None = None
     """Labels to use instead of a teacher; slides without one are left out."""

@@ -46,11 +46,9 @@ from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
-from hoverfast_platform.teachers.classical import ClassicalTeacher
+from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
-from hoverfast_platform.teachers.students import StudentsTeacher
-from hoverfast_platform.teachers.teacher import Teacher
 from hoverfast_platform.training.fit import TrainedStudent, TrainingData, fit
 
 
@@ -106,7 +104,9 @@ def make_teacher_labels(
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = read_plan(folder.plan(cohort.name))
-    teacher = _labels_teacher(folder, plan) or _network_teacher(plan, device)
+    teacher = _labels_teacher(folder, plan) or make_teacher(
+        plan.teacher, device=device, licence=plan.teacher_licence
+    )
     sources = []
     for member in cohort.members:
         mask = folder.mask(member.slide.key)
@@ -348,10 +348,3 @@ def _labels_teacher(folder: LearningFolder, plan: CohortPlan) -> AnnotationsTeac
     if plan.labels is None or labels_dir is None:
         return None
     return AnnotationsTeacher(labels_dir, made_by=plan.labels.made_by, licence=plan.labels.licence)
-
-
-def _network_teacher(plan: CohortPlan, device: str) -> Teacher:
-    if plan.teacher == "classical":
-        return ClassicalTeacher()
-    students = [load_model(name) for name in plan.teacher.split("+")]
-    return StudentsTeacher(students, Compute(device=device))
