@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -15,16 +16,34 @@ from assets.learning import (
     teacher_labels,
 )
 from assets.segmentation import nuclei
+from assets.sensors import build_sensors
+from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
+from resources.slide_folders import SlideFolders
 
 
-def build_definitions(root: Path) -> dg.Definitions:
-    """The platform with its artefacts under ``root``."""
+def build_definitions(
+    root: Path,
+    *,
+    slide_folders: Sequence[Path] = (),
+    settle_s: float = 30.0,
+    sensors_on: bool = False,
+) -> dg.Definitions:
+    """The platform with its artefacts under ``root``.
+
+    Args:
+        root: Folder of the artefacts and the catalogue.
+        slide_folders: Where slides arrive.
+        settle_s: How long a file must stay unchanged before it counts.
+        sensors_on: Whether sensors run unless switched off in the UI; else the reverse.
+    """
+    status = dg.DefaultSensorStatus.RUNNING if sensors_on else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions(
         assets=[
+            slide_inventory,
             slide,
             tissue_mask,
             nuclei,
@@ -34,10 +53,14 @@ def build_definitions(root: Path) -> dg.Definitions:
             model_evaluation,
             promoted_model,
         ],
+        sensors=build_sensors(status),
         resources={
             "store": PlatformStore(root=str(root)),
             "compute": Compute(
                 lease_dir=str(root / "leases"), catalogue=str(root / "catalogue.sqlite")
+            ),
+            "slide_folders": SlideFolders(
+                folders=[str(folder) for folder in slide_folders], settle_s=settle_s
             ),
         },
         # One stage per run: a child process per step would load the model again.
@@ -45,4 +68,13 @@ def build_definitions(root: Path) -> dg.Definitions:
     )
 
 
-defs = build_definitions(Path(os.environ.get("HOVERFAST_ARTEFACTS", "demo/artefacts")).absolute())
+defs = build_definitions(
+    Path(os.environ.get("HOVERFAST_ARTEFACTS", "demo/artefacts")).absolute(),
+    slide_folders=[
+        Path(folder).absolute()
+        for folder in os.environ.get("HOVERFAST_SLIDES", "").split(os.pathsep)
+        if folder
+    ],
+    settle_s=float(os.environ.get("HOVERFAST_SETTLE_S", "30")),
+    sensors_on=os.environ.get("HOVERFAST_SENSORS", "off") == "on",
+)

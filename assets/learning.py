@@ -63,7 +63,6 @@ def teacher_labels(
         LearningFolder(store.folder()),
         found,
         device=compute.lease(),
-        mpp_if_unknown=store.mpp_override,
         on_progress=log_progress(context, found.name),
     )
     example = made.training.read(int(made.training.n_nuclei.argmax()))

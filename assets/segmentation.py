@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     kinds={"pytorch", "openvino"},
     pool="gpu",
     output_required=False,
+    code_version="1",
+    automation_condition=when_inputs_change(),
 )
 def nuclei(
     context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
@@ -46,7 +49,7 @@ def nuclei(
             out_dir=store.nuclei_dir(key),
             engine=engine,
             mask=store.mask_path(key),
-            settings=store.settings(),
+            settings=store.settings(key),
             on_progress=log_progress(context, key),
             run_id=context.run.run_id,
         )

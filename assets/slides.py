@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
@@ -14,6 +15,8 @@ from resources.platform_store import PlatformStore
     group_name="slides",
     kinds={"openslide"},
     output_required=False,
+    code_version="1",
+    automation_condition=when_inputs_change(),
 )
 def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
     """A whole slide image: can it be read, how large is it, at what scale?
@@ -23,12 +26,11 @@ def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvent
     fails.** The slide is damaged or has no mpp; the message says what to do.
     """
     from hoverfast_platform.slide import open_slide
-    from hoverfast_platform.slide.digest import slide_digest
     from hoverfast_platform.slide.thumbnail import read_thumbnail
 
     def describe(key: str) -> SlideProduct:
-        path = store.slide_path(key)
-        with open_slide(path, store.scale()) as reader:
+        path, content = store.slide_path(key), store.slide_content(key)
+        with open_slide(path, store.scale(key)) as reader:
             info = reader.info
             picture = inline_picture(read_thumbnail(reader, 512), info.name)
         return SlideProduct(
@@ -43,7 +45,8 @@ def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvent
                 "mpp_source": info.mpp_source,
                 "area_mm2": info.area_mm2,
             },
-            data_version=slide_digest(path),
+            # With another mpp everything made of the slide is another.
+            data_version=content if info.mpp_source == "file" else f"{content} {info.mpp.x} mpp",
         )
 
     yield from process_slides(context, store, describe)

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
@@ -15,6 +16,8 @@ from resources.platform_store import PlatformStore
     group_name="slides",
     kinds={"opencv"},
     output_required=False,
+    code_version="1",
+    automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
     """Where the tissue is, found by its optical density against the slide's own glass.
@@ -31,7 +34,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     from hoverfast_platform.storage.previews import draw_mask
 
     def find(key: str) -> SlideProduct:
-        with open_slide(store.slide_path(key), store.scale()) as reader:
+        with open_slide(store.slide_path(key), store.scale(key)) as reader:
             mask = find_tissue(reader)
             thumbnail = read_thumbnail(reader, 512)
         with written_atomically(store.mask_path(key)) as part:

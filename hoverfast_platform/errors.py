@@ -7,6 +7,7 @@ The tree::
     │   └── ArrayContractError   (ValueError)    an array of the wrong shape, dtype or range
     ├── SlideError                               something is wrong with one slide
     │   ├── UnreadableSlideError (OSError)       cannot be opened, or a region cannot be read
+    │   │   └── IncompleteSlideError             files or bytes of it are missing
     │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
     │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
     ├── MaskError                (ValueError)    a tissue mask that does not belong to the slide
@@ -65,6 +66,12 @@ class UnreadableSlideError(SlideError, OSError):
     """A slide that cannot be opened, or of which a region cannot be read."""
 
     kind = "unreadable_slide"
+
+
+class IncompleteSlideError(UnreadableSlideError):
+    """A slide of which files or bytes are missing, usually because a copy is not finished."""
+
+    kind = "incomplete_slide"
 
 
 class MissingMppError(SlideError, ValueError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, SegmentationRecord
 from hoverfast_platform.config import Scale, SegmentationSettings
-from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.errors import CatalogueError, HoverFastError
+from resources.heartbeat import Heartbeat
 
 
 class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -16,27 +18,51 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str
     """Folder for masks, results and the catalogue; made if need be."""
-    mpp_override: float | None = None
-    """Micrometres per level-0 pixel for slides that do not say, recorded with the result."""
+
+    _heartbeat: Heartbeat | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Every run that touches the store shows that it is alive."""
+        if context.run is not None:
+            self._heartbeat = Heartbeat(self.root, context.run.run_id)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """The run ends."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
 
     def register(self, slide: Path) -> str:
-        """Add a slide to the catalogue; returns its partition key.
+        """Add a slide that lies anywhere to the catalogue; returns its partition key.
 
         Raises:
             SlideError: If it cannot be read or has no mpp.
         """
-        from hoverfast_platform.inference.record import slide_record
-        from hoverfast_platform.slide import open_slide
-        from hoverfast_platform.slide.digest import slide_digest
+        from hoverfast_platform.ingest.register import read_record
 
-        with open_slide(slide, self.scale()) as reader:
-            record = slide_record(slide, reader.info, slide_digest(slide))
+        record = read_record(slide, Scale())
         with self.open_catalogue() as catalogue:
             return catalogue.register_slide(record)
 
     def slide_path(self, key: str) -> Path:
+        """A file that holds the slide now.
+
+        Raises:
+            CatalogueError: If there is none, or its content changed.
+        """
         with self.open_catalogue() as catalogue:
             return catalogue.slide_path(key)
+
+    def slide_content(self, key: str) -> str:
+        """Digest of what the slide's file holds now; every byte is read unless known.
+
+        Raises:
+            UnreadableSlideError: If it is not the content that was registered.
+        """
+        from hoverfast_platform.ingest.verify import verified_content
+
+        with self.open_catalogue() as catalogue:
+            return verified_content(catalogue, key)
 
     def record_done(self, record: SegmentationRecord) -> None:
         with self.open_catalogue() as catalogue:
@@ -46,7 +72,10 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Record why a slide failed; an error not raised on purpose is a defect."""
         from hoverfast_platform.inference.record import failure_record
 
-        path = self.slide_path(key)
+        try:
+            path = self.slide_path(key)
+        except CatalogueError:  # the very reason it failed: there is no file of it any more
+            path = Path(key)
         if isinstance(error, HoverFastError):
             failure = failure_record(path, error, run_id)
         else:
@@ -72,8 +101,10 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def nuclei_dir(self, key: str) -> Path:
         return Path(self.root) / "nuclei" / key
 
-    def scale(self) -> Scale:
-        return Scale(mpp_override=self.mpp_override)
+    def scale(self, key: str) -> Scale:
+        """With the mpp that a person gave for this slide, if any."""
+        with self.open_catalogue() as catalogue:
+            return Scale(mpp_override=catalogue.slide_mpp_override(key))
 
-    def settings(self) -> SegmentationSettings:
-        return SegmentationSettings(scale=self.scale())
+    def settings(self, key: str) -> SegmentationSettings:
+        return SegmentationSettings(scale=self.scale(key))

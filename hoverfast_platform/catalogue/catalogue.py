@@ -7,7 +7,6 @@ SQLite's own SQL, but it has not been run on PostgreSQL yet.
 from __future__ import annotations
 
 import datetime
-import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue import cohorts, model_stages
+from hoverfast_platform.catalogue import cohorts, model_stages, slides
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
     CohortRecord,
@@ -42,6 +41,7 @@ from hoverfast_platform.catalogue.tables import (
     Slide,
     SlidePath,
 )
+from hoverfast_platform.catalogue.watched_files import WatchedFiles
 from hoverfast_platform.errors import CatalogueError
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
@@ -91,24 +91,44 @@ class Catalogue:
     def register_slide(self, record: SlideRecord) -> str:
         """Add a slide, or note where a known one is now; returns its readable, stable key."""
         with Session(self._engine) as session, session.begin():
-            return _slide(session, record).key
+            return slides.register(session, [record], _now())[0].key
 
     def slide_path(self, key: str) -> Path:
-        """Where the slide of a key was last seen.
+        """A file that holds the slide of a key now.
+
+        Raises:
+            CatalogueError: If there is no such slide, or its file is known to have changed.
+        """
+        with Session(self._engine) as session:
+            return slides.current_path(session, key)
+
+    def slide_digest(self, key: str) -> str:
+        """SHA-256 of the content registered under a key.
 
         Raises:
             CatalogueError: If there is no such slide.
         """
         with Session(self._engine) as session:
-            path = session.scalar(select(Slide.path).where(Slide.key == key))
-        if path is None:
-            raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
-        return Path(path)
+            return slides.find(session, key).sha256
+
+    def slide_mpp_override(self, key: str) -> float | None:
+        """Micrometres per pixel that a person gave for a slide; None: the file's own hold.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._engine) as session:
+            slide = slides.find(session, key)
+            return slide.mpp_x if slide.mpp_source == "override" else None
+
+    def watched_files(self) -> WatchedFiles:
+        """The list of slide files in watched folders."""
+        return WatchedFiles(self._engine)
 
     def record_done(self, record: SegmentationRecord) -> None:
         """Record a finished segmentation; one recorded before is brought up to date."""
         with Session(self._engine) as session, session.begin():
-            slide = _slide(session, record.slide)
+            (slide,) = slides.register(session, [record.slide], _now())
             mask = session.scalar(
                 select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == record.mask_sha256)
             ) or Mask(slide_id=slide.id, sha256=record.mask_sha256)
@@ -324,26 +344,6 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def _slide(session: Session, record: SlideRecord) -> Slide:
-    slide = session.scalar(select(Slide).where(Slide.sha256 == record.sha256))
-    if slide is None:
-        slide = Slide(sha256=record.sha256, key=_key(record.name, record.sha256), first_seen=_now())
-        session.add(slide)
-    for name in ("name", "path", "vendor", "width_px", "height_px", "mpp_x", "mpp_y", "mpp_source"):
-        setattr(slide, name, getattr(record, name))
-    session.flush()
-    seen = select(SlidePath.id).where(SlidePath.slide_id == slide.id, SlidePath.path == record.path)
-    if session.scalar(seen) is None:
-        session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=_now()))
-    return slide
-
-
-def _key(name: str, sha256: str) -> str:
-    """Readable and unique: the stem in safe letters, and the start of the digest."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
-    return f"{stem[:80]}-{sha256[:10]}"
 
 
 def _entry(row: Segmentation) -> dict[str, Any]:

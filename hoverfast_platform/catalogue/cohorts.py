@@ -16,7 +16,7 @@ from hoverfast_platform.errors import CatalogueError
 def known_slides(session: Session) -> tuple[KnownSlide, ...]:
     """All registered slides, in order of key."""
     rows = session.scalars(select(Slide).order_by(Slide.key)).all()
-    return tuple(KnownSlide(key=r.key, name=r.name, path=r.path, sha256=r.sha256) for r in rows)
+    return tuple(_known(row) for row in rows)
 
 
 def record(
@@ -79,10 +79,10 @@ def _record(row: CohortVersion) -> CohortRecord:
         name=row.name,
         version=row.version,
         digest=row.digest,
-        members=tuple(
-            CohortMemberRecord(
-                KnownSlide(m.slide.key, m.slide.name, m.slide.path, m.slide.sha256), m.patient
-            )
-            for m in row.members
-        ),
+        members=tuple(CohortMemberRecord(_known(m.slide), m.patient) for m in row.members),
     )
+
+
+def _known(row: Slide) -> KnownSlide:
+    override = row.mpp_x if row.mpp_source == "override" else None
+    return KnownSlide(row.key, row.name, row.path, row.sha256, override)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+from hoverfast_platform.slide.reader import SlideInfo
 
 ModelStageName: TypeAlias = Literal["candidate", "promoted", "retired"]
 
@@ -37,6 +40,21 @@ class SlideRecord:
     mpp_x: float
     mpp_y: float
     mpp_source: str
+
+
+def slide_record(path: Path, info: SlideInfo, sha256: str) -> SlideRecord:
+    """A slide as the catalogue keeps it."""
+    return SlideRecord(
+        sha256=sha256,
+        name=info.name,
+        path=str(path.absolute()),
+        vendor=info.vendor,
+        width_px=info.width,
+        height_px=info.height,
+        mpp_x=info.mpp.x,
+        mpp_y=info.mpp.y,
+        mpp_source=info.mpp_source,
+    )
 
 
 @dataclass(frozen=True)
@@ -147,12 +165,21 @@ class EvaluationRecord:
 
 @dataclass(frozen=True)
 class KnownSlide:
-    """A registered slide: its readable key, name, where it was last seen, digest."""
+    """A registered slide.
+
+    Attributes:
+        key: Readable, unique, stable.
+        name: File name.
+        path: Where it was last seen.
+        sha256: Digest of its content.
+        mpp_override: Micrometres per level-0 pixel that a person gave.
+    """
 
     key: str
     name: str
     path: str
     sha256: str
+    mpp_override: float | None = None
 
 
 @dataclass(frozen=True)

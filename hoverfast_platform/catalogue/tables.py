@@ -62,6 +62,25 @@ class SlidePath(Base):
     first_seen: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
 
 
+class WatchedFile(Base):
+    """A slide file in a watched folder; see ``catalogue.watched_files``."""
+
+    __tablename__ = "watched_files"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    root: Mapped[str] = mapped_column(Text, index=True)
+    path: Mapped[str] = mapped_column(Text, unique=True)
+    signature: Mapped[str] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    unchanged_since: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    slide_id: Mapped[int | None] = mapped_column(ForeignKey("slides.id"), index=True)
+    mpp_override: Mapped[float | None]
+    kind: Mapped[str | None] = mapped_column(String(40))
+    message: Mapped[str | None] = mapped_column(Text)
+    remedy: Mapped[str | None] = mapped_column(Text)
+
+
 class Mask(Base):
     """A tissue mask, one row per slide and content."""
 

@@ -8,28 +8,13 @@ from hoverfast_platform.catalogue.records import (
     FailureRecord,
     ModelRecord,
     SegmentationRecord,
-    SlideRecord,
+    slide_record,
 )
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.inference.segment_slide import SegmentedSlide
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
-
-
-def slide_record(path: Path, info: SlideInfo, sha256: str) -> SlideRecord:
-    """A slide as the catalogue keeps it."""
-    return SlideRecord(
-        sha256=sha256,
-        name=info.name,
-        path=str(path.absolute()),
-        vendor=info.vendor,
-        width_px=info.width,
-        height_px=info.height,
-        mpp_x=info.mpp.x,
-        mpp_y=info.mpp.y,
-        mpp_source=info.mpp_source,
-    )
 
 
 def segmentation_record(

@@ -95,7 +95,6 @@ def make_teacher_labels(
     cohort: CohortRecord,
     *,
     device: str = "auto",
-    mpp_if_unknown: float | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> TrainingSet:
     """Label the cohort's slides; goes on where an earlier run stopped.
@@ -114,7 +113,7 @@ def make_teacher_labels(
             Source(
                 Path(member.slide.path),
                 member.patient,
-                mpp_if_unknown=mpp_if_unknown,
+                mpp_if_unknown=member.slide.mpp_override,
                 mask_path=mask if mask.is_file() else None,
             )
         )

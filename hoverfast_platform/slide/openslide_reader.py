@@ -156,8 +156,9 @@ def _mpp(path: Path, properties: Mapping[str, str]) -> Mpp:
         raise MissingMppError(
             f"{path.name} does not say how many micrometres a pixel has (no openslide.mpp-x and "
             "-y), and it is never guessed: areas would be wrong by an unknown factor.",
-            "Look it up at the scanner and give it: --mpp 0.25 on the command line, "
-            "`mpp_override` in Dagster. The override is recorded with the result.",
+            "Look it up at the scanner and give it: --mpp 0.25 on the command line; in Dagster "
+            f"materialize `slide_inventory` with the config mpp: {{{path.name}: 0.25}}. It is "
+            "recorded as an override.",
         ) from error
 
 

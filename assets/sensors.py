@@ -1,0 +1,100 @@
+"""What happens by itself: slides are noticed, and runs whose process is gone are given up.
+
+From a new partition on, the automation conditions of ``assets.automation`` take over.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.partitions import missing_slides, slides
+from assets.slide_inventory import slide_inventory
+from resources.heartbeat import lost_runs as find_lost_runs
+from resources.platform_store import PlatformStore
+from resources.slide_folders import SlideFolders
+
+INTAKE_TAG = {"hoverfast/why": "new files"}
+
+_MAX_NEW_PER_TICK = 5_000
+"""A tick has 60 s; adding 10,000 partitions took 0.4 s on SQLite and 1.7 s on PostgreSQL."""
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def build_sensors(status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
+    """All sensors; ``status`` holds until somebody switches one in the UI."""
+    return [
+        dg.sensor(target=[slide_inventory], minimum_interval_seconds=15, default_status=status)(
+            new_slides
+        ),
+        dg.sensor(minimum_interval_seconds=30, default_status=status)(lost_runs),
+        dg.AutomationConditionSensorDefinition(
+            "segment_slides",
+            target=dg.AssetSelection.assets("slide", "tissue_mask", "nuclei"),
+            minimum_interval_seconds=30,
+            default_status=status,
+            description="Makes slide, tissue_mask and nuclei of every new slide, and makes them "
+            "again when an input's content changed; many slides share a run.",
+        ),
+    ]
+
+
+def new_slides(
+    context: dg.SensorEvaluationContext, store: PlatformStore, slide_folders: SlideFolders
+) -> dg.SensorResult:
+    """Looks through the watched folders every 15 s; never opens a slide itself.
+
+    Files that stayed unchanged are left to one run of `slide_inventory`, which registers them
+    or puts them into quarantine; while that runs, no other is started. Its state is in the
+    catalogue, so a restart of the daemon loses nothing and repeats nothing: slides that were
+    registered and have no partition yet get one at the next look.
+    """
+    with store.open_catalogue() as catalogue:
+        files = catalogue.watched_files()
+        problems = slide_folders.look(files)
+        counts = files.counts()
+        new = missing_slides(context.instance, files.slide_keys())[:_MAX_NEW_PER_TICK]
+    for problem in problems:
+        context.log.warning(problem)
+    requests = []
+    if counts["ready"] and not _is_intake_running(context.instance):
+        config = dg.RunConfig({"slide_inventory": {"config": {"retry_quarantined": False}}})
+        requests = [dg.RunRequest(run_config=config, tags=INTAKE_TAG)]
+    state = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no slides"
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[slides.build_add_request(new)] if new else [],
+        skip_reason=None if requests else dg.SkipReason("; ".join([*problems, state])),
+    )
+
+
+def _is_intake_running(instance: dg.DagsterInstance) -> bool:
+    unfinished = dg.RunsFilter(statuses=_UNFINISHED, tags=INTAKE_TAG)
+    return bool(instance.get_run_records(unfinished, limit=1))
+
+
+def lost_runs(context: dg.SensorEvaluationContext, store: PlatformStore) -> dg.SkipReason:
+    """Fails runs whose process is gone: a reboot, `kill -9`, a stopped container.
+
+    Dagster alone would show them as running for ever, and their slides would wait. Once
+    failed they are retried as `run_retries` in dagster.yaml says; finished slides and tile
+    blocks are not computed again.
+    """
+    running = context.instance.get_runs(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    )
+    lost = find_lost_runs(store.root, [run.run_id for run in running])
+    for run in running:
+        if run.run_id in lost:
+            context.instance.report_run_failed(
+                run, f"No sign of life for {lost[run.run_id]:.0f} s: its process is gone."
+            )
+    return dg.SkipReason(
+        f"gave up {', '.join(lost)}" if lost else f"{len(running)} runs, all alive"
+    )

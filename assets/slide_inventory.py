@@ -1,0 +1,137 @@
+"""The ``slide_inventory`` asset: what lies in the watched folders, and what is wrong with it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from assets.partitions import add_slides
+from assets.progress_log import log_progress
+from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
+from hoverfast_platform.progress import Progress
+from resources.platform_store import PlatformStore
+from resources.slide_folders import SlideFolders
+
+NO_QUARANTINE = "no_slide_in_quarantine"
+
+_MAX_ROWS = 200
+"""Of the quarantine shown in the UI; all of it is in the catalogue."""
+
+
+class IntakeConfig(dg.Config):
+    """What a person may give when materializing by hand."""
+
+    mpp: dict[str, float] = Field(
+        default={},
+        description="Micrometres per level-0 pixel of files that do not say, or say wrong: file "
+        "name (or path, where several have it) to value, such as {slide.svs: 0.25}.",
+    )
+    retry_quarantined: bool = Field(
+        default=True,
+        description="Judge all files in quarantine again, also those that have not changed.",
+    )
+
+
+@dg.asset(
+    group_name="slides",
+    kinds={"openslide", "sqlite"},
+    owners=["team:platform"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            NO_QUARANTINE,
+            asset="slide_inventory",
+            description="Every slide file can be used. The table in the metadata says which "
+            "cannot, why, and what to do.",
+        )
+    ],
+)
+def slide_inventory(
+    context: dg.AssetExecutionContext,
+    config: IntakeConfig,
+    store: PlatformStore,
+    slide_folders: SlideFolders,
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Every slide file in the watched folders: registered, still settling, or in quarantine.
+
+    **Where it is.** In the catalogue, table `watched_files`. Slides stay where they are.
+    **Running it again.** The sensor `new_slides` does it when files have settled. By hand it
+    also judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to
+    a file that has none. **When a file is in quarantine.** Its reason and remedy are in the
+    table; once the file is repaired it is taken up by itself.
+    """
+    with store.open_catalogue() as catalogue:
+        files = catalogue.watched_files()
+        problems = list(slide_folders.look(files))
+        for name, mpp in config.mpp.items():
+            files.override_mpp(name, mpp)
+            context.log.info("%s: %s micrometres per pixel, as given", name, mpp)
+        if config.retry_quarantined:
+            files.retry_quarantined()
+        new = _register(context, files)
+        counts, bad = files.counts(), files.quarantined()
+        keys = files.slide_keys()
+    for problem in problems:
+        context.log.warning(problem)
+    metadata: dict[str, Any] = {
+        "new_slides": new,
+        "registered_files": counts["registered"],
+        "slides": len(keys),
+        "settling": counts["settling"],
+        "in_quarantine": len(bad),
+        "folders": dg.MetadataValue.json(slide_folders.folders),
+    }
+    if problems:
+        metadata["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in problems))
+    yield dg.MaterializeResult(
+        metadata=metadata | ({"quarantine": _table(bad)} if bad else {}),
+        data_version=dg.DataVersion(hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()),
+        check_results=[_verdict(bad)],
+    )
+
+
+def _register(context: dg.AssetExecutionContext, files: WatchedFiles) -> int:
+    """Register what is ready, and make partitions of it at once; how many are new."""
+    from hoverfast_platform.ingest.register import register_ready
+
+    report = log_progress(context, "watched folders")
+    n_total, n_done, n_new = files.counts()["ready"], 0, 0
+    for batch in register_ready(files):
+        for path, error in batch.failures:
+            context.log.warning("quarantine: %s (%s): %s", path, error.kind, error)
+        n_new += len(add_slides(context.instance, batch.slide_keys))
+        n_done += len(batch.slide_keys) + len(batch.failures) + batch.n_unsettled
+        report(Progress("registering", n_done, max(n_total, n_done), "files"))
+    return n_new
+
+
+def _verdict(bad: Sequence[QuarantinedFile]) -> dg.AssetCheckResult:
+    kinds = Counter(file.kind for file in bad)
+    return dg.AssetCheckResult(
+        check_name=NO_QUARANTINE,
+        passed=not bad,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "none",
+        metadata={"quarantine": _table(bad)} if bad else {},
+    )
+
+
+def _table(bad: Sequence[QuarantinedFile]) -> dg.TableMetadataValue:
+    columns = ("file", "why", "what_to_do", "since", "kind")
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                {
+                    "file": file.path,
+                    "why": file.message,
+                    "what_to_do": file.remedy,
+                    "since": file.since.isoformat(timespec="seconds"),
+                    "kind": file.kind,
+                }
+            )
+            for file in bad[:_MAX_ROWS]
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )

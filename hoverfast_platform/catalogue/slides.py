@@ -1,0 +1,103 @@
+"""Slides by content: adding them, and finding the file that holds one now."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hoverfast_platform.catalogue.records import SlideRecord
+from hoverfast_platform.catalogue.tables import Slide, SlidePath, WatchedFile
+from hoverfast_platform.errors import CatalogueError
+
+
+def register(
+    session: Session, records: Sequence[SlideRecord], at: datetime.datetime
+) -> list[Slide]:
+    """Add slides, or note where known ones are now; in the order of ``records``."""
+    digests = {record.sha256 for record in records}
+    known = {
+        slide.sha256: slide
+        for slide in session.scalars(select(Slide).where(Slide.sha256.in_(digests)))
+    }
+    slides: list[Slide] = []
+    for record in records:
+        slide = known.get(record.sha256)
+        if slide is None:
+            key = readable_key(record.name, record.sha256)
+            slide = known[record.sha256] = Slide(sha256=record.sha256, key=key, first_seen=at)
+            session.add(slide)
+        for name in _DESCRIBED:
+            setattr(slide, name, getattr(record, name))
+        slides.append(slide)
+    session.flush()
+    seen = {
+        (row.slide_id, row.path)
+        for row in session.scalars(
+            select(SlidePath).where(SlidePath.slide_id.in_({slide.id for slide in slides}))
+        )
+    }
+    for slide, record in zip(slides, records, strict=True):
+        if (slide.id, record.path) not in seen:
+            seen.add((slide.id, record.path))
+            session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=at))
+    return slides
+
+
+def current_path(session: Session, key: str) -> Path:
+    """A file that holds the slide now.
+
+    Raises:
+        CatalogueError: If no slide has the key, or its file is known to have changed.
+    """
+    slide = find(session, key)
+    copies = session.scalars(
+        select(WatchedFile.path)
+        .where(WatchedFile.slide_id == slide.id, WatchedFile.state == "registered")
+        .order_by(WatchedFile.id.desc())
+    ).all()
+    for path in copies:
+        if Path(path).exists():
+            return Path(path)
+    watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
+    if watched is not None and watched.slide_id != slide.id:
+        raise CatalogueError(
+            f"{slide.path} does not hold the slide {key} any more: its content changed.",
+            "The new content is a slide of its own, with its own partition. To work with the old "
+            "one, put its file back.",
+        )
+    return Path(slide.path)
+
+
+def find(session: Session, key: str) -> Slide:
+    """The slide of a key.
+
+    Raises:
+        CatalogueError: If there is none.
+    """
+    slide = session.scalar(select(Slide).where(Slide.key == key))
+    if slide is None:
+        raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
+    return slide
+
+
+def readable_key(name: str, sha256: str) -> str:
+    """Readable and unique: the stem in safe letters, and the start of the digest."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
+    return f"{stem[:80]}-{sha256[:10]}"
+
+
+_DESCRIBED = (
+    "name",
+    "path",
+    "vendor",
+    "width_px",
+    "height_px",
+    "mpp_x",
+    "mpp_y",
+    "mpp_source",
+)

@@ -1,0 +1,118 @@
+"""Is all of a slide there? A stalled copy often opens, and fails hours later at a missing tile."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable
+from pathlib import Path
+
+import openslide
+import tifffile
+
+from hoverfast_platform.errors import IncompleteSlideError, UnreadableSlideError
+from hoverfast_platform.slide.digest import slide_files
+
+_COPY_AGAIN = "Wait until the copy is finished, or copy it again; it is taken up by itself then."
+
+
+def check_complete(path: Path) -> None:
+    """Pass if every file and every byte that the slide's own index speaks of is there.
+
+    Raises:
+        IncompleteSlideError: Naming what is missing.
+        UnreadableSlideError: If a folder holds several DICOM series.
+    """
+    if path.stat().st_size == 0:
+        raise IncompleteSlideError(f"{path.name} is empty.", _COPY_AGAIN)
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        _check_files(path, _mrxs_files(path))
+    elif suffix in {".vms", ".vmu"}:
+        _check_files(path, _hamamatsu_files(path))
+    elif suffix == ".dcm":
+        _check_one_series(path)
+    else:
+        _check_tiff(path)
+
+
+def _check_files(path: Path, expected: Iterable[Path]) -> None:
+    missing = [file.name for file in expected if not file.is_file()]
+    if missing:
+        raise IncompleteSlideError(
+            f"{path.name} lacks {len(missing)} of its files: {', '.join(missing[:5])}.",
+            _COPY_AGAIN,
+        )
+
+
+def _mrxs_files(path: Path) -> list[Path]:
+    """What ``Slidedat.ini`` lists; section and key names as MIRAX scanners write them."""
+    folder = path.with_suffix("")
+    index = folder / "Slidedat.ini"
+    if not index.is_file():
+        return [index]
+    listed = _read_ini(index)
+    files = [folder / listed.get("HIERARCHICAL", "INDEXFILE", fallback="Index.dat")]
+    for i in range(listed.getint("DATAFILE", "FILE_COUNT", fallback=0)):
+        files.append(folder / listed.get("DATAFILE", f"FILE_{i}", fallback=f"Data{i:04d}.dat"))
+    return files
+
+
+def _hamamatsu_files(path: Path) -> list[Path]:
+    listed = _read_ini(path)
+    return [
+        path.parent / value
+        for section in listed.sections()
+        for key, value in listed.items(section)
+        if value and (key.startswith("imagefile") or key in {"mapfile", "macroimage"})
+    ]
+
+
+def _read_ini(path: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig", errors="replace"))
+    except configparser.Error as error:
+        raise IncompleteSlideError(f"{path.name} is cut off or damaged.", _COPY_AGAIN) from error
+    return parser
+
+
+def _check_one_series(path: Path) -> None:
+    """OpenSlide opens the one series of a file; others in the folder would be lost silently."""
+    series: set[str] = set()
+    for file in slide_files(path):
+        try:
+            with openslide.OpenSlide(file) as slide:
+                series.add(slide.properties.get("dicom.SeriesInstanceUID", ""))
+        except openslide.OpenSlideError:
+            continue  # a label or macro image on its own
+    if len(series) > 1:
+        raise UnreadableSlideError(
+            f"The folder {path.parent.name} holds {len(series)} DICOM series.",
+            "Give each series a folder of its own.",
+        )
+
+
+def _check_tiff(path: Path) -> None:
+    """Every tile or strip that the directories point to must end within the file."""
+    size = path.stat().st_size
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            end = max(
+                (
+                    offset + count
+                    for page in tiff.pages
+                    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+                ),
+                default=0,
+            )
+    except tifffile.TiffFileError:
+        return  # not a TIFF, or its first bytes are damaged: opening it will say what is wrong
+    except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
+        # tifffile stumbles in many ways where a directory itself is cut off.
+        raise IncompleteSlideError(
+            f"{path.name}: its directory of tiles cannot be read ({error}).", _COPY_AGAIN
+        ) from error
+    if end > size:
+        raise IncompleteSlideError(
+            f"{path.name} has {size:,} bytes and needs at least {end:,}.", _COPY_AGAIN
+        )

@@ -1,0 +1,163 @@
+"""The sensor and the asset that take slides in, told tick by tick."""
+
+import os
+import time
+
+import dagster as dg
+import pytest
+
+from assets.definitions import build_definitions
+from assets.sensors import lost_runs, new_slides
+from assets.slide_inventory import NO_QUARANTINE, slide_inventory
+from hoverfast_platform.synthetic import write_synthetic_slide
+from resources.heartbeat import Heartbeat
+from resources.heartbeat import lost_runs as find_lost_runs
+
+
+class Platform:
+    """An instance whose sensor is ticked, and whose requests are carried out, by hand."""
+
+    def __init__(self, folder, instance):
+        self.folder = folder / "slides"
+        self.folder.mkdir()
+        self.instance = instance
+        self.defs = build_definitions(folder / "artefacts", slide_folders=[self.folder], settle_s=0)
+        self.store = self.defs.resources["store"]
+
+    def tick(self):
+        result = new_slides(
+            dg.build_sensor_context(instance=self.instance),
+            self.store,
+            self.defs.resources["slide_folders"],
+        )
+        for request in result.dynamic_partitions_requests:
+            self.instance.add_dynamic_partitions(
+                request.partitions_def_name, request.partition_keys
+            )
+        return result
+
+    def materialize(self, config=None):
+        return dg.materialize(
+            [slide_inventory],
+            instance=self.instance,
+            resources=self.defs.resources,
+            run_config={"ops": {"slide_inventory": {"config": config or {}}}},
+        )
+
+    def keys(self):
+        return self.instance.get_dynamic_partitions("slides")
+
+    def add(self, name, seed=0):
+        path = self.folder / name
+        write_synthetic_slide(path, width_px=128, height_px=128, seed=seed)
+        return path
+
+
+@pytest.fixture
+def platform(tmp_path):
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Platform(tmp_path, instance)
+
+
+def test_new_file_is_waited_for_registered_and_left_alone(platform):
+    assert "no slides" in platform.tick().skip_reason.skip_message
+    platform.add("a.tiff")
+    assert platform.tick().run_requests == []
+    (request,) = platform.tick().run_requests
+    assert request.run_config["ops"]["slide_inventory"]["config"] == {"retry_quarantined": False}
+
+    result = platform.materialize()
+
+    assert platform.keys()[0].startswith("a-")
+    (event,) = result.asset_materializations_for_node("slide_inventory")
+    assert event.metadata["new_slides"].value == 1
+    again = platform.tick()
+    assert again.run_requests == []
+    assert again.skip_reason.skip_message == "1 registered"
+
+
+def test_no_second_intake_is_requested_while_one_is_under_way(platform):
+    platform.add("a.tiff")
+    platform.tick()
+    (request,) = platform.tick().run_requests
+    platform.instance.create_run_for_job(
+        dg.Definitions.merge(platform.defs).resolve_implicit_global_asset_job_def(),
+        tags=request.tags,
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+    assert platform.tick().run_requests == []
+
+
+def test_slide_registered_by_a_run_that_was_killed_gets_its_partition(platform):
+    platform.add("a.tiff")
+    platform.tick()
+    platform.tick()
+    platform.materialize()
+    (key,) = platform.keys()
+    platform.instance.delete_dynamic_partition("slides", key)  # as if killed before adding it
+
+    platform.tick()
+
+    assert platform.keys() == [key]
+
+
+def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
+    import numpy as np
+    import tifffile
+
+    tifffile.imwrite(
+        platform.folder / "b.tiff",
+        np.zeros((64, 64, 3), np.uint8),
+        photometric="rgb",
+        tile=(32, 32),
+    )
+    (platform.folder / "c.svs").write_bytes(b"no slide")
+    platform.tick()
+    platform.tick()
+
+    result = platform.materialize()
+
+    (event,) = result.asset_materializations_for_node("slide_inventory")
+    rows = [record.data for record in event.metadata["quarantine"].records]
+    assert [row["kind"] for row in rows] == ["missing_mpp", "unreadable_slide"]
+    assert "mpp: {b.tiff: 0.25}" in rows[0]["what_to_do"]
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.check_name, check.passed) == (NO_QUARANTINE, False)
+
+    platform.materialize({"mpp": {"b.tiff": 0.5}})
+
+    (key,) = platform.keys()
+    assert platform.store.scale(key).mpp_override == 0.5
+
+
+def test_run_without_a_sign_of_life_is_given_up(platform):
+    defs = dg.Definitions.merge(platform.defs)
+    run = platform.instance.create_run_for_job(
+        defs.resolve_implicit_global_asset_job_def(), status=dg.DagsterRunStatus.STARTED
+    )
+    beat = Heartbeat(platform.store.root, run.run_id)
+    context = dg.build_sensor_context(instance=platform.instance)
+    assert "all alive" in lost_runs(context, platform.store).skip_message
+
+    beat._stop.set()  # the process is killed: nobody takes its file away
+    beat._thread.join()
+    silent_since = time.time() - 300
+    os.utime(beat._path, (silent_since, silent_since))
+
+    assert run.run_id in lost_runs(context, platform.store).skip_message
+    assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
+
+
+def test_heartbeat_beats_and_leaves_no_trace(tmp_path):
+    beat = Heartbeat(str(tmp_path), "r", every_s=0.01)
+    os.utime(beat._path, (0, 0))
+    for _ in range(500):
+        if beat._path.stat().st_mtime > 0:
+            break
+        time.sleep(0.01)
+    assert find_lost_runs(str(tmp_path), ["r"]) == {}
+
+    beat.stop()
+
+    assert list((tmp_path / "heartbeats").iterdir()) == []

@@ -1,0 +1,1 @@
+"""Slides arriving in folders."""
