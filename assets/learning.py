@@ -65,6 +65,7 @@ def teacher_labels(
         device=compute.lease(),
         on_progress=log_progress(context, found.name),
     )
+    held_out = made.held_out()
     example = made.training.read(int(made.training.n_nuclei.argmax()))
     return dg.MaterializeResult(
         metadata={
@@ -72,16 +73,16 @@ def teacher_labels(
             "teacher": made.training.provenance.teacher,
             "n_training_patches": len(made.training),
             "n_training_nuclei": int(made.training.n_nuclei.sum()),
-            "n_validation_patches": len(made.validation),
-            "n_validation_nuclei": int(made.validation.n_nuclei.sum()),
-            "validation_patients": ", ".join(sorted(set(made.validation.groups))),
+            "n_validation_patches": len(held_out),
+            "n_validation_nuclei": int(held_out.n_nuclei.sum()),
+            "validation_patients": ", ".join(sorted(set(held_out.groups))),
             "example": inline_picture(
                 draw_instances(example.image, example.instance_map), "teacher labels"
             ),
             "training_set": dg.MetadataValue.path(str(made.training.path)),
-            "validation_set": dg.MetadataValue.path(str(made.validation.path)),
+            "validation_set": dg.MetadataValue.path(str(held_out.path)),
         },
-        data_version=dg.DataVersion(f"{made.training.digest[:32]}{made.validation.digest[:32]}"),
+        data_version=dg.DataVersion(f"{made.training.digest[:32]}{held_out.digest[:32]}"),
     )
 
 

@@ -71,6 +71,8 @@ def label(request: LabellingRequest) -> None:
             on_progress=show,
         )
     for part, table in (("training", made.training), ("validation", made.validation)):
+        if table is None:
+            continue
         click.echo(
             f"{part}: {int(table.n_nuclei.sum())} nuclei in {len(table)} patches of "
             f"{len(set(table.groups))} patients or slides\n  {table.path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class TrainingRequest:
     dataname: str
     outdir: Path
     dataset_path: Path
+    also: tuple[str, ...]
     depth: int
     width: int
     epoch: float | None
@@ -45,13 +47,17 @@ def train(request: TrainingRequest) -> None:
             "have 3 and 4.",
             "A deeper network sees further than the margin of the tiles it is used on.",
         )
-    training = PatchTable(_file(request, "train"), mpp=request.mpp)
-    validation = PatchTable(_file(request, "test"), mpp=request.mpp)
+    training = tuple(
+        PatchTable(_file(request, name, "train"), mpp=request.mpp)
+        for name in (request.dataname, *request.also)
+    )
+    validation = PatchTable(_file(request, request.dataname, "test"), mpp=request.mpp)
     settings = _settings(request, training)
-    data = TrainingData((training,), validation)
+    data = TrainingData(training, validation)
     start = load_model(request.parent) if request.parent else None
     click.echo(
-        f"{len(training)} patches with {int(training.n_nuclei.sum())} nuclei to learn from, "
+        f"{sum(len(table) for table in training)} patches with "
+        f"{sum(int(table.n_nuclei.sum()) for table in training)} nuclei to learn from, "
         f"{len(validation)} with {int(validation.n_nuclei.sum())} to validate on, "
         f"{settings.n_steps} steps"
     )
@@ -71,12 +77,12 @@ def train(request: TrainingRequest) -> None:
     _report(student)
 
 
-def _file(request: TrainingRequest, part: str) -> Path:
+def _file(request: TrainingRequest, name: str, part: str) -> Path:
     """The published trainer's names: ``<dataname>_train.pytable``."""
-    return request.dataset_path / f"{request.dataname}_{part}.pytable"
+    return request.dataset_path / f"{name}_{part}.pytable"
 
 
-def _settings(request: TrainingRequest, training: PatchTable) -> TrainingSettings:
+def _settings(request: TrainingRequest, training: Sequence[PatchTable]) -> TrainingSettings:
     """Defaults, then the file, then the options that were given."""
     file = request.settings_file
     fields = json.loads(file.read_text(encoding="utf-8")) if file else {}
@@ -86,7 +92,8 @@ def _settings(request: TrainingRequest, training: PatchTable) -> TrainingSetting
         return settings
     if "n_steps" in fields:
         raise SettingsError("Both epochs and steps were given; one decides how long it trains.")
-    n_crops = request.epoch * training.sizes_px.prod(axis=1).sum() / settings.crop_px**2
+    area_px = sum(int(table.sizes_px.prod(axis=1).sum()) for table in training)
+    n_crops = request.epoch * area_px / settings.crop_px**2
     n_steps = max(1, math.ceil(n_crops / settings.batch_size))
     return settings.model_copy(update={"n_steps": n_steps})
 

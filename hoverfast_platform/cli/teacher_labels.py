@@ -55,7 +55,7 @@ import click
 )
 @click.option("--tiles-per-slide", type=int, help="Random tiles of each slide. [default: 20]")
 @click.option("--tile-px", type=int, help="Side of tiles and patches. [default: 1024]")
-@click.option("--validation-fraction", type=float, help="Of the patients. [default: 0.2]")
+@click.option("--validation-fraction", type=float, help="Of the patients; 0: none. [default: 0.2]")
 @click.option(
     "--validation-group",
     "validation_groups",

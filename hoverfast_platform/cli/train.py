@@ -20,6 +20,12 @@ import click
     default=Path(),
     help="Folder of the training set. Default: here.",
 )
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="NAME",
+    help="Learn from NAME_train.pytable too; may be given several times.",
+)
 @click.option("-b", "--batch-size", "batch_size", type=int, help="Crops per step. [default: 16]")
 @click.option(
     "-n", "--n-worker", "n_loaders", type=int, help="Processes that prepare crops. [default: 1]"

@@ -152,7 +152,7 @@ def train_student(
     plan = read_plan(folder.plan(cohort.name))
     made = _training_set(folder, cohort)
     student = fit(
-        TrainingData((made.training,), made.validation),
+        TrainingData((made.training,), made.held_out()),
         plan.training,
         folder.student(cohort),
         parent=load_model(plan.parent) if plan.parent else None,
@@ -206,7 +206,7 @@ def judge_student(
     model = load_model(folder.student(cohort) / "student.safetensors")
     promoted = catalogue.promoted_model(plan.scope)
     against = load_model(_path_of(promoted) if promoted is not None else DEFAULT_MODEL)
-    dataset = open_labelled_set(_training_set(folder, cohort).validation.path)
+    dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
     reference = "annotations" if plan.labels is not None else f"teacher {plan.teacher}"
     student = _measure(model, dataset, out_dir / "student", reference, device, on_progress)

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +48,23 @@ from hoverfast_platform.teachers.teacher import Teacher, TileImage
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The two files of a training set."""
+    """The two files of a training set; without validation where none was asked for."""
 
     training: PatchTable
-    validation: PatchTable
+    validation: PatchTable | None
+
+    def held_out(self) -> PatchTable:
+        """The validation side.
+
+        Raises:
+            TrainingError: If there is none.
+        """
+        if self.validation is None:
+            raise TrainingError(
+                f"{self.training.path.name} was made without a validation side.",
+                "Set validation_fraction above 0, or name validation_groups.",
+            )
+        return self.validation
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,8 @@ def label_cohort(
     """Label random tiles of slides, or whole flat images, and write them as a training set.
 
     ``<name>_train.pytable`` and ``<name>_test.pytable`` appear in ``out_dir`` when both are
-    complete. The same call after a kill goes on from the tiles that were labelled.
+    complete; the second only if the sampling asks for validation. The same call after a kill
+    goes on from the tiles that were labelled.
 
     Args:
         cohort: Slides and flat images, and the set's name.
@@ -109,20 +124,22 @@ def label_cohort(
         cohort=f"{name} {cohort.version}".strip(),
         sampling={k: str(v) for k, v in sampling.model_dump().items()},
     )
-    paths = {part: out_dir / f"{name}_{part}.pytable" for part in ("train", "test")}
+    parts = ("train", "test") if chosen else ("train",)
+    paths = {part: out_dir / f"{name}_{part}.pytable" for part in parts}
     drawn = [(source, *_draw(source, teacher.mpp, sampling)) for source in sources]
     n_total = sum(len(boxes) for _, _, boxes in drawn)
     n_done = 0
-    with (
-        PatchTableWriter(
-            paths["train"], mpp=teacher.mpp, patch_px=sampling.tile_px, provenance=provenance
-        ) as train,
-        PatchTableWriter(
-            paths["test"], mpp=teacher.mpp, patch_px=sampling.tile_px, provenance=provenance
-        ) as test,
-    ):
+    with ExitStack() as stack:
+        writers = {
+            part: stack.enter_context(
+                PatchTableWriter(
+                    path, mpp=teacher.mpp, patch_px=sampling.tile_px, provenance=provenance
+                )
+            )
+            for part, path in paths.items()
+        }
         for source, digest, boxes in drawn:
-            writer = test if source.group in chosen else train
+            writer = writers["test" if source.group in chosen else "train"]
             for tile in _read_tiles(source, teacher.mpp, boxes):
                 key = f"{description.model_dump_json()} {digest} {tile.x0_px} {tile.y0_px} "
                 key += f"{tile.rgb.shape} {tile.mpp!r}"
@@ -130,10 +147,12 @@ def label_cohort(
                 writer.append(_patch(source, tile, labels))
                 n_done += 1
                 on_progress(Progress("labelling", n_done, n_total, "tiles"))
-        for side, writer in (("training", train), ("validation", test)):
-            _refuse_no_nuclei(side, writer, description.name)
+        for part, writer in writers.items():
+            _refuse_no_nuclei(part, writer, description.name)
     shutil.rmtree(kept_dir, ignore_errors=True)
-    return TrainingSet(PatchTable(paths["train"]), PatchTable(paths["test"]))
+    return TrainingSet(
+        PatchTable(paths["train"]), PatchTable(paths["test"]) if "test" in paths else None
+    )
 
 
 def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Box, ...]]:
@@ -226,9 +245,10 @@ def _patch(source: Source, tile: TileImage, labels: InstanceMap) -> Patch:
     )
 
 
-def _refuse_no_nuclei(side: str, writer: PatchTableWriter, teacher: str) -> None:
+def _refuse_no_nuclei(part: str, writer: PatchTableWriter, teacher: str) -> None:
     if writer.n_nuclei == 0:
         raise TrainingError(
-            f"The teacher ({teacher}) found no nucleus in the {writer.n_patches} {side} patches.",
+            f"The teacher ({teacher}) found no nucleus in the {writer.n_patches} patches of "
+            f"{writer.path.name}.",
             "Look at the slides and their mpp: at a wrong scale a teacher sees nothing.",
         )

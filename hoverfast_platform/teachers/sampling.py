@@ -34,8 +34,9 @@ class Sampling(Settings):
     min_tissue_fraction: float = Field(default=0.5, gt=0, le=1)
     """Least share of a tile that is tissue."""
 
-    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the patients, or of the slides where patients are not known, to validate on."""
+    validation_fraction: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the patients, or of the slides where patients are not known, to validate on.
+    0 makes a set to learn from only, which is added to one that has both sides."""
 
     validation_groups: tuple[str, ...] = ()
     """Exactly these instead."""
@@ -103,7 +104,7 @@ def _tissue_fraction(mask: TissueMask, lattice: ModelLattice, box: Box) -> float
 
 
 def validation_groups(groups: Sequence[str], sampling: Sampling) -> frozenset[str]:
-    """The groups to validate on; the others are learned from.
+    """The groups to validate on; the others are learned from. None if none are asked for.
 
     Raises:
         TrainingError: If one side would be empty, or a group asked for does not exist.
@@ -117,6 +118,8 @@ def validation_groups(groups: Sequence[str], sampling: Sampling) -> frozenset[st
                 f"No slide belongs to the validation groups {sorted(missing)}.",
                 f"Known groups: {', '.join(sorted(known)[:10])}.",
             )
+    elif sampling.validation_fraction == 0:
+        return frozenset()
     else:
         chosen = frozenset(
             g for g in known if _draw(g, sampling.seed) < sampling.validation_fraction

@@ -83,7 +83,8 @@ class TrainingSettings(Settings):
     """Of initial weights and of every crop."""
 
     precision: Literal["auto", "fp32", "amp"] = "auto"
-    """``amp`` computes in half precision where safe; ``auto`` does so on CUDA."""
+    """``amp`` computes in half precision where safe; ``auto`` does so where that is faster: on
+    CUDA and on CPUs that multiply in bfloat16."""
 
     n_loaders: int = Field(default=1, ge=0)
     """Processes that prepare crops; 0 prepares them between the steps. Changes speed only."""

@@ -58,6 +58,15 @@ def test_unknown_scale_is_measured_on_the_nuclei(annotated):
     assert patch.instance_map.shape == (57, 57)  # 64 * 0.2215 / 0.25, rounded up
 
 
+def test_a_set_to_learn_from_only(annotated):
+    done = _label(annotated, "--labels", str(annotated / "label"), "--mpp", "0.25",
+                  "--validation-fraction", "0")  # fmt: skip
+
+    assert len(PatchTable(annotated / "out" / "set_train.pytable")) == 3
+    assert not (annotated / "out" / "set_test.pytable").exists()
+    assert "validation" not in done.output
+
+
 def test_no_nucleus_to_measure_is_an_error(tmp_path):
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "a.png")
 

@@ -74,3 +74,14 @@ def test_settings_file_gives_way_to_options(dataset):
 def test_what_cannot_work_is_said(dataset, options, error):
     with pytest.raises(error):
         _train(dataset, *options)
+
+
+def test_learns_from_several_sets(dataset):
+    (dataset / "more_train.pytable").write_bytes((dataset / "breast_train.pytable").read_bytes())
+
+    done = _train(dataset, "--also", "more", "-e", "1.5")
+
+    student = load_model(dataset / "out" / "breast" / "student.safetensors")
+    assert len(str(student.card.training_set_digest).split()) == 2
+    assert "2 patches with 8 nuclei to learn from" in done.output
+    assert "of 6:" in done.output  # twice the area

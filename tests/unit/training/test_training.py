@@ -111,10 +111,16 @@ def test_learning_rate_rises_and_falls():
     assert rates[-1] == pytest.approx(0.01, abs=0.002)
 
 
-def test_half_precision_is_for_cuda_unless_asked_for():
+@pytest.mark.parametrize(
+    ("has", "dtype"),
+    [({}, None), ({"avx512_bf16": False}, None), ({"avx512_bf16": True}, torch.bfloat16)],
+)
+def test_half_precision_is_for_devices_that_compute_in_it(monkeypatch, has, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     cpu = torch.device("cpu")
 
-    assert MixedPrecision.of(cpu, TrainingSettings()).dtype is None
+    assert MixedPrecision.of(cpu, TrainingSettings()).dtype == dtype
+    assert MixedPrecision.of(cpu, TrainingSettings(precision="fp32")).dtype is None
     assert MixedPrecision.of(cpu, TrainingSettings(precision="amp")).dtype == torch.bfloat16
     assert MixedPrecision.of(torch.device("mps"), TrainingSettings(precision="amp")).dtype is None
 
