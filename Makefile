@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test check fix clean
+.PHONY: help setup demo ui test test-e2e check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,11 +28,30 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else synthetic
 	$(BIN)/python -m assets.demo $(SLIDE)
 
+# Where slides arrive, and whether sensors run without being switched on in the UI.
+ui: export HOVERFAST_SLIDES ?= $(CURDIR)/demo/slides
+ui: export HOVERFAST_SENSORS ?= on
+ui: export UI_PORT ?= 3000
 ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on http://127.0.0.1:3000
-	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@case "$$HOVERFAST_SLIDES" in *:*) ;; *) mkdir -p "$$HOVERFAST_SLIDES" ;; esac
+	@printf '%s\n' '' \
+	  "First: copy slides into $$HOVERFAST_SLIDES (HOVERFAST_SLIDES=folder make ui for another)." \
+	  "They are registered once they stand still, then masked and segmented by themselves." \
+	  "  what came, what is wrong   http://127.0.0.1:$$UI_PORT/assets/slide_inventory" \
+	  "  nuclei, slide by slide     http://127.0.0.1:$$UI_PORT/assets/nuclei?view=partitions" \
+	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
+	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/dagster.md)." \
+	  "Ctrl-C ends it; what was begun goes on at the next start." ''
+	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT
 
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
+
+# Chromium is Debian's (apt install chromium) or the one `playwright install chromium` gets.
+SCREENSHOTS ?= $(CURDIR)/demo/screenshots
+test-e2e: $(STAMP)  ## Real webserver, daemon and browser; needs Chromium and real slides
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(BIN)/python -m pytest tests/e2e -m e2e --timeout 3600 --screenshots $(SCREENSHOTS)
 
 check: $(STAMP)  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -45,7 +45,11 @@ def log_progress(
         n_here, elapsed_s = progress.n_done - first[1], now - first[0]
         if n_here > 0 and elapsed_s > 0:
             rate = n_here / elapsed_s
-            text += f", {rate:.1f} {progress.unit}/s"
+            text += (
+                f", {rate:.1f} {progress.unit}/s"
+                if rate >= 0.1
+                else f", {duration(1 / rate)} per {progress.unit.removesuffix('s')}"
+            )
             if not is_last:
                 text += f", {duration((progress.n_total - progress.n_done) / rate)} left"
         context.log.info(text)

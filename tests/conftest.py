@@ -10,6 +10,10 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", help="folder in which tests with a browser keep pictures")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real slides and tiles; tests that need it are skipped where it is absent."""

@@ -27,3 +27,17 @@ def test_lines_come_now_and_then_with_the_time_left():
         "slide-1: segmenting, 90 of 100 tiles, 1.0 tiles/s, 10 s left",
         "slide-1: segmenting, 100 of 100 tiles, 1.0 tiles/s",
     ]
+
+
+def test_slow_work_is_told_in_time_per_unit():
+    run, now_s = Run(), [0.0]
+    report = log_progress(run, "slide-1", every_s=10, clock=lambda: now_s[0])
+
+    for n_done in range(3):
+        now_s[0] = n_done * 30
+        report(Progress("segmenting", n_done, 4))
+
+    assert run.lines[1:] == [
+        "slide-1: segmenting, 1 of 4 tiles, 30 s per tile, 1 min 30 s left",
+        "slide-1: segmenting, 2 of 4 tiles, 30 s per tile, 1 min 00 s left",
+    ]
