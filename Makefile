@@ -44,6 +44,27 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT
 
+# The paper's experiments on your slides; docs/learning.md says what to expect.
+SLIDES  ?=
+TEACHER ?=
+PARENT  ?= $(shell $(BIN)/python -c "from hoverfast_platform.model.registry import DEFAULT_MODEL; print(DEFAULT_MODEL)")
+OUT     ?= experiments
+LABEL   ?=
+TRAIN   ?=
+
+.PHONY: experiment-1 experiment-2
+experiment-1: $(STAMP)  ## A student against its teacher: SLIDES=folder TEACHER=hovernet:file
+	$(BIN)/hoverfast teacher-labels cross-organ $(SLIDES) -o $(OUT)/1 -t $(TEACHER) $(LABEL)
+	$(BIN)/hoverfast train cross-organ -p $(OUT)/1 -o $(OUT)/1 $(TRAIN)
+	$(BIN)/hoverfast evaluate $(OUT)/1/cross-organ/student.safetensors \
+	    $(OUT)/1/cross-organ_test.pytable -o $(OUT)/1/report
+
+experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEACHER= [PARENT=]
+	$(BIN)/hoverfast teacher-labels site $(SLIDES) -o $(OUT)/2 -t $(TEACHER) $(LABEL)
+	$(BIN)/hoverfast train site -p $(OUT)/2 -o $(OUT)/2 --parent $(PARENT) $(TRAIN)
+	$(BIN)/hoverfast evaluate $(PARENT) $(OUT)/2/site/student.safetensors \
+	    $(OUT)/2/site_test.pytable -o $(OUT)/2/report
+
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
 
@@ -64,4 +85,4 @@ fix: $(STAMP)  ## Format and apply safe fixes
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything made by demo and tests
-	rm -rf $(VENV) demo .dagster_home
+	rm -rf $(VENV) demo experiments .dagster_home

@@ -214,7 +214,7 @@ def promoted_model(
 
     **Where it is.** The catalogue; `hoverfast models` lists it with its history. Not
     materialized while the gate refuses the student. **Rolling back.** `hoverfast models
-    promote` with the former one.
+    promote FORMER --roll-back --reason "..."`.
     """
     from hoverfast_platform.learning.steps import LearningFolder, promote_student, read_judgement
 

@@ -71,9 +71,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt, Interrupted):
-        click.echo(
-            "Interrupted. Finished tile blocks are kept; the same command goes on.", err=True
-        )
+        click.echo("Interrupted. What was finished is kept; run the command again.", err=True)
         sys.exit(130)
     except HoverFastError as error:
         click.echo(f"Error: {error}", err=True)
