@@ -25,23 +25,22 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     **Where it is.** `masks/<slide>.png` in the artefact folder. **Running it again.** Gives
     the same mask. An empty mask is a result: the slide will have zero nuclei.
     """
-    from PIL import Image
-
     from hoverfast_platform.mask.builtin import find_tissue
+    from hoverfast_platform.mask.mask_file import mask_record, write_mask
+    from hoverfast_platform.mask.picture import draw_quality
     from hoverfast_platform.slide import open_slide
     from hoverfast_platform.slide.thumbnail import read_thumbnail
-    from hoverfast_platform.storage.atomic import written_atomically
-    from hoverfast_platform.storage.previews import draw_mask
 
     def find(key: str) -> SlideProduct:
         with open_slide(store.slide_path(key), store.scale(key)) as reader:
             mask = find_tissue(reader)
             thumbnail = read_thumbnail(reader, 512)
-        with written_atomically(store.mask_path(key)) as part:
-            Image.fromarray(mask.is_tissue).save(part, format="PNG")
+            name = reader.info.name
+        record = mask_record(mask, name, store.slide_digest(key))
+        write_mask(store.mask_path(key), mask, record)
         return SlideProduct(
             metadata={
-                "overlay": inline_picture(draw_mask(thumbnail, mask.is_tissue), "tissue mask"),
+                "overlay": inline_picture(draw_quality(thumbnail, mask), "tissue mask"),
                 "tissue_area_mm2": mask.tissue_area_mm2,
                 "tissue_fraction": mask.tissue_fraction,
                 "path": dg.MetadataValue.path(str(store.mask_path(key))),

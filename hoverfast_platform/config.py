@@ -60,6 +60,23 @@ class TissueDetection(Settings):
     """How far the mask grows beyond the detected tissue, so that its rim is kept."""
 
 
+class MaskImport(Settings):
+    """What a mask image of another program does not say of itself."""
+
+    frame: Literal["auto", "full", "bounds"] = "auto"
+    """What it shows: the whole slide, or the scanned bounds that some formats declare.
+
+    ``auto`` goes by its shape and by HistoQC's results; where both fit it is refused.
+    """
+
+    tissue_levels: tuple[int, ...] = ()
+    """Grey levels that are usable tissue, for class maps. Without it: above half grey, or 1
+    where the levels are 0 and 1."""
+
+    allow_empty: bool = False
+    """Whether a mask without tissue is taken, and the slide has zero nuclei."""
+
+
 class Tiling(Settings):
     """How the slide is cut for prediction, in pixels at the model's mpp."""
 

@@ -64,6 +64,11 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.open_catalogue() as catalogue:
             return verified_content(catalogue, key)
 
+    def slide_digest(self, key: str) -> str:
+        """Digest of the content registered under the key; nothing is read."""
+        with self.open_catalogue() as catalogue:
+            return catalogue.slide_digest(key)
+
     def record_done(self, record: SegmentationRecord) -> None:
         with self.open_catalogue() as catalogue:
             catalogue.record_done(record)

@@ -126,8 +126,10 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     path, out_dir = Path(path), Path(out_dir)
     with open_slide(path, settings.scale) as reader:
         warnings = check_scale(reader.info, engine.model.card.mpp, settings.scale)
-        tissue = _tissue(reader, mask, settings)
-        provenance = _provenance(path, reader.info, tissue, engine, settings)
+        slide_sha256 = slide_digest(path)
+        tissue = _tissue(reader, mask, settings, slide_sha256)
+        warnings += tissue.warnings
+        provenance = _provenance(slide_sha256, reader.info, tissue, engine, settings)
         identity = provenance.segmentation_id
         scratch = out_dir / ".hoverfast"
         try:
@@ -162,23 +164,26 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
 
 
 def _tissue(
-    reader: SlideReader, mask: TissueMask | Path | None, settings: SegmentationSettings
+    reader: SlideReader,
+    mask: TissueMask | Path | None,
+    settings: SegmentationSettings,
+    slide_sha256: str,
 ) -> TissueMask:
     if mask is None:
         return find_tissue(reader, settings.tissue)
     if isinstance(mask, Path):
-        return load_mask(mask, reader.info)
+        return load_mask(mask, reader.info, slide_sha256=slide_sha256)
     return mask
 
 
 def _provenance(
-    path: Path,
+    slide_sha256: str,
     info: SlideInfo,
     tissue: TissueMask,
     engine: SegmentationEngine,
     settings: SegmentationSettings,
 ) -> Provenance:
-    slide_sha256, mask_sha256 = slide_digest(path), tissue.digest()
+    mask_sha256 = tissue.digest()
     model, predictor = engine.model, engine.predictor
     decided_by = {
         "slide": slide_sha256,

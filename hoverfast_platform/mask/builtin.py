@@ -47,26 +47,17 @@ def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetectio
     if radius > 0 and is_tissue.any():
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         is_tissue = cv2.dilate(is_tissue.view(np.uint8), kernel).view(np.bool_)
-    return TissueMask(
-        is_tissue=is_tissue,
-        slide_width=info.width,
-        slide_height=info.height,
-        slide_mpp=info.mpp,
-        engine="builtin",
+    return TissueMask.of_slide(
+        info,
+        is_tissue,
+        "builtin",
         provenance={"settings": detection.model_dump(), "glass": _glass(rgb).tolist()},
     )
 
 
 def whole_slide(reader: SlideReader) -> TissueMask:
     """A mask that lets everything through: ROI images, which a person has chosen."""
-    info = reader.info
-    return TissueMask(
-        is_tissue=np.ones((1, 1), dtype=np.bool_),
-        slide_width=info.width,
-        slide_height=info.height,
-        slide_mpp=info.mpp,
-        engine="none",
-    )
+    return TissueMask.of_slide(reader.info, np.ones((1, 1), dtype=np.bool_), "none", provenance={})
 
 
 def _absorbs(rgb: RgbImage, min_density: float, blur_px: float) -> npt.NDArray[np.bool_]:

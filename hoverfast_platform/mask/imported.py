@@ -1,107 +1,211 @@
-"""Masks other programs made: finding the file for a slide, and registering it to the slide."""
+"""Masks that are there already: finding the file for a slide, and laying it on the slide.
+
+Ours (see ``mask_file``), HistoQC's, or any image with tissue bright on dark.
+"""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from hoverfast_platform.config import MaskImport
 from hoverfast_platform.errors import MaskError
+from hoverfast_platform.geometry import Box
+from hoverfast_platform.mask.findings import FindingPixels
+from hoverfast_platform.mask.histoqc_output import MASK_SUFFIX, log_lines, read_findings, read_row
+from hoverfast_platform.mask.ink import name_ink_on_glass
+from hoverfast_platform.mask.mask_file import MaskRecord, read_levels, read_record, split_levels
+from hoverfast_platform.mask.registration import cut_to_frame, mask_box
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideInfo
 
-_ASPECT_TOLERANCE_PX = 1.5
-"""Mask pixels by which one side may differ from the slide's shape: both sides were rounded."""
 
+def find_mask_file(source: Path, slide_path: Path) -> Path:
+    """The mask of a slide in a folder of masks, or by a table.
 
-def find_mask_file(folder: Path, slide_path: Path) -> Path:
-    """The mask of a slide in a folder of masks.
-
-    Looked for, in this order: ``<name>/<name>_mask_use.png`` (HistoQC), ``<name>_mask_use.png``,
-    ``<name>.png``, ``<stem>.png`` where name includes the slide's suffix.
+    In a folder looked for in this order: ``<name>/<name>_mask_use.png`` (HistoQC),
+    ``<name>_mask_use.png``, ``<name>.png``, ``<stem>.png``, where name includes the slide's
+    suffix. A table (``.csv``, ``.tsv``) has the columns ``slide`` (name, stem or path) and
+    ``mask`` (path, from the table's folder if relative).
 
     Raises:
-        MaskError: If there is none.
+        MaskError: If there is none, with what HistoQC said about the slide if it failed there.
     """
+    if source.is_file():
+        return _by_table(source, slide_path)
     name, stem = slide_path.name, slide_path.stem
     candidates = (
-        folder / name / f"{name}_mask_use.png",
-        folder / f"{name}_mask_use.png",
-        folder / f"{name}.png",
-        folder / f"{stem}.png",
+        source / name / f"{name}{MASK_SUFFIX}",
+        source / f"{name}{MASK_SUFFIX}",
+        source / f"{name}.png",
+        source / f"{stem}.png",
     )
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    if (source / name).is_dir():
+        said = " ".join(log_lines(source, name)) or "error.log says nothing of it"
+        raise MaskError(
+            f"HistoQC failed on {name}: {source / name} holds no mask ({said}).",
+            "Its exit code does not tell. Repair the cause, delete that folder, or HistoQC will "
+            "skip the slide, and run it again.",
+        )
     raise MaskError(
-        f"No mask for {name} in {folder}: looked for "
-        f"{', '.join(str(c.relative_to(folder)) for c in candidates)}.",
+        f"No mask for {name} in {source}: looked for "
+        f"{', '.join(str(c.relative_to(source)) for c in candidates)}.",
         "Name the mask after the slide, give HistoQC's output folder, or leave the mask folder "
         "out to use the built-in tissue detection.",
     )
 
 
-def load_mask(path: Path, info: SlideInfo) -> TissueMask:
-    """Read a mask image and register it to a slide; anything above half grey is tissue.
+def _by_table(table: Path, slide_path: Path) -> Path:
+    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, delimiter=delimiter))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MaskError(
+            f"{table} is no readable table of masks: {error}.", "It must be CSV or TSV in UTF-8."
+        ) from error
+    if not rows or not {"slide", "mask"} <= set(rows[0]):
+        raise MaskError(
+            f"{table} has no rows with the columns slide and mask.",
+            "The first line names the columns: slide,mask (.csv) or with a tab between (.tsv).",
+        )
+    names = {slide_path.name, slide_path.stem, str(slide_path), str(slide_path.absolute())}
+    masks = {row["mask"] for row in rows if row["slide"] in names and row["mask"]}
+    if len(masks) != 1:
+        listed = f"{len(masks)} different masks" if masks else "no mask"
+        raise MaskError(f"{table} lists {listed} for {slide_path.name}.", "It must list one.")
+    path = table.parent / masks.pop()
+    if not path.is_file():
+        raise MaskError(f"{path}, listed in {table}, does not exist.", "Correct the table.")
+    return path
 
-    A mask stands for the slide's frame if its shape says so; HistoQC masks of slides with
-    bounds show the full slide instead and are cropped to the bounds.
+
+def load_mask(
+    path: Path, info: SlideInfo, how: MaskImport = MaskImport(), *, slide_sha256: str = ""
+) -> TissueMask:
+    """Read a mask image and lay it on a slide.
+
+    Our own files say what they show. Of others, what is above half grey is tissue (all above 0
+    where the levels are 0 and 1); the shape, and HistoQC's ``results.tsv`` where there is one,
+    say whether they show the whole slide or its bounds.
+
+    Args:
+        path: The image.
+        info: The slide.
+        how: What the image does not say of itself.
+        slide_sha256: The slide's digest, to recognise a mask made for other content.
 
     Raises:
-        MaskError: If it is unreadable or fits neither the frame nor the full slide.
+        MaskError: If it is unreadable, empty, or does not belong to the slide. An empty mask of
+            ours is a result and is taken.
     """
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("L")) > 127
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, UnidentifiedImageError) as error:
-        raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error
-    height, width = pixels.shape
-    frame = "bounds" if info.frame == "bounds" else "full"
-    if not _same_shape(width, height, info.width, info.height):
-        full_width, full_height = info.level_sizes[0]
-        if not _same_shape(width, height, full_width, full_height):
-            raise MaskError(
-                f"{path} has {width}x{height} px, which is not the shape of {info.name} "
-                f"({info.width}x{info.height} px, aspect {info.width / info.height:.4f} against "
-                f"{width / height:.4f}).",
-                "It belongs to another slide, or was cropped or rotated.",
-            )
-        pixels = _crop_to_bounds(pixels, info, full_width, full_height)
-        frame = "full slide, cropped to bounds"
-    return TissueMask(
-        is_tissue=pixels,
-        slide_width=info.width,
-        slide_height=info.height,
-        slide_mpp=info.mpp,
-        engine="import",
-        provenance={"file": path.name, "sha256": digest, "frame": frame},
+    record = read_record(path)
+    levels = read_levels(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if record is not None:
+        _check_record(path, record, info, slide_sha256, (levels.shape[1], levels.shape[0]))
+        is_tissue, findings = split_levels(levels)
+        return TissueMask.of_slide(
+            info,
+            is_tissue,
+            record.engine,
+            provenance=record.provenance,
+            findings=findings if findings.any() else None,
+            warnings=record.warnings,
+        )
+    is_histoqc = path.name.endswith(MASK_SUFFIX)
+    row = read_row(path.parent.parent, info.name) if is_histoqc else None
+    size = (levels.shape[1], levels.shape[0])
+    shown = mask_box(path.name, size, info, how.frame, row.box if row is not None else None)
+    pixels = _tissue(path, levels, how, is_histoqc)
+    named = read_findings(path, pixels) if is_histoqc else None
+    if named is not None:
+        named = name_ink_on_glass(named, pixels)
+    return TissueMask.of_slide(
+        info,
+        cut_to_frame(pixels, shown, info),
+        "import",
+        provenance={
+            "file": path.name,
+            "sha256": sha256,
+            "made_by": "HistoQC" if is_histoqc else "unknown",
+            "shows": _described(shown, info),
+            "settings": how.model_dump(mode="json"),
+            "columns": row.columns if row is not None else {},
+        },
+        findings=_cut(named, shown, info),
+        warnings=row.warnings if row is not None else (),
     )
 
 
-def _same_shape(width: int, height: int, slide_width: int, slide_height: int) -> bool:
-    """Whether a mask could be the slide shrunk, each side rounded on its own."""
-    scale = max(slide_width / width, slide_height / height)
-    return (
-        abs(width - slide_width / scale) <= _ASPECT_TOLERANCE_PX
-        and abs(height - slide_height / scale) <= _ASPECT_TOLERANCE_PX
-    )
+def _cut(findings: FindingPixels | None, shown: Box, info: SlideInfo) -> FindingPixels | None:
+    return cut_to_frame(findings, shown, info) if findings is not None else None
 
 
-def _crop_to_bounds(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    info: SlideInfo,
-    full_width: int,
-    full_height: int,
+def _described(shown: Box, info: SlideInfo) -> str:
+    if (shown.width, shown.height) == (info.width, info.height):
+        return info.frame
+    return "full slide, cut to its bounds"
+
+
+def _tissue(
+    path: Path, levels: FindingPixels, how: MaskImport, is_histoqc: bool
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """The part of a full-slide mask over the bounds, on a grid of its own by nearest pixel."""
-    scale_x, scale_y = full_width / pixels.shape[1], full_height / pixels.shape[0]
-    width = max(1, round(info.width / scale_x))
-    height = max(1, round(info.height / scale_y))
-    x = info.origin_px[0] + (np.arange(width) + 0.5) * info.width / width
-    y = info.origin_px[1] + (np.arange(height) + 0.5) * info.height / height
-    columns = np.clip((x / scale_x).astype(int), 0, pixels.shape[1] - 1)
-    rows = np.clip((y / scale_y).astype(int), 0, pixels.shape[0] - 1)
-    return pixels[np.ix_(rows, columns)]
+    top = int(levels.max())
+    if how.tissue_levels:
+        pixels = np.isin(levels, how.tissue_levels)
+    else:
+        pixels = levels > (0 if top <= 1 else 127)
+    if pixels.any() or how.allow_empty:
+        return pixels
+    if is_histoqc:
+        cause = (
+            "Its shipped configurations empty small slides: they drop pieces below 0.6 to 6 mm2 "
+            "and take bland tissue for blurred. Use a tuned configuration (docs/masks.md)"
+        )
+    elif top > 0:
+        cause = f"Its brightest level is {top}: if it is a class map, give tissue_levels"
+    else:
+        cause = "All of it is black"
+    raise MaskError(
+        f"{path.name} has no tissue in it. {cause}.",
+        "If the slide really has none, set allow_empty, or use the built-in engine.",
+    )
+
+
+def _check_record(
+    path: Path, record: MaskRecord, info: SlideInfo, slide_sha256: str, size: tuple[int, int]
+) -> None:
+    if slide_sha256 and record.slide_sha256 and record.slide_sha256 != slide_sha256:
+        raise MaskError(
+            f"{path.name} was made for {record.slide_name} with other content "
+            f"({record.slide_sha256[:10]}, {info.name} is {slide_sha256[:10]}).",
+            "Make the mask anew from this slide.",
+        )
+    known = (record.slide_width_px, record.slide_height_px, record.origin_px)
+    actual = (info.width, info.height, info.origin_px)
+    if known != actual:
+        raise MaskError(
+            f"{path.name} was made for {record.slide_name} of {known[0]}x{known[1]} px, frame at "
+            f"{known[2]}; {info.name} has {actual[0]}x{actual[1]} px, frame at {actual[2]}.",
+            "It belongs to another slide; make the mask anew.",
+        )
+    expected = tuple(
+        scale * mpp / mask_mpp
+        for scale, mpp, mask_mpp in (
+            (info.width, record.slide_mpp_x, record.mask_mpp_x),
+            (info.height, record.slide_mpp_y, record.mask_mpp_y),
+        )
+    )
+    if any(abs(a - b) > 0.5 for a, b in zip(expected, size, strict=True)):
+        raise MaskError(
+            f"{path.name} has {size[0]}x{size[1]} px, its record speaks of "
+            f"{expected[0]:.0f}x{expected[1]:.0f}.",
+            "Another program changed the picture; make the mask anew.",
+        )

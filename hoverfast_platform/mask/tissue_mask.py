@@ -1,13 +1,14 @@
 """The tissue mask as a value: pixels, their scale to level-0 pixels, and where they came from.
 
-How it is found is in ``builtin`` and ``imported``. Scale and frame are data here, never a guess.
+How it is found is in ``builtin``, ``histoqc`` and ``imported``. Scale and frame are data here,
+never a guess.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,15 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import PointsXY, TissuePixels
 from hoverfast_platform.errors import ArrayContractError
 from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.mask.findings import FindingPixels
+from hoverfast_platform.slide.reader import SlideInfo
+
+MaskEngineName: TypeAlias = Literal["builtin", "histoqc", "import", "none"]
 
 
 @dataclass(frozen=True)
 class TissueMask:
-    """Tissue of one slide at low resolution.
+    """Usable tissue of one slide at low resolution, and what was found wrong.
 
     Attributes:
         is_tissue: ``(H, W)``, True on usable tissue; covers the slide's frame exactly.
@@ -27,17 +32,24 @@ class TissueMask:
         slide_height: Level-0 pixels the mask's height stands for.
         slide_mpp: Micrometres per level-0 pixel of the slide.
         engine: What made it.
+        frame: ``full``, or ``bounds`` where level-0 coordinates start at the slide's bounds.
+        origin_px: (x, y) of the frame's origin in the file's full level 0.
         provenance: Settings, versions, source file and its digest; goes into results.
-        reasons: Per reason, pixels *removed* for it, same shape as ``is_tissue``.
+        findings: ``(H, W)``, what was found where; None where the engine names nothing. A
+            finding on a pixel that is no tissue is why it is none; on tissue it is a remark.
+        warnings: What a person should know before trusting the mask.
     """
 
     is_tissue: TissuePixels
     slide_width: int
     slide_height: int
     slide_mpp: Mpp
-    engine: Literal["builtin", "histoqc", "import", "none"]
+    engine: MaskEngineName
+    frame: Literal["full", "bounds"] = "full"
+    origin_px: tuple[int, int] = (0, 0)
     provenance: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, TissuePixels] = field(default_factory=dict)
+    findings: FindingPixels | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.is_tissue.ndim != 2 or self.is_tissue.dtype != np.bool_:
@@ -49,6 +61,38 @@ class TissueMask:
             raise ArrayContractError(
                 "A tissue mask must have at least one pixel, got an empty array."
             )
+        if self.findings is not None and (
+            self.findings.shape != self.is_tissue.shape or self.findings.dtype != np.uint8
+        ):
+            raise ArrayContractError(
+                f"Findings must be uint8 of the mask's shape {self.is_tissue.shape}, got "
+                f"{self.findings.dtype} of shape {self.findings.shape}."
+            )
+
+    @classmethod
+    def of_slide(
+        cls,
+        info: SlideInfo,
+        is_tissue: TissuePixels,
+        engine: MaskEngineName,
+        *,
+        provenance: dict[str, Any],
+        findings: FindingPixels | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> TissueMask:
+        """A mask that covers the whole frame of a slide."""
+        return cls(
+            is_tissue=is_tissue,
+            slide_width=info.width,
+            slide_height=info.height,
+            slide_mpp=info.mpp,
+            engine=engine,
+            frame=info.frame,
+            origin_px=info.origin_px,
+            provenance=provenance,
+            findings=findings,
+            warnings=warnings,
+        )
 
     @property
     def scale_x(self) -> float:
@@ -61,8 +105,13 @@ class TissueMask:
         return self.slide_height / int(self.is_tissue.shape[0])
 
     @property
+    def mpp(self) -> Mpp:
+        """Micrometres per mask pixel."""
+        return Mpp(self.scale_x * self.slide_mpp.x, self.scale_y * self.slide_mpp.y)
+
+    @property
     def pixel_area_um2(self) -> float:
-        return self.scale_x * self.scale_y * self.slide_mpp.pixel_area_um2
+        return self.mpp.pixel_area_um2
 
     @property
     def tissue_area_mm2(self) -> float:
@@ -93,7 +142,10 @@ class TissueMask:
         return bool(self.is_tissue[rows, columns].any())
 
     def digest(self) -> str:
-        """SHA-256 of pixels and scale, hex: equal masks have equal digests however made."""
+        """SHA-256 of usable pixels and scale, hex: equal masks have equal digests however made.
+
+        Findings do not enter: they explain the mask and decide no nucleus.
+        """
         sha = hashlib.sha256()
         sha.update(repr((self.is_tissue.shape, self.slide_width, self.slide_height)).encode())
         sha.update(np.packbits(self.is_tissue).tobytes())

@@ -164,7 +164,7 @@ def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Bo
         if info.vendor == "array":
             return digest, (lattice.box,)
         mask = (
-            load_mask(source.mask_path, info)
+            load_mask(source.mask_path, info, slide_sha256=digest)
             if source.mask_path is not None
             else find_tissue(reader)
         )

@@ -1,0 +1,158 @@
+"""A mask as one PNG file: written whole or not at all, readable by any program, self-describing.
+
+Grey levels: 0 background; 1..127 the code of the :class:`Finding` that took the tissue away;
+128..255 usable tissue, 255 minus the code of a finding that was remarked on. So "above half" is
+the usable mask for a program that knows nothing of this. The record (scale, frame, slide,
+statistics, provenance) is JSON in the PNG's text chunk ``hoverfast-mask``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from pydantic import ValidationError
+
+from hoverfast_platform.config import Settings
+from hoverfast_platform.errors import MaskError
+from hoverfast_platform.mask.findings import Finding
+from hoverfast_platform.mask.statistics import MaskStatistics, mask_statistics
+from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
+from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.version import __version__
+
+_CHUNK = "hoverfast-mask"
+_USABLE = 128
+_MAX_PIXELS = 150_000_000
+"""Of a mask image: 25 mm x 24 mm at 2 um/px. More is no mask but a slide."""
+
+
+class MaskRecord(Settings):
+    """What a mask file says of itself."""
+
+    schema_version: int = 1
+    engine: MaskEngineName
+    slide_name: str
+    slide_sha256: str
+    slide_width_px: int
+    slide_height_px: int
+    slide_mpp_x: float
+    slide_mpp_y: float
+    mask_mpp_x: float
+    mask_mpp_y: float
+    frame: str
+    origin_px: tuple[int, int]
+    findings: dict[str, int]
+    """Names of the grey levels."""
+    statistics: MaskStatistics
+    warnings: tuple[str, ...]
+    provenance: dict[str, Any]
+    code_version: str
+
+
+def mask_record(mask: TissueMask, slide_name: str, slide_sha256: str) -> MaskRecord:
+    """Everything about a mask that is no pixel."""
+    return MaskRecord(
+        engine=mask.engine,
+        slide_name=slide_name,
+        slide_sha256=slide_sha256,
+        slide_width_px=mask.slide_width,
+        slide_height_px=mask.slide_height,
+        slide_mpp_x=mask.slide_mpp.x,
+        slide_mpp_y=mask.slide_mpp.y,
+        mask_mpp_x=mask.mpp.x,
+        mask_mpp_y=mask.mpp.y,
+        frame=mask.frame,
+        origin_px=mask.origin_px,
+        findings={finding.label: int(finding) for finding in Finding},
+        statistics=mask_statistics(mask),
+        warnings=mask.warnings,
+        provenance=mask.provenance,
+        code_version=__version__,
+    )
+
+
+def write_mask(path: Path, mask: TissueMask, record: MaskRecord) -> None:
+    """Write a mask; the file appears whole or not at all.
+
+    Raises:
+        StorageError: If the folder is not writable or the disk is full.
+    """
+    findings = mask.findings if mask.findings is not None else np.zeros_like(mask.is_tissue, "u1")
+    levels = np.where(mask.is_tissue, 255 - findings, findings)
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(_CHUNK, record.model_dump_json(), zip=True)
+    with written_atomically(path) as part:
+        Image.fromarray(levels).save(part, format="PNG", pnginfo=text, optimize=True)
+
+
+def read_record(path: Path) -> MaskRecord | None:
+    """The record in a mask file; None if another program made it.
+
+    Raises:
+        MaskError: If the file is no readable image, or its record is damaged or newer.
+    """
+    with _opened(path) as image:
+        text = getattr(image, "text", {}).get(_CHUNK)
+    if text is None:
+        return None
+    try:
+        return MaskRecord.model_validate_json(text)
+    except ValidationError as error:
+        raise MaskError(
+            f"{path} carries a record that cannot be read: {error}.",
+            "It may be of a newer version of the platform; make the mask anew.",
+        ) from error
+
+
+def read_levels(path: Path) -> npt.NDArray[np.uint8]:
+    """``(H, W)`` grey levels of a mask image of any program.
+
+    Raises:
+        MaskError: If the file is no readable image, or too large to be a mask.
+    """
+    with _opened(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def split_levels(
+    levels: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Usable tissue and findings, from the grey levels of one of our files."""
+    is_tissue = levels >= _USABLE
+    findings: npt.NDArray[np.uint8] = np.where(is_tissue, 255 - levels, levels)
+    return is_tissue, findings
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of any image beyond 90 Mpx; ours is the limit that matters.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            content = io.BytesIO(path.read_bytes())
+            with Image.open(content) as image:
+                _refuse_huge(path, image.width, image.height)
+                yield image
+    except (
+        OSError,
+        UnidentifiedImageError,
+        SyntaxError,  # Pillow's word for a broken PNG
+        Image.DecompressionBombError,  # beyond twice Pillow's own limit
+    ) as error:
+        raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error
+
+
+def _refuse_huge(path: Path, width: int, height: int) -> None:
+    if width * height > _MAX_PIXELS:
+        raise MaskError(
+            f"{path} has {width}x{height} px, too large for a mask.",
+            "A mask needs no finer than 2 um per pixel; shrink it.",
+        )
