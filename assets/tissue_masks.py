@@ -25,6 +25,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     **Where it is.** `masks/<slide>.png` in the artefact folder. **Running it again.** Gives
     the same mask. An empty mask is a result: the slide will have zero nuclei.
     """
+    from hoverfast_platform.inference.record import tissue_mask_record
     from hoverfast_platform.mask.builtin import find_tissue
     from hoverfast_platform.mask.mask_file import mask_record, write_mask
     from hoverfast_platform.mask.picture import draw_quality
@@ -38,6 +39,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
             name = reader.info.name
         record = mask_record(mask, name, store.slide_digest(key))
         write_mask(store.mask_path(key), mask, record)
+        store.record_mask(key, tissue_mask_record(store.mask_path(key), mask, record))
         return SlideProduct(
             metadata={
                 "overlay": inline_picture(draw_quality(thumbnail, mask), "tissue mask"),

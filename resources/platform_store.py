@@ -7,7 +7,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
-from hoverfast_platform.catalogue import Catalogue, FailureRecord, SegmentationRecord
+from hoverfast_platform.catalogue import (
+    Catalogue,
+    FailureRecord,
+    SegmentationRecord,
+    TissueMaskRecord,
+)
 from hoverfast_platform.config import Scale, SegmentationSettings
 from hoverfast_platform.errors import CatalogueError, HoverFastError
 from resources.heartbeat import Heartbeat
@@ -72,6 +77,10 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def record_done(self, record: SegmentationRecord) -> None:
         with self.open_catalogue() as catalogue:
             catalogue.record_done(record)
+
+    def record_mask(self, key: str, record: TissueMaskRecord) -> None:
+        with self.open_catalogue() as catalogue:
+            catalogue.record_mask(key, record)
 
     def record_failure(self, key: str, error: Exception, run_id: str) -> None:
         """Record why a slide failed; an error not raised on purpose is a defect."""

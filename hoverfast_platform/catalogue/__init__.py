@@ -14,6 +14,7 @@ from hoverfast_platform.catalogue.records import (
     ModelUse,
     SegmentationRecord,
     SlideRecord,
+    TissueMaskRecord,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "ModelUse",
     "SegmentationRecord",
     "SlideRecord",
+    "TissueMaskRecord",
 ]

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue import cohorts, model_stages, slides
+from hoverfast_platform.catalogue import cohorts, masks, model_stages, slides
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
     CohortRecord,
@@ -31,10 +31,10 @@ from hoverfast_platform.catalogue.records import (
     ModelUse,
     SegmentationRecord,
     SlideRecord,
+    TissueMaskRecord,
 )
 from hoverfast_platform.catalogue.tables import (
     Failure,
-    Mask,
     ModelVersion,
     ResultFile,
     Segmentation,
@@ -129,9 +129,7 @@ class Catalogue:
         """Record a finished segmentation; one recorded before is brought up to date."""
         with Session(self._engine) as session, session.begin():
             (slide,) = slides.register(session, [record.slide], _now())
-            mask = session.scalar(
-                select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == record.mask_sha256)
-            ) or Mask(slide_id=slide.id, sha256=record.mask_sha256)
+            mask = masks.find_or_add(session, slide, record.mask_sha256)
             mask.engine, mask.tissue_area_mm2 = record.mask_engine, record.tissue_area_mm2
             model = session.scalar(
                 select(ModelVersion).where(ModelVersion.sha256 == record.model_sha256)
@@ -155,7 +153,25 @@ class Catalogue:
                 setattr(row, name, getattr(record, name))
             row.files = [ResultFile(path=p, sha256=sha) for p, sha in record.files.items()]
             row.finished_at = _now()
-            session.add_all([mask, model, row])
+            session.add_all([model, row])
+
+    def record_mask(self, slide_key: str, mask: TissueMaskRecord) -> None:
+        """Note a mask of a registered slide; the same pixels made again renew their row.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._engine) as session, session.begin():
+            masks.record(session, slides.find(session, slide_key), mask, _now())
+
+    def masks(self, slide_key: str) -> tuple[TissueMaskRecord, ...]:
+        """Masks of a slide, newest first.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._engine) as session:
+            return masks.of_slide(session, slides.find(session, slide_key))
 
     def record_failure(self, failure: FailureRecord) -> None:
         """Record that a slide failed."""
@@ -350,7 +366,12 @@ def _entry(row: Segmentation) -> dict[str, Any]:
     return {
         "segmentation_id": row.segmentation_id,
         "slide": {"name": row.slide.name, "path": row.slide.path, "sha256": row.slide.sha256},
-        "mask": {"engine": row.mask.engine, "sha256": row.mask.sha256},
+        "mask": {
+            "engine": row.mask.engine,
+            "sha256": row.mask.sha256,
+            "path": row.mask.path,
+            "record": row.mask.record,
+        },
         "model": {
             "name": row.model.name,
             "version": row.model.version,

@@ -58,6 +58,25 @@ def slide_record(path: Path, info: SlideInfo, sha256: str) -> SlideRecord:
 
 
 @dataclass(frozen=True)
+class TissueMaskRecord:
+    """A tissue mask of a slide, known by its usable pixels.
+
+    Attributes:
+        sha256: Digest of pixels and scale.
+        engine: ``builtin``, ``histoqc`` or ``import``.
+        tissue_area_mm2: Usable tissue.
+        path: Its file.
+        record: What the file says of itself: statistics, settings, frame, warnings.
+    """
+
+    sha256: str
+    engine: str
+    tissue_area_mm2: float
+    path: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class SegmentationRecord:
     """A finished segmentation and everything it was made from."""
 

@@ -91,6 +91,9 @@ class Mask(Base):
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     engine: Mapped[str] = mapped_column(String(20))
     tissue_area_mm2: Mapped[float]
+    path: Mapped[str | None] = mapped_column(Text)
+    record: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    made_at: Mapped[datetime.datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class ModelVersion(Base):

@@ -8,10 +8,13 @@ from hoverfast_platform.catalogue.records import (
     FailureRecord,
     ModelRecord,
     SegmentationRecord,
+    TissueMaskRecord,
     slide_record,
 )
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.inference.segment_slide import SegmentedSlide
+from hoverfast_platform.mask.mask_file import MaskRecord
+from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
@@ -42,6 +45,17 @@ def segmentation_record(
         n_nuclei=summary.n_nuclei,
         seconds_per_mm2=summary.seconds_per_mm2,
         files={str(folder / name): sha256 for name, sha256 in summary.files.items()},
+    )
+
+
+def tissue_mask_record(path: Path, mask: TissueMask, said: MaskRecord) -> TissueMaskRecord:
+    """A mask that was written to a file, as the catalogue keeps it."""
+    return TissueMaskRecord(
+        sha256=mask.digest(),
+        engine=mask.engine,
+        tissue_area_mm2=mask.tissue_area_mm2,
+        path=str(path.absolute()),
+        record=said.model_dump(mode="json"),
     )
 
 

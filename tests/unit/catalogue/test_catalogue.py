@@ -15,6 +15,7 @@ from hoverfast_platform.catalogue import (
     FailureRecord,
     SegmentationRecord,
     SlideRecord,
+    TissueMaskRecord,
 )
 from hoverfast_platform.catalogue.catalogue import MIGRATIONS_DIR
 from hoverfast_platform.catalogue.tables import Base
@@ -166,3 +167,21 @@ def test_two_processes_may_open_a_fresh_file_and_write_at_once(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0]
     with Catalogue.open(path) as catalogue:
         assert len(catalogue.failures()) == 80
+
+
+def test_mask_is_kept_with_its_record_and_found_by_the_lineage_of_results(catalogue):
+    key = catalogue.register_slide(SLIDE)
+    made = TissueMaskRecord("b" * 64, "histoqc", 0.9, "/masks/A.png", {"statistics": {"x": 1}})
+    for _ in range(2):
+        catalogue.record_mask(key, made)
+    catalogue.record_done(segmentation())
+
+    assert catalogue.masks(key) == (dataclasses.replace(made, engine="builtin", tissue_area_mm2=1),)
+    (entry,) = catalogue.lineage("s1").entries
+    assert entry["mask"]["path"] == "/masks/A.png"
+    assert entry["mask"]["record"] == {"statistics": {"x": 1}}
+
+
+def test_mask_of_an_unknown_slide_is_refused(catalogue):
+    with pytest.raises(CatalogueError, match="nobody"):
+        catalogue.record_mask("nobody", TissueMaskRecord("b" * 64, "builtin", 1.0, "m.png", {}))
