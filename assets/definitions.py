@@ -28,6 +28,7 @@ from resources.slide_folders import SlideFolders
 def build_definitions(
     root: Path,
     *,
+    catalogue: str | None = None,
     slide_folders: Sequence[Path] = (),
     settle_s: float = 30.0,
     sensors_on: bool = False,
@@ -35,11 +36,13 @@ def build_definitions(
     """The platform with its artefacts under ``root``.
 
     Args:
-        root: Folder of the artefacts and the catalogue.
+        root: Folder of the artefacts.
+        catalogue: SQLite file or PostgreSQL URL, also as `dg.EnvVar`; None: a file in ``root``.
         slide_folders: Where slides arrive.
         settle_s: How long a file must stay unchanged before it counts.
         sensors_on: Whether sensors run unless switched off in the UI; else the reverse.
     """
+    catalogue = catalogue or str(root / "catalogue.sqlite")
     status = dg.DefaultSensorStatus.RUNNING if sensors_on else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions(
         assets=[
@@ -55,10 +58,8 @@ def build_definitions(
         ],
         sensors=build_sensors(status),
         resources={
-            "store": PlatformStore(root=str(root)),
-            "compute": Compute(
-                lease_dir=str(root / "leases"), catalogue=str(root / "catalogue.sqlite")
-            ),
+            "store": PlatformStore(root=str(root), catalogue=catalogue),
+            "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
             "slide_folders": SlideFolders(
                 folders=[str(folder) for folder in slide_folders], settle_s=settle_s
             ),
@@ -70,6 +71,8 @@ def build_definitions(
 
 defs = build_definitions(
     Path(os.environ.get("HOVERFAST_ARTEFACTS", "demo/artefacts")).absolute(),
+    # Its name, not its value: a URL holds a password, and the UI shows resources.
+    catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if os.environ.get("HOVERFAST_CATALOGUE") else None,
     slide_folders=[
         Path(folder).absolute()
         for folder in os.environ.get("HOVERFAST_SLIDES", "").split(os.pathsep)

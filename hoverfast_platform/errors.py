@@ -17,6 +17,7 @@ The tree::
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
     ├── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
+    │   └── CatalogueUnavailableError            it cannot be reached or written just now
     └── Interrupted                              Ctrl-C or SIGTERM ended the work
 
 A text says what was expected, what came, the usual cause; ``remedy`` says what to do.
@@ -127,6 +128,13 @@ class CatalogueError(HoverFastError, RuntimeError):
     """The metadata database is missing, locked, or of another version."""
 
     kind = "catalogue"
+
+
+class CatalogueUnavailableError(CatalogueError):
+    """The metadata database cannot be reached or written just now."""
+
+    kind = "catalogue_unavailable"
+    is_transient = True
 
 
 class Interrupted(HoverFastError):  # noqa: N818 - what happened, not a defect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,9 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     lease_dir: str
-    """Folder of the lock files; the same for all runs on a machine."""
+    """Folder of the lock files; the same for all runs, also those of other machines."""
     catalogue: str
-    """File of the catalogue, which knows the promoted model."""
+    """SQLite file or PostgreSQL URL of the catalogue, which knows the promoted model."""
     model: str = ""
     """Name or file; empty takes the model promoted in the scope, or the one that ships."""
     scope: str = DEFAULT_SCOPE
@@ -57,7 +58,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._lease is None:
             folder = Path(self.lease_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            self._lease = FileLock(folder / f"{device.replace(':', '-')}.lock")
+            self._lease = FileLock(folder / f"{lease_name(device)}.lock")
             self._lease.acquire()
         return device
 
@@ -65,7 +66,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         """What segments slides: the setting, else the promoted model, else what ships."""
         if self.model:
             return self.model
-        with Catalogue.open(Path(self.catalogue)) as catalogue:
+        with Catalogue.open(self.catalogue) as catalogue:
             promoted = catalogue.promoted_model(self.scope)
         return promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
 
@@ -77,3 +78,15 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._lease is not None:
             self._lease.release()
             self._lease = None
+
+
+def lease_name(device: str) -> str:
+    """What a lease is of: the very GPU, whichever container sees it and under which number.
+
+    Anything else is leased per machine, or per container, which has its own share of the cores.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
+    return f"{device}-{platform.node()}"

@@ -23,6 +23,9 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str
     """Folder for masks, results and the catalogue; made if need be."""
+    catalogue: str = ""
+    """SQLite file or PostgreSQL URL; empty: `catalogue.sqlite` in the root. A URL with a password
+    comes from the environment (`dg.EnvVar`): the UI shows what is written here."""
 
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
 
@@ -104,10 +107,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open_catalogue(self) -> Catalogue:
         """The catalogue; use as a context manager."""
-        return Catalogue.open(self.catalogue_path())
-
-    def catalogue_path(self) -> Path:
-        return Path(self.root) / "catalogue.sqlite"
+        return Catalogue.open(self.catalogue or Path(self.root) / "catalogue.sqlite")
 
     def mask_path(self, key: str) -> Path:
         return Path(self.root) / "masks" / f"{key}.png"

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hoverfast_platform.catalogue.database import upgrade_database
+from tests.postgres_server import PostgresServer, find_programs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -21,3 +26,38 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real slides not present: {folder} (set HOVERFAST_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real server, started by the first test that needs one."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL programs: apt install postgresql, or make setup")
+    server = PostgresServer(tmp_path_factory.mktemp("postgres") / "server", programs)
+    server.create()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """A database of one test."""
+    return postgres_server.make_database(f"test_{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """Name of a database with an empty catalogue, to copy."""
+    upgrade_database(postgres_server.make_database("template_catalogue"))
+    return "template_catalogue"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalogue_location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """An empty catalogue on each database the platform runs on."""
+    if request.param == "sqlite":
+        return tmp_path / "catalogue.sqlite"
+    template = request.getfixturevalue("postgres_template")
+    server = request.getfixturevalue("postgres_server")
+    return str(server.make_database(f"test_{uuid.uuid4().hex}", template=template))

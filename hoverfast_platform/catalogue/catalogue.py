@@ -1,7 +1,6 @@
 """Every read and write of the catalogue; the only user of database sessions.
 
-SQLite in WAL mode by default: writers wait for each other up to 30 s. Nothing here is
-SQLite's own SQL, but it has not been run on PostgreSQL yet.
+Reads use the database's reader, writes its writer: see ``catalogue.database``.
 """
 
 from __future__ import annotations
@@ -10,15 +9,11 @@ import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from filelock import FileLock
-from sqlalchemy import Engine, create_engine, event, or_, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue import cohorts, masks, model_stages, slides
+from hoverfast_platform.catalogue.database import CatalogueLocation, Database, open_database
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
     CohortRecord,
@@ -42,45 +37,30 @@ from hoverfast_platform.catalogue.tables import (
     SlidePath,
 )
 from hoverfast_platform.catalogue.watched_files import WatchedFiles
-from hoverfast_platform.errors import CatalogueError
-
-MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 
 
 class Catalogue:
     """The metadata database of one platform or one results folder."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
-    def open(cls, path: Path) -> Catalogue:
-        """Open a SQLite catalogue, making or migrating it if need be.
+    def open(cls, location: CatalogueLocation) -> Catalogue:
+        """Open a catalogue: a SQLite file or the URL of a PostgreSQL database.
 
-        Two processes may open a fresh file at once: one migrates, the other waits.
+        A file is made or migrated if need be; two processes may do so at once. A database on
+        a server is made and migrated by ``hoverfast catalogue upgrade``.
 
         Raises:
-            CatalogueError: If it is no catalogue, or was made by a newer version.
+            CatalogueUnavailableError: If the server cannot be reached.
+            CatalogueError: If it is no catalogue, or was made by another version.
         """
-        path = path.absolute()
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(engine, "connect", _set_pragmas)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                migrate(engine)
-        except (SQLAlchemyError, CommandError, OSError) as error:
-            engine.dispose()
-            raise CatalogueError(
-                f"{path} cannot be used as a catalogue: {error}",
-                "It may belong to a newer version of the platform, be damaged, or lie in a "
-                "folder that cannot be written.",
-            ) from error
-        return cls(engine)
+        return cls(open_database(location))
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +70,7 @@ class Catalogue:
 
     def register_slide(self, record: SlideRecord) -> str:
         """Add a slide, or note where a known one is now; returns its readable, stable key."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             return slides.register(session, [record], _now())[0].key
 
     def slide_path(self, key: str) -> Path:
@@ -99,7 +79,7 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such slide, or its file is known to have changed.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return slides.current_path(session, key)
 
     def slide_digest(self, key: str) -> str:
@@ -108,7 +88,7 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such slide.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return slides.find(session, key).sha256
 
     def slide_mpp_override(self, key: str) -> float | None:
@@ -117,17 +97,17 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such slide.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             slide = slides.find(session, key)
             return slide.mpp_x if slide.mpp_source == "override" else None
 
     def watched_files(self) -> WatchedFiles:
         """The list of slide files in watched folders."""
-        return WatchedFiles(self._engine)
+        return WatchedFiles(self._database)
 
     def record_done(self, record: SegmentationRecord) -> None:
         """Record a finished segmentation; one recorded before is brought up to date."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             (slide,) = slides.register(session, [record.slide], _now())
             mask = masks.find_or_add(session, slide, record.mask_sha256)
             mask.engine, mask.tissue_area_mm2 = record.mask_engine, record.tissue_area_mm2
@@ -161,7 +141,7 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such slide.
         """
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             masks.record(session, slides.find(session, slide_key), mask, _now())
 
     def masks(self, slide_key: str) -> tuple[TissueMaskRecord, ...]:
@@ -170,12 +150,12 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such slide.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return masks.of_slide(session, slides.find(session, slide_key))
 
     def record_failure(self, failure: FailureRecord) -> None:
         """Record that a slide failed."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             session.add(
                 Failure(
                     path=failure.path,
@@ -189,7 +169,7 @@ class Catalogue:
 
     def failures(self) -> tuple[FailureRecord, ...]:
         """All failures, newest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             rows = session.scalars(select(Failure).order_by(Failure.id.desc())).all()
         return tuple(FailureRecord(r.path, r.kind, r.message, r.remedy, r.run_id) for r in rows)
 
@@ -197,7 +177,7 @@ class Catalogue:
         self, model: ModelRecord, *, scope: str = DEFAULT_SCOPE, reason: str = ""
     ) -> None:
         """Add a model version; one known in the scope keeps its stage, its path is renewed."""
-        with Session(self._engine) as session:
+        with Session(self._database.writer) as session:
             model_stages.register(session, model, scope, reason, _now())
 
     def promote(
@@ -226,7 +206,7 @@ class Catalogue:
             CatalogueError: If it is not registered in the scope or promoted already, was never
                 judged or did not pass, or if another model was promoted meanwhile.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.writer) as session:
             model_stages.promote(
                 session, sha256, replaces, model_stages.Entry(scope, reason, verdict, _now())
             )
@@ -237,22 +217,22 @@ class Catalogue:
         Raises:
             CatalogueError: If it is neither in the scope.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.writer) as session:
             model_stages.retire(session, sha256, model_stages.Entry(scope, reason, None, _now()))
 
     def promoted_model(self, scope: str = DEFAULT_SCOPE) -> ModelStanding | None:
         """The model promoted in a scope now, if any."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.promoted(session, scope)
 
     def models(self) -> tuple[ModelStanding, ...]:
         """What each registered model counts as now in each scope, newest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.current(session)
 
     def model_history(self, sha256: str) -> tuple[ModelStanding, ...]:
         """All stages of a model in all scopes, newest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.history(session, sha256)
 
     def find_model(self, text: str) -> str:
@@ -261,7 +241,7 @@ class Catalogue:
         Raises:
             CatalogueError: If there is none, or more than one.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.find(session, text)
 
     def model(self, sha256: str) -> ModelRecord:
@@ -270,12 +250,12 @@ class Catalogue:
         Raises:
             CatalogueError: If there is no such model.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.record(session, sha256)
 
     def model_uses(self, sha256: str) -> tuple[ModelUse, ...]:
         """The segmentations a model made, newest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.uses(session, sha256)
 
     def record_evaluation(self, record: EvaluationRecord) -> None:
@@ -284,35 +264,26 @@ class Catalogue:
         Raises:
             CatalogueError: If the model is not registered.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.writer) as session:
             model_stages.add_evaluation(session, record, _now())
 
     def evaluations(self, sha256: str) -> tuple[EvaluationRecord, ...]:
         """All measurements of a model, newest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return model_stages.evaluations(session, sha256)
 
     def known_slides(self) -> tuple[KnownSlide, ...]:
         """All registered slides, in order of key."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return cohorts.known_slides(session)
 
     def record_cohort(self, cohort: CohortRecord, plan: dict[str, Any]) -> CohortRecord:
         """Keep a cohort and get its version: a new one only if its digest is new.
 
-        Two at once: one makes the version, the other is told to try again.
-
-        Raises:
-            CatalogueError: If another process recorded a version at the same moment.
+        Two at once: one waits, and gets the same version if the cohort is the same.
         """
-        try:
-            with Session(self._engine) as session, session.begin():
-                return cohorts.record(session, cohort, plan, _now())
-        except IntegrityError as error:
-            raise CatalogueError(
-                f"Cohort {cohort.name!r} was changed by another process just now.",
-                "Run again.",
-            ) from error
+        with Session(self._database.writer) as session, session.begin():
+            return cohorts.record(session, cohort, plan, _now())
 
     def cohort(self, name: str, version: int | None = None) -> CohortRecord:
         """A version of a cohort, the newest if none is named.
@@ -320,7 +291,7 @@ class Catalogue:
         Raises:
             CatalogueError: If there is none.
         """
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return cohorts.get(session, name, version)
 
     def lineage(self, text: str) -> Lineage:
@@ -334,7 +305,7 @@ class Catalogue:
         of_file = select(ResultFile.segmentation_row_id).where(
             or_(ResultFile.path == text, ResultFile.sha256 == text)
         )
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             rows = session.scalars(
                 select(Segmentation)
                 .join(Segmentation.slide)
@@ -351,15 +322,6 @@ class Catalogue:
                 .order_by(Segmentation.finished_at.desc())
             ).all()
             return Lineage(tuple(_entry(row) for row in rows))
-
-
-def migrate(engine: Engine) -> None:
-    """Bring a database to the newest revision."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS_DIR))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
 
 
 def _entry(row: Segmentation) -> dict[str, Any]:
@@ -390,8 +352,3 @@ def _entry(row: Segmentation) -> dict[str, Any]:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-
-def _set_pragmas(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -44,13 +44,8 @@ def register(
     session: Session, model: ModelRecord, scope: str, reason: str, at: datetime.datetime
 ) -> None:
     """Add a model version and make it a candidate, unless it has a stage in the scope."""
-    entry = Entry(scope, reason, None, at)
-    try:
-        with session.begin():
-            _add_candidate(session, model, entry)
-    except IntegrityError:  # another process added it between our look and our write
-        with session.begin():
-            _add_candidate(session, model, entry)
+    with session.begin():
+        _add_candidate(session, model, Entry(scope, reason, None, at))
 
 
 def promote(session: Session, sha256: str, replaces: str | None, entry: Entry) -> None:
@@ -147,7 +142,7 @@ def uses(session: Session, sha256: str) -> tuple[ModelUse, ...]:
         .order_by(Segmentation.finished_at.desc())
     )
     return tuple(
-        ModelUse(row.segmentation_id, row.slide.name, row.slide.sha256, _utc(row.finished_at))
+        ModelUse(row.segmentation_id, row.slide.name, row.slide.sha256, row.finished_at)
         for row in rows
     )
 
@@ -292,13 +287,8 @@ def _standings(session: Session, stages: Select[Any]) -> tuple[ModelStanding, ..
             stage=cast("ModelStageName", row.stage),
             reason=row.reason,
             verdict=row.verdict,
-            since=_utc(row.entered_at),
-            until=_utc(row.left_at) if row.left_at else None,
+            since=row.entered_at,
+            until=row.left_at,
         )
         for row in rows
     )
-
-
-def _utc(time: datetime.datetime) -> datetime.datetime:
-    """SQLite forgets the zone; all times here are UTC."""
-    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time

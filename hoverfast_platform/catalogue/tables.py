@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     DateTime,
+    Dialect,
     ForeignKey,
     Index,
     MetaData,
     String,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
@@ -32,6 +34,26 @@ class Base(DeclarativeBase):
     )
 
 
+class UtcDateTime(TypeDecorator[datetime.datetime]):
+    """A moment, always in UTC: SQLite forgets the zone, PostgreSQL gives the session's."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: datetime.datetime | None, dialect: Dialect
+    ) -> datetime.datetime | None:
+        return None if value is None else value.astimezone(datetime.UTC)
+
+    def process_result_value(
+        self, value: datetime.datetime | None, dialect: Dialect
+    ) -> datetime.datetime | None:
+        if value is None:
+            return None
+        known = value.replace(tzinfo=datetime.UTC) if value.tzinfo is None else value
+        return known.astimezone(datetime.UTC)
+
+
 class Slide(Base):
     """A slide, one row per content."""
 
@@ -48,7 +70,7 @@ class Slide(Base):
     mpp_x: Mapped[float]
     mpp_y: Mapped[float]
     mpp_source: Mapped[str] = mapped_column(String(20))
-    first_seen: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    first_seen: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 
 
 class SlidePath(Base):
@@ -59,7 +81,7 @@ class SlidePath(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
     path: Mapped[str] = mapped_column(Text)
-    first_seen: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    first_seen: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 
 
 class WatchedFile(Base):
@@ -72,8 +94,8 @@ class WatchedFile(Base):
     path: Mapped[str] = mapped_column(Text, unique=True)
     signature: Mapped[str] = mapped_column(String(100))
     state: Mapped[str] = mapped_column(String(20), index=True)
-    unchanged_since: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
-    updated_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    unchanged_since: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
     slide_id: Mapped[int | None] = mapped_column(ForeignKey("slides.id"), index=True)
     mpp_override: Mapped[float | None]
     kind: Mapped[str | None] = mapped_column(String(40))
@@ -124,8 +146,8 @@ class ModelStage(Base):
     stage: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)
     verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    entered_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
-    left_at: Mapped[datetime.datetime | None] = mapped_column(DateTime(timezone=True))
+    entered_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    left_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
 
     model: Mapped[ModelVersion] = relationship()
 
@@ -159,7 +181,7 @@ class Evaluation(Base):
     settings_digest: Mapped[str] = mapped_column(String(64))
     summary: Mapped[dict[str, Any]] = mapped_column(JSON)
     report_path: Mapped[str] = mapped_column(Text)
-    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 
     model: Mapped[ModelVersion] = relationship()
 
@@ -182,7 +204,7 @@ class Segmentation(Base):
     run_id: Mapped[str] = mapped_column(String(100))
     n_nuclei: Mapped[int]
     seconds_per_mm2: Mapped[float | None]
-    finished_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 
     slide: Mapped[Slide] = relationship()
     mask: Mapped[Mask] = relationship()
@@ -212,7 +234,7 @@ class Failure(Base):
     message: Mapped[str] = mapped_column(Text)
     remedy: Mapped[str] = mapped_column(Text)
     run_id: Mapped[str] = mapped_column(String(100))
-    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 
 
 class CohortVersion(Base):
@@ -226,7 +248,7 @@ class CohortVersion(Base):
     version: Mapped[int]
     digest: Mapped[str] = mapped_column(String(64))
     plan: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
     members: Mapped[list[CohortMember]] = relationship(order_by="CohortMember.id")
 
 

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue import slides
+from hoverfast_platform.catalogue.database import Database
 from hoverfast_platform.catalogue.records import SlideRecord
 from hoverfast_platform.catalogue.tables import Slide, WatchedFile
 from hoverfast_platform.errors import CatalogueError, HoverFastError
@@ -65,8 +66,8 @@ class Judged:
 class WatchedFiles:
     """The list of watched files; all reads and writes of it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def update(
         self,
@@ -87,7 +88,7 @@ class WatchedFiles:
             all_listed: False if parts of the folder could not be listed: then nothing that
                 was not found is taken for gone.
         """
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             rows = session.execute(
                 select(
                     WatchedFile.id,
@@ -138,7 +139,7 @@ class WatchedFiles:
 
     def n_present(self, root: str) -> int:
         """Files of a folder that were there at the last look."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             n = session.scalar(
                 select(func.count())
                 .select_from(WatchedFile)
@@ -148,7 +149,7 @@ class WatchedFiles:
 
     def counts(self) -> Counter[str]:
         """How many files are in each state."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             rows = session.execute(
                 select(WatchedFile.state, func.count()).group_by(WatchedFile.state)
             )
@@ -156,7 +157,7 @@ class WatchedFiles:
 
     def ready(self, n: int) -> list[ReadyFile]:
         """Up to ``n`` files to judge, oldest first."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             rows = session.execute(
                 select(WatchedFile.path, WatchedFile.signature, WatchedFile.mpp_override)
                 .where(WatchedFile.state == "ready")
@@ -170,7 +171,7 @@ class WatchedFiles:
 
         A file whose signature is no longer the judged one is left to settle.
         """
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             paths = [item.file.path for item in judged]
             rows = {
                 row.path: row
@@ -199,7 +200,7 @@ class WatchedFiles:
 
     def settle_again(self, path: str, signature: str, now: datetime.datetime) -> None:
         """Start over with a file that changed while it was judged."""
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             session.execute(
                 update(WatchedFile)
                 .where(WatchedFile.path == path)
@@ -209,7 +210,7 @@ class WatchedFiles:
     def retry_quarantined(self) -> int:
         """Judge every quarantined file again; how many."""
         now = datetime.datetime.now(datetime.UTC)
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             ids = session.scalars(
                 select(WatchedFile.id).where(WatchedFile.state == "quarantined")
             ).all()
@@ -222,7 +223,7 @@ class WatchedFiles:
         Raises:
             CatalogueError: If no watched file, or more than one, has that name or path.
         """
-        with Session(self._engine) as session, session.begin():
+        with Session(self._database.writer) as session, session.begin():
             rows = [
                 row
                 for row in session.scalars(
@@ -243,7 +244,7 @@ class WatchedFiles:
 
     def quarantined(self) -> tuple[QuarantinedFile, ...]:
         """Files in quarantine, by path."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             rows = session.scalars(
                 select(WatchedFile)
                 .where(WatchedFile.state == "quarantined")
@@ -255,14 +256,14 @@ class WatchedFiles:
                     row.kind or "",
                     row.message or "",
                     row.remedy or "",
-                    _utc(row.updated_at),
+                    row.updated_at,
                 )
                 for row in rows
             )
 
     def slide_keys(self) -> tuple[str, ...]:
         """Keys of all slides that a watched file holds or held, in the order they came."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return tuple(
                 session.scalars(
                     select(Slide.key)
@@ -273,7 +274,7 @@ class WatchedFiles:
 
     def known_content(self, path: str, signature: str) -> str | None:
         """Digest of a file's content, if it was registered with this very signature."""
-        with Session(self._engine) as session:
+        with Session(self._database.reader) as session:
             return session.scalar(
                 select(Slide.sha256)
                 .join(WatchedFile, WatchedFile.slide_id == Slide.id)
@@ -310,7 +311,7 @@ def _compare(
         elif row.state == "missing":
             changes.back.append(row.id)
         elif row.state == "settling":
-            unchanged_s = (now - _utc(row.unchanged_since)).total_seconds()
+            unchanged_s = (now - row.unchanged_since).total_seconds()
             if unchanged_s < 0:  # the clock was set back
                 changes.changed.append((row.id, row.signature))
             elif unchanged_s >= settle_s:
@@ -340,8 +341,3 @@ def _set_state(session: Session, ids: Sequence[int], state: str, now: datetime.d
 
 def _chunks(items: Sequence[_Item]) -> list[Sequence[_Item]]:
     return [items[i : i + _MAX_VARIABLES] for i in range(0, len(items), _MAX_VARIABLES)]
-
-
-def _utc(time: datetime.datetime) -> datetime.datetime:
-    """SQLite forgets the zone; all times here are UTC."""
-    return time.replace(tzinfo=datetime.UTC) if time.tzinfo is None else time

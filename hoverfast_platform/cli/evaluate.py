@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+
 
 @click.command("evaluate")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
@@ -23,8 +25,9 @@ import click
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 @click.option(
     "--catalogue",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Catalogue to record the scores in, for `models promote`.",
+    envvar=VARIABLE,
+    type=CatalogueType(exists=False),
+    help="Catalogue to record the scores in, for `models promote`: a file or postgresql://...",
 )
 @click.option(
     "--scope", default="default", show_default=True, help="What the models are candidates for."
@@ -37,7 +40,7 @@ def command(  # noqa: PLR0913 - one per option
     groups: tuple[str, ...],
     reference: str,
     device: str,
-    catalogue: Path | None,
+    catalogue: Path | str | None,
     scope: str,
 ) -> None:
     """Measure MODEL (built-in names or files) against the labels of DATASET.

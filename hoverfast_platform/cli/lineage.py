@@ -6,15 +6,19 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+
 
 @click.command("lineage")
 @click.argument("slide_or_file")
 @click.option(
     "--catalogue",
-    type=click.Path(path_type=Path, exists=True),
-    help="Catalogue to ask: OUTDIR/catalogue.sqlite. Without it the file itself is read.",
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Catalogue to ask: OUTDIR/catalogue.sqlite, or postgresql://... Without it the file "
+    "itself is read.",
 )
-def command(slide_or_file: str, catalogue: Path | None) -> None:
+def command(slide_or_file: str, catalogue: Path | str | None) -> None:
     """Where SLIDE_OR_FILE came from: slide bytes, mask, model, labels, settings, code, run.
 
     Without a catalogue SLIDE_OR_FILE is a result (.json.gz, .parquet, .summary.json), which
@@ -23,6 +27,7 @@ def command(slide_or_file: str, catalogue: Path | None) -> None:
     import json
 
     from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.catalogue.database import shown
     from hoverfast_platform.errors import CatalogueError
     from hoverfast_platform.storage.provenance import read_provenance
 
@@ -35,7 +40,7 @@ def command(slide_or_file: str, catalogue: Path | None) -> None:
                 found = opened.lineage(str(Path(slide_or_file).absolute()))
         if not found.entries:
             raise CatalogueError(
-                f"{catalogue} knows nothing of {slide_or_file}.",
+                f"{shown(catalogue)} knows nothing of {slide_or_file}.",
                 "Give a slide's name, path or digest, or a result file.",
             )
         record = found.entries

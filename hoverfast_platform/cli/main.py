@@ -28,6 +28,10 @@ _COMMANDS = {
     "slide": ("hoverfast_platform.cli.slide", "What a slide file says of itself."),
     "models": ("hoverfast_platform.cli.models", "Models: list, show, promote, retire."),
     "evaluate": ("hoverfast_platform.cli.evaluate", "How good models are on a labelled set."),
+    "catalogue": (
+        "hoverfast_platform.cli.catalogue",
+        "The metadata database: make, migrate, copy.",
+    ),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
 }
 """Name to module and one line of help; the module's ``command`` is the click command."""

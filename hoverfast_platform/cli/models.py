@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue, ModelStanding
 
 _ask_catalogue = click.option(
     "--catalogue",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Catalogue of registered models: a catalogue.sqlite.",
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Catalogue of registered models: a catalogue.sqlite, or postgresql://...",
 )
 _need_catalogue = click.option(
     "--catalogue",
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Catalogue of registered models: a catalogue.sqlite.",
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Catalogue of registered models: a catalogue.sqlite, or postgresql://...",
 )
 _scope = click.option(
     "--scope",
@@ -44,7 +48,7 @@ def command(context: click.Context) -> None:
 
 @command.command("list")
 @_ask_catalogue
-def list_models(catalogue: Path | None) -> None:
+def list_models(catalogue: Path | str | None) -> None:
     """List the models that ship with the platform, or those of a catalogue."""
     if catalogue is None:
         _list_builtin()
@@ -67,7 +71,7 @@ def list_models(catalogue: Path | None) -> None:
 @command.command("show")
 @click.argument("model")
 @_ask_catalogue
-def show(model: str, catalogue: Path | None) -> None:
+def show(model: str, catalogue: Path | str | None) -> None:
     """Show the card of MODEL; from a catalogue also history, measurements and use.
 
     MODEL is a built-in name or a file; in a catalogue also name@version or the start of a
@@ -136,7 +140,7 @@ def show(model: str, catalogue: Path | None) -> None:
 )
 def promote(  # noqa: PLR0913 - one per option
     model: str,
-    catalogue: Path,
+    catalogue: Path | str,
     scope: str,
     reason: str,
     policy: Path | None,
@@ -182,7 +186,7 @@ def promote(  # noqa: PLR0913 - one per option
 @_need_catalogue
 @_scope
 @click.option("--reason", required=True, help="Why, for the history.")
-def retire(model: str, catalogue: Path, scope: str, reason: str) -> None:
+def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     """Take MODEL out of use; if it was promoted, its scope is left without a model."""
     from hoverfast_platform.catalogue import Catalogue
 

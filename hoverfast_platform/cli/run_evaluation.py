@@ -29,7 +29,7 @@ def evaluate_models(
     *,
     reference: str,
     device: str,
-    candidates_in: tuple[Path, str] | None,
+    candidates_in: tuple[Path | str, str] | None,
 ) -> None:
     """Measure models one after another, write their reports, and record them if asked to.
 
@@ -94,7 +94,7 @@ def _folder_name(model: LoadedModel, taken: dict[str, Evaluation]) -> str:
 
 
 def _record(
-    model: LoadedModel, evaluation: Evaluation, folder: Path, catalogue: Path, scope: str
+    model: LoadedModel, evaluation: Evaluation, folder: Path, catalogue: Path | str, scope: str
 ) -> None:
     with Catalogue.open(catalogue) as opened:
         opened.register_candidate(model_record(model), scope=scope, reason="evaluated")

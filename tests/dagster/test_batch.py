@@ -156,6 +156,6 @@ def test_bad_slide_fails_alone_and_is_explained(platform, error, n_tried, kind):
     failure = result.failure_data_for_node("scan").user_failure_data
     assert list(failure.metadata["failed_slides"].value) == [S1]
     assert made.n_tried[S1] == n_tried
-    with Catalogue.open(store.catalogue_path()) as catalogue:
+    with store.open_catalogue() as catalogue:
         (recorded,) = catalogue.failures()
     assert (recorded.kind, recorded.path) == (kind, "/s1")

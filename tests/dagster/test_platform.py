@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import numpy as np
@@ -17,7 +18,7 @@ from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.compute import Compute
+from resources.compute import Compute, lease_name
 
 ALL = [slide, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,7 +102,7 @@ def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
     is_held, was_released = threading.Event(), threading.Event()
 
     def other_run():
-        with FileLock(tmp_path / "cpu.lock"):
+        with FileLock(tmp_path / f"{lease_name('cpu')}.lock"):
             is_held.set()
             time.sleep(0.5)
             was_released.set()
@@ -120,6 +121,20 @@ def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
     assert compute.engine() is engine
     compute.teardown_after_execution(dg.build_init_resource_context())
     other.join()
+
+
+def test_lease_is_of_the_gpu_and_not_of_its_number(monkeypatch):
+    """Two containers of a machine call one GPU cuda:0; two machines have a cuda:0 each."""
+    import torch
+
+    uuids = {"cuda:0": "1b2c", "cuda:1": "9f8e"}
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda name: SimpleNamespace(uuid=uuids[name])
+    )
+
+    assert lease_name("cuda:0") == "gpu-1b2c"
+    assert lease_name("cuda:1") == "gpu-9f8e"
+    assert lease_name("cpu") != lease_name("mps")
 
 
 def torch_has_cuda():

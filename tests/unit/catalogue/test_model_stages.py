@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
+from hoverfast_platform.catalogue.database import database_url
 from hoverfast_platform.errors import CatalogueError
 
 PASSED = {"passed": True, "reasons": ["dice 0.81"]}
@@ -21,8 +22,8 @@ A, B, C = model("a"), model("b", "2"), model("c", "3")
 
 
 @pytest.fixture
-def catalogue(tmp_path):
-    with Catalogue.open(tmp_path / "c.sqlite") as catalogue:
+def catalogue(catalogue_location):
+    with Catalogue.open(catalogue_location) as catalogue:
         yield catalogue
 
 
@@ -121,20 +122,20 @@ def test_registering_again_keeps_the_stage_and_renews_the_path(with_a_promoted):
     assert stages(with_a_promoted, A) == ["promoted", "candidate"]
 
 
-def test_database_itself_lets_one_be_promoted(with_a_promoted, tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'c.sqlite'}")
+def test_database_itself_lets_one_be_promoted(with_a_promoted, catalogue_location):
+    engine = create_engine(database_url(catalogue_location))
     cheat = text("UPDATE model_stages SET stage = 'promoted' WHERE left_at IS NULL")
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(cheat)
     engine.dispose()
 
 
-def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, tmp_path):
+def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, catalogue_location):
     code = (
-        "import sys, pathlib\n"
+        "import sys\n"
         "from hoverfast_platform.catalogue import Catalogue\n"
         "from hoverfast_platform.errors import CatalogueError\n"
-        "c = Catalogue.open(pathlib.Path(sys.argv[1]))\n"
+        "c = Catalogue.open(sys.argv[1])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "new, ok = sys.argv[2] * 64, {'passed': True}\n"
         "try: c.promote(new, replaces='a' * 64, reason='r', verdict=ok)\n"
@@ -142,7 +143,7 @@ def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, 
     )
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path / "c.sqlite", letter],
+            [sys.executable, "-c", code, catalogue_location, letter],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -33,10 +33,10 @@ def write_slide(path: Path, seed: int = 0, *, mpp: float | None = 0.25) -> Path:
 class Intake:
     """A watched folder, its catalogue and a clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalogue: Path | str) -> None:
         self.root = folder / "slides"
         self.root.mkdir()
-        self.catalogue = Catalogue.open(folder / "catalogue.sqlite")
+        self.catalogue = Catalogue.open(catalogue)
         self.files = self.catalogue.watched_files()
         self.now = START
 
@@ -58,8 +58,8 @@ class Intake:
 
 
 @pytest.fixture
-def intake(tmp_path):
-    intake = Intake(tmp_path)
+def intake(tmp_path, catalogue_location):
+    intake = Intake(tmp_path, catalogue_location)
     yield intake
     intake.catalogue.close()
 

@@ -1,0 +1,65 @@
+"""``hoverfast catalogue``: make, migrate, look at and copy the metadata database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+
+_option = click.option(
+    "--catalogue",
+    "location",
+    required=True,
+    envvar=VARIABLE,
+    show_envvar=True,
+    type=CatalogueType(exists=False),
+    help="SQLite file or postgresql://user:password@host/name.",
+)
+
+
+@click.group("catalogue")
+def command() -> None:
+    """Make, migrate, look at and copy the metadata database."""
+
+
+@command.command("upgrade")
+@_option
+def upgrade(location: Path | str) -> None:
+    """Make the catalogue, or bring it to this version's revision; all of it or nothing.
+
+    Run it once per deployment and version, with no runs going on and a backup at hand.
+    """
+    from hoverfast_platform.catalogue.database import shown, upgrade_database
+
+    before, after = upgrade_database(location)
+    if before == after:
+        click.echo(f"{shown(location)} is at revision {after} already.")
+    else:
+        click.echo(f"{shown(location)}: {before or 'empty'} -> {after}")
+
+
+@command.command("info")
+@_option
+def info(location: Path | str) -> None:
+    """Show where it is, its revision and its rows; exit code 1 if it cannot be used."""
+    from hoverfast_platform.catalogue.database import newest_revision, shown
+    from hoverfast_platform.catalogue.transfer import count_rows
+
+    rows = count_rows(location)
+    click.echo(f"{shown(location)}, revision {newest_revision()}")
+    for table, n in rows.items():
+        click.echo(f"{n:>12,}  {table}")
+
+
+@command.command("copy")
+@click.argument("source", type=CatalogueType())
+@_option
+def copy(source: Path | str, location: Path | str) -> None:
+    """Copy all of SOURCE into an empty --catalogue, such as a file to a server."""
+    from hoverfast_platform.catalogue.database import shown
+    from hoverfast_platform.catalogue.transfer import copy_catalogue
+
+    rows = copy_catalogue(source, location)
+    click.echo(f"{sum(rows.values()):,} rows from {shown(source)} to {shown(location)}")
