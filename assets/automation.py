@@ -1,8 +1,42 @@
-"""When an asset of a slide is made by itself."""
+"""When an asset of a slide or of a cohort is made by itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import dagster as dg
+
+
+@dataclass(frozen=True)
+class Automation:
+    """What runs by itself, and how patiently.
+
+    Attributes:
+        is_on: Whether sensors run unless switched off in the UI; else the reverse.
+        quiet_s: How long a cohort must stay as it is to be learned from.
+        resegments: Whether slides are segmented again after a promotion.
+        lost_after_s: Silence of a run after which its process is taken for gone; long enough
+            for one that is only slow, or a clock that is off by a minute.
+    """
+
+    is_on: bool = False
+    quiet_s: float = 600.0
+    resegments: bool = False
+    lost_after_s: float = 120.0
+
+    @property
+    def status(self) -> dg.DefaultSensorStatus:
+        """Of sensors that nobody has switched in the UI."""
+        return _status(self.is_on)
+
+    @property
+    def resegment_status(self) -> dg.DefaultSensorStatus:
+        return _status(self.is_on and self.resegments)
+
+
+def _status(is_on: bool) -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
+
 
 _SWEEP = "*/30 * * * *"
 """How often slides are looked for that were missed: a run was cancelled, automation was off."""
@@ -10,17 +44,29 @@ _SWEEP = "*/30 * * * *"
 _Condition = dg.AutomationCondition
 
 
-def when_inputs_change() -> dg.AutomationCondition[dg.AssetKey]:
-    """Make a slide's asset when the slide is new, or when an input's content changed.
+_MODEL = dg.AssetSelection.assets("segmentation_model")
+"""A promotion must not segment every slide again: nuclei turn stale, and ``resegment_slides``
+does it bit by bit if it is switched on."""
 
-    ``eager()`` would also react to an input that was made again with equal content. A slide
-    that failed is left alone until its input changes or a person asks for it.
+
+def when_inputs_change(*, sweeps: bool = True) -> dg.AutomationCondition[dg.AssetKey]:
+    """Make an asset's partition when it is new, or when an input's content changed.
+
+    ``eager()`` would also react to an input that was made again with equal content. What
+    failed is left alone until its input changes or a person asks for it.
+
+    Args:
+        sweeps: Also look for what was missed; not for what may be missing on purpose.
     """
-    new_content = _Condition.any_deps_match(
-        (_Condition.data_version_changed() & ~_Condition.executed_with_root_target())
-        | _Condition.will_be_requested()
-    ).with_label("an input's content changed")
-    is_new_or_changed = (
+    new_content = (
+        _Condition.any_deps_match(
+            (_Condition.data_version_changed() & ~_Condition.executed_with_root_target())
+            | _Condition.will_be_requested()
+        )
+        .ignore(_MODEL)
+        .with_label("an input's content changed")
+    )
+    asked: dg.AutomationCondition[dg.AssetKey] = (
         (_Condition.newly_missing() | new_content)
         .since(
             _Condition.newly_requested()
@@ -29,12 +75,16 @@ def when_inputs_change() -> dg.AutomationCondition[dg.AssetKey]:
         )
         .with_label("new or changed")
     )
-    was_missed = (
-        _Condition.cron_tick_passed(_SWEEP) & _Condition.missing() & ~_Condition.execution_failed()
-    ).with_label("missed before")
+    if sweeps:
+        was_missed = (
+            _Condition.cron_tick_passed(_SWEEP)
+            & _Condition.missing()
+            & ~_Condition.execution_failed()
+        ).with_label("missed before")
+        asked = (asked | was_missed).with_label("new, changed or missed before")
     is_possible = (
         ~_Condition.any_deps_missing()
         & ~_Condition.any_deps_in_progress()
         & ~_Condition.in_progress()
     ).with_label("inputs are there, nothing is running")
-    return ((is_new_or_changed | was_missed) & is_possible).with_label("when inputs change")
+    return (asked & is_possible).with_label("when inputs change")

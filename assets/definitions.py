@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.automation import Automation
 from assets.learning import (
     cohort,
     model_evaluation,
@@ -15,7 +16,9 @@ from assets.learning import (
     student_model,
     teacher_labels,
 )
+from assets.learning_sensors import build_learning_sensors
 from assets.segmentation import nuclei
+from assets.segmentation_model import segmentation_model
 from assets.sensors import build_sensors
 from assets.slide_inventory import slide_inventory
 from assets.slides import slide
@@ -31,7 +34,7 @@ def build_definitions(
     catalogue: str | None = None,
     slide_folders: Sequence[Path] = (),
     settle_s: float = 30.0,
-    sensors_on: bool = False,
+    automation: Automation = Automation(),
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
@@ -40,15 +43,15 @@ def build_definitions(
         catalogue: SQLite file or PostgreSQL URL, also as `dg.EnvVar`; None: a file in ``root``.
         slide_folders: Where slides arrive.
         settle_s: How long a file must stay unchanged before it counts.
-        sensors_on: Whether sensors run unless switched off in the UI; else the reverse.
+        automation: What runs by itself.
     """
     catalogue = catalogue or str(root / "catalogue.sqlite")
-    status = dg.DefaultSensorStatus.RUNNING if sensors_on else dg.DefaultSensorStatus.STOPPED
     return dg.Definitions(
         assets=[
             slide_inventory,
             slide,
             tissue_mask,
+            segmentation_model,
             nuclei,
             cohort,
             teacher_labels,
@@ -56,7 +59,7 @@ def build_definitions(
             model_evaluation,
             promoted_model,
         ],
-        sensors=build_sensors(status),
+        sensors=[*build_sensors(automation), *build_learning_sensors(automation)],
         resources={
             "store": PlatformStore(root=str(root), catalogue=catalogue),
             "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
@@ -79,5 +82,10 @@ defs = build_definitions(
         if folder
     ],
     settle_s=float(os.environ.get("HOVERFAST_SETTLE_S", "30")),
-    sensors_on=os.environ.get("HOVERFAST_SENSORS", "off") == "on",
+    automation=Automation(
+        is_on=os.environ.get("HOVERFAST_SENSORS", "off") == "on",
+        quiet_s=float(os.environ.get("HOVERFAST_COHORT_QUIET_S", "600")),
+        resegments=os.environ.get("HOVERFAST_RESEGMENT", "off") == "on",
+        lost_after_s=float(os.environ.get("HOVERFAST_LOST_AFTER_S", "120")),
+    ),
 )

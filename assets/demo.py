@@ -11,6 +11,7 @@ import dagster as dg
 from assets.definitions import defs
 from assets.partitions import slides
 from assets.segmentation import nuclei
+from assets.segmentation_model import segmentation_model
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.errors import HoverFastError
@@ -31,6 +32,7 @@ def main(slide_path: Path | None) -> None:
         sys.exit(1)
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(slides.name), [key])
+        dg.materialize([segmentation_model], instance=instance, resources=resources)
         result = dg.materialize(
             [slide, tissue_mask, nuclei],
             partition_key=key,

@@ -3,14 +3,18 @@
 Thin on purpose: the steps themselves are in ``hoverfast_platform.learning.steps``.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from assets.automation import when_inputs_change
 from assets.partitions import cohorts
 from assets.pictures import inline_picture
 from assets.progress_log import log_progress
+from hoverfast_platform.model.registry import weights_digest
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
 
@@ -18,16 +22,21 @@ _MAX_PICTURES = 4
 """Of the evaluation, inline: the first images of the validation set."""
 
 
-@dg.asset(partitions_def=cohorts, group_name="learning", kinds={"sqlalchemy"})
+@dg.asset(
+    partitions_def=cohorts, group_name="learning", kinds={"sqlalchemy"}, owners=["team:platform"]
+)
 def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.MaterializeResult[Any]:
     """A named list of slides a student learns from, in versions.
 
     **Where it is.** Its plan is `cohorts/<name>.json` in the artefact folder, written by you;
     the versions are in the catalogue. **Running it again.** Makes a new version only if the
-    slides it matches, their patients, their labels or the plan changed. **When it fails.** The
+    slides it matches, their patients, their labels or the plan changed. The sensor
+    `cohort_changes` does it once a change stands still, and the rest of this group follows by
+    itself. **When it fails.** The
     plan is wrong or no slide matches; the message says which.
     """
-    from hoverfast_platform.learning.steps import LearningFolder, resolve_cohort
+    from hoverfast_platform.learning.cohort import LearningFolder
+    from hoverfast_platform.learning.steps import resolve_cohort
 
     with store.open_catalogue() as catalogue:
         found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
@@ -43,7 +52,15 @@ def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.Materi
     )
 
 
-@dg.asset(partitions_def=cohorts, deps=[cohort], group_name="learning", kinds={"hdf5"}, pool="gpu")
+@dg.asset(
+    partitions_def=cohorts,
+    deps=[cohort],
+    group_name="learning",
+    kinds={"hdf5"},
+    owners=["team:platform"],
+    pool="gpu",
+    automation_condition=when_inputs_change(),
+)
 def teacher_labels(
     context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
 ) -> dg.MaterializeResult[Any]:
@@ -54,7 +71,8 @@ def teacher_labels(
     the tiles that were labelled. **When it fails.** A slide has no tissue, or a label file does
     not fit its slide; nothing half-made is left under the final name.
     """
-    from hoverfast_platform.learning.steps import LearningFolder, make_teacher_labels
+    from hoverfast_platform.learning.cohort import LearningFolder
+    from hoverfast_platform.learning.steps import make_teacher_labels
     from hoverfast_platform.storage.previews import draw_instances
 
     with store.open_catalogue() as catalogue:
@@ -91,7 +109,9 @@ def teacher_labels(
     deps=[teacher_labels],
     group_name="learning",
     kinds={"pytorch"},
+    owners=["team:platform"],
     pool="gpu",
+    automation_condition=when_inputs_change(),
 )
 def student_model(
     context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
@@ -103,8 +123,9 @@ def student_model(
     its last checkpoint. **When it fails.** The loss was not finite (the batch is kept), or the
     labels cannot teach.
     """
+    from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.pictures import draw_learning_curves
-    from hoverfast_platform.learning.steps import LearningFolder, train_student
+    from hoverfast_platform.learning.steps import train_student
 
     folder = LearningFolder(store.folder())
     with store.open_catalogue() as catalogue:
@@ -130,7 +151,7 @@ def student_model(
             "model": dg.MetadataValue.path(str(student.model_path)),
             "tensorboard": f"tensorboard --logdir {student.model_path.parent}",
         },
-        data_version=dg.DataVersion(_digest_of(student.model_path)),
+        data_version=dg.DataVersion(weights_digest(student.model_path)),
     )
 
 
@@ -139,7 +160,9 @@ def student_model(
     deps=[student_model],
     group_name="learning",
     kinds={"scikitimage"},
+    owners=["team:platform"],
     pool="gpu",
+    automation_condition=when_inputs_change(),
     check_specs=[
         dg.AssetCheckSpec(
             "model_gate",
@@ -163,7 +186,8 @@ def model_evaluation(
     import numpy as np
     from PIL import Image
 
-    from hoverfast_platform.learning.steps import LearningFolder, judge_student
+    from hoverfast_platform.learning.cohort import LearningFolder
+    from hoverfast_platform.learning.steps import judge_student
 
     with store.open_catalogue() as catalogue:
         found = catalogue.cohort(context.partition_key)
@@ -187,8 +211,11 @@ def model_evaluation(
         with Image.open(path) as picture:
             metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
     verdict = judged.judgement.verdict
+    metadata["gate"] = f"passed: {verdict}" if verdict.passed else f"stays a candidate: {verdict}"
+    record = json.dumps([judged.judgement.sha256, judged.judgement.record], sort_keys=True)
     yield dg.MaterializeResult(
         metadata=metadata,
+        data_version=dg.DataVersion(hashlib.sha256(record.encode()).hexdigest()),
         check_results=[
             dg.AssetCheckResult(
                 check_name="model_gate",
@@ -205,7 +232,10 @@ def model_evaluation(
     deps=[model_evaluation],
     group_name="learning",
     kinds={"sqlalchemy"},
+    owners=["team:platform"],
     output_required=False,
+    # Missing on purpose while the gate refuses the student, so not to be swept up.
+    automation_condition=when_inputs_change(sweeps=False),
 )
 def promoted_model(
     context: dg.AssetExecutionContext, store: PlatformStore
@@ -216,7 +246,8 @@ def promoted_model(
     materialized while the gate refuses the student. **Rolling back.** `hoverfast models
     promote FORMER --roll-back --reason "..."`.
     """
-    from hoverfast_platform.learning.steps import LearningFolder, promote_student, read_judgement
+    from hoverfast_platform.learning.cohort import LearningFolder
+    from hoverfast_platform.learning.steps import promote_student, read_judgement
 
     with store.open_catalogue() as catalogue:
         found = catalogue.cohort(context.partition_key)
@@ -235,9 +266,3 @@ def promoted_model(
         },
         data_version=dg.DataVersion(promoted.sha256),
     )
-
-
-def _digest_of(path: Any) -> str:
-    from hoverfast_platform.model.checkpoint import file_digest
-
-    return file_digest(path)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 @dg.asset(
     partitions_def=slides,
-    deps=["slide", "tissue_mask"],
+    deps=["slide", "tissue_mask", "segmentation_model"],
     backfill_policy=dg.BackfillPolicy.multi_run(32),
     group_name="segmentation",
     kinds={"pytorch", "openvino"},
+    owners=["team:platform"],
     pool="gpu",
     output_required=False,
     code_version="1",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.automation import Automation
 from assets.partitions import missing_slides, slides
 from assets.slide_inventory import slide_inventory
+from assets.unfinished import has_unfinished_run
 from resources.heartbeat import lost_runs as find_lost_runs
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
@@ -18,27 +20,27 @@ INTAKE_TAG = {"hoverfast/why": "new files"}
 _MAX_NEW_PER_TICK = 5_000
 """A tick has 60 s; adding 10,000 partitions took 0.4 s on SQLite and 1.7 s on PostgreSQL."""
 
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
+def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
+    """Sensors of slides and runs."""
 
-def build_sensors(status: dg.DefaultSensorStatus) -> list[dg.SensorDefinition]:
-    """All sensors; ``status`` holds until somebody switches one in the UI."""
+    def lost_runs(context: dg.SensorEvaluationContext, store: PlatformStore) -> dg.SkipReason:
+        return give_up_lost_runs(context, store, lost_after_s=automation.lost_after_s)
+
     return [
-        dg.sensor(target=[slide_inventory], minimum_interval_seconds=15, default_status=status)(
-            new_slides
-        ),
-        dg.sensor(minimum_interval_seconds=30, default_status=status)(lost_runs),
+        dg.sensor(
+            target=[slide_inventory], minimum_interval_seconds=15, default_status=automation.status
+        )(new_slides),
+        dg.sensor(
+            minimum_interval_seconds=30,
+            default_status=automation.status,
+            description=give_up_lost_runs.__doc__,
+        )(lost_runs),
         dg.AutomationConditionSensorDefinition(
             "segment_slides",
             target=dg.AssetSelection.assets("slide", "tissue_mask", "nuclei"),
             minimum_interval_seconds=30,
-            default_status=status,
+            default_status=automation.status,
             description="Makes slide, tissue_mask and nuclei of every new slide, and makes them "
             "again when an input's content changed; many slides share a run.",
         ),
@@ -63,7 +65,7 @@ def new_slides(
     for problem in problems:
         context.log.warning(problem)
     requests = []
-    if counts["ready"] and not _is_intake_running(context.instance):
+    if counts["ready"] and not has_unfinished_run(context.instance, INTAKE_TAG):
         config = dg.RunConfig({"slide_inventory": {"config": {"retry_quarantined": False}}})
         requests = [dg.RunRequest(run_config=config, tags=INTAKE_TAG)]
     state = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no slides"
@@ -74,12 +76,9 @@ def new_slides(
     )
 
 
-def _is_intake_running(instance: dg.DagsterInstance) -> bool:
-    unfinished = dg.RunsFilter(statuses=_UNFINISHED, tags=INTAKE_TAG)
-    return bool(instance.get_run_records(unfinished, limit=1))
-
-
-def lost_runs(context: dg.SensorEvaluationContext, store: PlatformStore) -> dg.SkipReason:
+def give_up_lost_runs(
+    context: dg.SensorEvaluationContext, store: PlatformStore, *, lost_after_s: float
+) -> dg.SkipReason:
     """Fails runs whose process is gone: a reboot, `kill -9`, a stopped container.
 
     Dagster alone would show them as running for ever, and their slides would wait. Once
@@ -89,7 +88,7 @@ def lost_runs(context: dg.SensorEvaluationContext, store: PlatformStore) -> dg.S
     running = context.instance.get_runs(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
     )
-    lost = find_lost_runs(store.root, [run.run_id for run in running])
+    lost = find_lost_runs(store.root, [run.run_id for run in running], lost_after_s=lost_after_s)
     for run in running:
         if run.run_id in lost:
             context.instance.report_run_failed(

@@ -14,6 +14,7 @@ from resources.platform_store import PlatformStore
     backfill_policy=dg.BackfillPolicy.multi_run(256),
     group_name="slides",
     kinds={"openslide"},
+    owners=["team:platform"],
     output_required=False,
     code_version="1",
     automation_condition=when_inputs_change(),

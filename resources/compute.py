@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 
 from hoverfast_platform import config
 from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue
-from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from hoverfast_platform.inference.engine import SegmentationEngine
@@ -45,7 +45,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
 
             device = self.lease()
             self._engine = SegmentationEngine.of(
-                self._model(), config.Compute(device=device, n_workers=self.n_workers)
+                self.model_path(), config.Compute(device=device, n_workers=self.n_workers)
             )
         return self._engine
 
@@ -62,13 +62,19 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._lease.acquire()
         return device
 
-    def _model(self) -> str:
-        """What segments slides: the setting, else the promoted model, else what ships."""
+    def model_path(self) -> Path:
+        """What segments slides: the setting, else the promoted model, else what ships.
+
+        Raises:
+            CheckpointError: If there is no such file.
+        """
         if self.model:
-            return self.model
+            return find_model(self.model)
         with Catalogue.open(self.catalogue) as catalogue:
             promoted = catalogue.promoted_model(self.scope)
-        return promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
+        return find_model(
+            promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
+        )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End the workers and give the device back."""

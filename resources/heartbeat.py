@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _EVERY_S = 5.0
-_LOST_AFTER_S = 120.0
-"""A process that is only slow, or a clock that is off by a minute, is not taken for dead."""
 
 
 class Heartbeat:
@@ -39,9 +37,7 @@ class Heartbeat:
             self._path.touch()
 
 
-def lost_runs(
-    root: str, run_ids: Iterable[str], *, lost_after_s: float = _LOST_AFTER_S
-) -> dict[str, float]:
+def lost_runs(root: str, run_ids: Iterable[str], *, lost_after_s: float) -> dict[str, float]:
     """Runs that once gave signs of life and stopped; seconds since the last one.
 
     Files of runs not asked for, which have ended one way or another, are removed.

@@ -258,6 +258,11 @@ class Catalogue:
         with Session(self._database.reader) as session:
             return model_stages.uses(session, sha256)
 
+    def slides_segmented_by_others(self, model_sha256: str) -> tuple[str, ...]:
+        """Keys of slides that were segmented, but never by this model, oldest first."""
+        with Session(self._database.reader) as session:
+            return slides.segmented_by_others(session, model_sha256)
+
     def record_evaluation(self, record: EvaluationRecord) -> None:
         """Record a measurement of a registered model.
 

@@ -11,7 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.records import SlideRecord
-from hoverfast_platform.catalogue.tables import Slide, SlidePath, WatchedFile
+from hoverfast_platform.catalogue.tables import (
+    ModelVersion,
+    Segmentation,
+    Slide,
+    SlidePath,
+    WatchedFile,
+)
 from hoverfast_platform.errors import CatalogueError
 
 
@@ -71,6 +77,17 @@ def current_path(session: Session, key: str) -> Path:
             "one, put its file back.",
         )
     return Path(slide.path)
+
+
+def segmented_by_others(session: Session, model_sha256: str) -> tuple[str, ...]:
+    """Keys of slides that were segmented, but not by a model, in the order they came."""
+    by_any = select(Segmentation.slide_id)
+    by_it = by_any.join(Segmentation.model).where(ModelVersion.sha256 == model_sha256)
+    return tuple(
+        session.scalars(
+            select(Slide.key).where(Slide.id.in_(by_any), Slide.id.not_in(by_it)).order_by(Slide.id)
+        )
+    )
 
 
 def find(session: Session, key: str) -> Slide:

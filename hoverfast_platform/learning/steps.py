@@ -12,7 +12,6 @@ that any of them can be run again alone::
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,40 +37,18 @@ from hoverfast_platform.evaluation.results import Evaluation
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.inference.record import model_record
-from hoverfast_platform.learning.plan import CohortPlan, choose_members, read_plan
+from hoverfast_platform.learning.cohort import LearningFolder, find_cohort, labels_teacher
+from hoverfast_platform.learning.plan import read_plan
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.patch_table import PatchTable
-from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
 from hoverfast_platform.training.fit import TrainedStudent, TrainingData, fit
-
-
-@dataclass(frozen=True)
-class LearningFolder:
-    """Where the steps keep their files; ``root`` is the artefact folder."""
-
-    root: Path
-
-    def plan(self, name: str) -> Path:
-        return self.root / "cohorts" / f"{name}.json"
-
-    def labels(self, cohort: CohortRecord) -> Path:
-        return self.root / "teacher_labels" / cohort.name / f"v{cohort.version}"
-
-    def student(self, cohort: CohortRecord) -> Path:
-        return self.root / "students" / f"{cohort.name}-v{cohort.version}"
-
-    def evaluation(self, cohort: CohortRecord) -> Path:
-        return self.root / "evaluations" / f"{cohort.name}-v{cohort.version}"
-
-    def mask(self, slide_key: str) -> Path:
-        return self.root / "masks" / f"{slide_key}.png"
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
@@ -81,13 +58,8 @@ def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> C
         SettingsError: If its plan is missing or wrong.
         TrainingError: If no slide matches.
     """
-    plan = read_plan(folder.plan(name))
-    found = choose_members(name, plan, catalogue.known_slides(), _stems(folder, plan))
-    teacher = _labels_teacher(folder, plan)
-    if teacher is not None:  # corrected labels make a new version, too
-        digest = hashlib.sha256(f"{found.digest} {teacher.describe().digest}".encode()).hexdigest()
-        found = CohortRecord(found.name, found.version, digest, found.members)
-    return catalogue.record_cohort(found, plan.model_dump(mode="json"))
+    found = find_cohort(folder, catalogue.known_slides(), name)
+    return catalogue.record_cohort(found, read_plan(folder.plan(name)).model_dump(mode="json"))
 
 
 def make_teacher_labels(
@@ -103,7 +75,7 @@ def make_teacher_labels(
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = read_plan(folder.plan(cohort.name))
-    teacher = _labels_teacher(folder, plan) or make_teacher(
+    teacher = labels_teacher(folder, plan) or make_teacher(
         plan.teacher, device=device, licence=plan.teacher_licence
     )
     sources = []
@@ -330,20 +302,3 @@ def _path_of(standing: ModelStanding) -> str:
             "Register it with `hoverfast evaluate --catalogue`, or roll back to another.",
         )
     return standing.path
-
-
-def _labels_dir(folder: LearningFolder, plan: CohortPlan) -> Path | None:
-    """Relative folders are seen from the plan's own."""
-    return folder.root / "cohorts" / plan.labels.folder if plan.labels is not None else None
-
-
-def _stems(folder: LearningFolder, plan: CohortPlan) -> frozenset[str] | None:
-    labels_dir = _labels_dir(folder, plan)
-    return label_stems(labels_dir) if labels_dir is not None else None
-
-
-def _labels_teacher(folder: LearningFolder, plan: CohortPlan) -> AnnotationsTeacher | None:
-    labels_dir = _labels_dir(folder, plan)
-    if plan.labels is None or labels_dir is None:
-        return None
-    return AnnotationsTeacher(labels_dir, made_by=plan.labels.made_by, licence=plan.labels.licence)

@@ -7,7 +7,6 @@ HoverFast format is a ``.pth`` that torch pickled; it is only ever read with
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.model.registry import find_model, read_card
+from hoverfast_platform.model.registry import find_model, read_card, weights_digest
 
 _PUBLISHED_FORM: dict[str, object] = {
     "n_classes": 2,
@@ -66,7 +65,7 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
     network = HoverFast(depth=card.depth, first_filters=card.first_filters)
     _fill(network, weights, path)
     network.eval()
-    return LoadedModel(network, card, file_digest(path), path)
+    return LoadedModel(network, card, weights_digest(path), path)
 
 
 def save_model(path: Path, network: HoverFast, card: ModelCard) -> None:
@@ -88,12 +87,6 @@ def save_model(path: Path, network: HoverFast, card: ModelCard) -> None:
     part = card_path.with_name(f".{card_path.name}.part")
     part.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
     part.replace(card_path)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

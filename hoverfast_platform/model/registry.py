@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -31,6 +32,12 @@ def find_model(name_or_path: str | Path) -> Path:
         f"There is no model named {str(name_or_path)!r}, and no such file.",
         f"Built-in models: {names}. Otherwise give the path of a .safetensors or .pth file.",
     )
+
+
+def weights_digest(path: Path) -> str:
+    """SHA-256 of a weights file's bytes, hex: what tells one model from another."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def available_models() -> dict[str, ModelCard]:

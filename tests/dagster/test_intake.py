@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from assets.definitions import build_definitions
-from assets.sensors import lost_runs, new_slides
+from assets.sensors import give_up_lost_runs, new_slides
 from assets.slide_inventory import NO_QUARANTINE, slide_inventory
 from hoverfast_platform.synthetic import write_synthetic_slide
 from resources.heartbeat import Heartbeat
@@ -138,14 +138,14 @@ def test_run_without_a_sign_of_life_is_given_up(platform):
     )
     beat = Heartbeat(platform.store.root, run.run_id)
     context = dg.build_sensor_context(instance=platform.instance)
-    assert "all alive" in lost_runs(context, platform.store).skip_message
+    assert "all alive" in give_up_lost_runs(context, platform.store, lost_after_s=120).skip_message
 
     beat._stop.set()  # the process is killed: nobody takes its file away
     beat._thread.join()
     silent_since = time.time() - 300
     os.utime(beat._path, (silent_since, silent_since))
 
-    assert run.run_id in lost_runs(context, platform.store).skip_message
+    assert run.run_id in give_up_lost_runs(context, platform.store, lost_after_s=120).skip_message
     assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
@@ -156,7 +156,7 @@ def test_heartbeat_beats_and_leaves_no_trace(tmp_path):
         if beat._path.stat().st_mtime > 0:
             break
         time.sleep(0.01)
-    assert find_lost_runs(str(tmp_path), ["r"]) == {}
+    assert find_lost_runs(str(tmp_path), ["r"], lost_after_s=120) == {}
 
     beat.stop()
 

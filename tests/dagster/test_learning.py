@@ -13,6 +13,7 @@ from assets.learning import (
     student_model,
     teacher_labels,
 )
+from assets.segmentation_model import segmentation_model
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.synthetic import write_synthetic_slide
 
@@ -80,6 +81,11 @@ def test_from_slides_to_a_promoted_student(platform):
     with Catalogue.open(root / "catalogue.sqlite") as catalogue:
         standing = catalogue.promoted_model()
     assert standing.card["cohort"] == "breast v1"
+    with dg.DagsterInstance.ephemeral() as instance:
+        looked = dg.materialize([segmentation_model], instance=instance, resources=resources)
+    (in_use,) = looked.asset_materializations_for_node("segmentation_model")
+    assert in_use.metadata["sha256"].value == standing.sha256
+    assert in_use.tags["dagster/data_version"] == standing.sha256
     # What segments slides from now on:
     engine = resources["compute"].engine()
     assert engine.model.digest == standing.sha256

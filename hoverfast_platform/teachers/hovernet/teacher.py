@@ -10,7 +10,7 @@ import torch
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.inference.predictors import predict_halving, resolve_device
-from hoverfast_platform.model.checkpoint import file_digest
+from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.teachers.hovernet.checkpoint import load_hovernet
 from hoverfast_platform.teachers.hovernet.network import HoverNet
 from hoverfast_platform.teachers.hovernet.post_processing import decode_as_hovernet
@@ -39,7 +39,7 @@ class HoverNetTeacher:
     def __init__(self, path: Path, *, licence: str = "", device: str = "auto") -> None:
         self._device = torch.device(resolve_device(device))
         self.network: HoverNet = load_hovernet(path).to(self._device)
-        self._digest = file_digest(path)
+        self._digest = weights_digest(path)
         self._licence = licence
 
     def describe(self) -> TeacherDescription:

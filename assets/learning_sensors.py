@@ -1,0 +1,182 @@
+"""What happens by itself after a cohort or the promoted model changed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import dagster as dg
+
+from assets.automation import Automation
+from assets.learning import cohort
+from assets.partitions import SLIDES, cohorts
+from assets.segmentation import nuclei
+from assets.segmentation_model import segmentation_model
+from assets.unfinished import has_unfinished_run
+from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.learning.changes import CohortChange, SeenCohort, look_at_cohorts
+from hoverfast_platform.learning.cohort import LearningFolder
+from hoverfast_platform.model.registry import weights_digest
+from resources.compute import Compute
+from resources.platform_store import PlatformStore
+
+MAX_RESEGMENTED_PER_RUN = 32
+"""One run at a time, so that new slides find the device free in between."""
+
+_MODEL_TAG = {"hoverfast/why": "another model"}
+_RESEGMENT_TAG = {"hoverfast/why": "made by another model"}
+
+
+def build_learning_sensors(automation: Automation) -> list[dg.SensorDefinition]:
+    """Sensors of cohorts and models."""
+
+    def cohort_changes(
+        context: dg.SensorEvaluationContext, store: PlatformStore
+    ) -> dg.SensorResult:
+        return look_for_changes(context, store, quiet_s=automation.quiet_s)
+
+    return [
+        dg.sensor(
+            target=[cohort],
+            minimum_interval_seconds=30,
+            default_status=automation.status,
+            description=look_for_changes.__doc__,
+        )(cohort_changes),
+        dg.sensor(
+            target=[segmentation_model],
+            minimum_interval_seconds=30,
+            default_status=automation.status,
+        )(model_changes),
+        dg.sensor(
+            target=[nuclei],
+            minimum_interval_seconds=60,
+            default_status=automation.resegment_status,
+        )(resegment_slides),
+        dg.AutomationConditionSensorDefinition(
+            "learn_from_cohorts",
+            target=dg.AssetSelection.assets(
+                "teacher_labels", "student_model", "model_evaluation", "promoted_model"
+            ),
+            minimum_interval_seconds=30,
+            default_status=automation.status,
+            description="Labels, trains, measures and, if the gate lets it pass, promotes, in one "
+            "run per new version of a cohort.",
+        ),
+    ]
+
+
+def look_for_changes(
+    context: dg.SensorEvaluationContext, store: PlatformStore, *, quiet_s: float
+) -> dg.SensorResult:
+    """Compares every plan in `cohorts/` with what its student learned from, every 30 s.
+
+    Slides that match now, patients, labels and the plan itself count. A change is passed on to
+    `cohort` when nothing more came for the quiet time and the cohort is not being learned from.
+    The plan's name is its partition. A plan that cannot be followed is named in the tick.
+    """
+    before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
+    with store.open_catalogue() as catalogue:
+        found = look_at_cohorts(
+            LearningFolder(store.folder()), catalogue, before, now_s=_now_s(), quiet_s=quiet_s
+        )
+    known = set(context.instance.get_dynamic_partitions(str(cohorts.name)))
+    new = [name for name in found.seen if name not in known]
+    due, told = [], [f"{name}: {problem}" for name, problem in found.problems.items()]
+    for change in found.changes:
+        if change.wait_s > 0:
+            told.append(f"{change.name} changed, waits {change.wait_s:.0f} s for more")
+        elif has_unfinished_run(context.instance, {"dagster/partition": change.name}):
+            told.append(f"{change.name} changed while it is being learned from, waits")
+        else:
+            due.append(_request(change))
+    return dg.SensorResult(
+        run_requests=due,
+        dynamic_partitions_requests=[cohorts.build_add_request(new)] if new else [],
+        skip_reason=None
+        if due
+        else dg.SkipReason("; ".join(told) or f"{len(found.seen)} cohorts, none changed"),
+        cursor=json.dumps({name: asdict(seen) for name, seen in found.seen.items()}),
+    )
+
+
+def _request(change: CohortChange) -> dg.RunRequest:
+    return dg.RunRequest(
+        # The version is in it since a cohort may become again what it once was.
+        run_key=f"{change.name} v{change.version} {change.digest}",
+        partition_key=change.name,
+        tags={"hoverfast/why": "cohort changed"},
+    )
+
+
+def model_changes(
+    context: dg.SensorEvaluationContext, store: PlatformStore, compute: Compute
+) -> dg.SensorResult | dg.SkipReason:
+    """Looks every 30 s whether slides are still segmented with what `segmentation_model` says."""
+    try:
+        now = weights_digest(compute.model_path())
+    except (HoverFastError, OSError) as error:
+        return dg.SkipReason(f"the model in use cannot be read: {error}")
+    event = context.instance.get_latest_materialization_event(segmentation_model.key)
+    materialization = event.asset_materialization if event is not None else None
+    tags = materialization.tags if materialization is not None else None
+    if tags is not None and tags.get("dagster/data_version") == now:
+        return dg.SkipReason(f"still {now[:10]}")
+    if has_unfinished_run(context.instance, _MODEL_TAG):
+        return dg.SkipReason("it is being looked at")
+    return dg.SensorResult(run_requests=[dg.RunRequest(tags=_MODEL_TAG)])
+
+
+def resegment_slides(
+    context: dg.SensorEvaluationContext, store: PlatformStore, compute: Compute
+) -> dg.SensorResult | dg.SkipReason:
+    """Has slides segmented again that another model did, at most 32 a run, one run at a time.
+
+    Goes through all slides once per model; those that fail are not asked for again. Switch it
+    off at any moment: what is done is done, and it goes on from there.
+    """
+    try:
+        model = weights_digest(compute.model_path())
+    except (HoverFastError, OSError) as error:
+        return dg.SkipReason(f"the model in use cannot be read: {error}")
+    if has_unfinished_run(context.instance, _RESEGMENT_TAG):
+        return dg.SkipReason("a run of it is under way")
+    with store.open_catalogue() as catalogue:
+        old = set(catalogue.slides_segmented_by_others(model))
+    keys = context.instance.get_dynamic_partitions(SLIDES)
+    of_model, _, done_to = (context.cursor or "").partition(" ")
+    start = keys.index(done_to) + 1 if of_model == model and done_to in keys else 0
+    block = first_block(keys[start:], old, MAX_RESEGMENTED_PER_RUN)
+    if not block:
+        return dg.SkipReason(f"none left to do for model {model[:10]}")
+    request = dg.RunRequest(
+        run_key=f"{model} {block[0]} {block[-1]}",
+        tags=_RESEGMENT_TAG
+        | {
+            "dagster/asset_partition_range_start": block[0],
+            "dagster/asset_partition_range_end": block[-1],
+        },
+    )
+    return dg.SensorResult(run_requests=[request], cursor=f"{model} {block[-1]}")
+
+
+def first_block(keys: Sequence[str], wanted: set[str], n_max: int) -> list[str]:
+    """The first neighbours that are all wanted: only those can share a run.
+
+    >>> first_block(["a", "b", "c", "d", "e"], {"b", "c", "e"}, 8)
+    ['b', 'c']
+    """
+    block: list[str] = []
+    for key in keys:
+        if key in wanted:
+            block.append(key)
+        elif block:
+            break
+        if len(block) == n_max:
+            break
+    return block
+
+
+def _now_s() -> float:
+    return datetime.datetime.now(datetime.UTC).timestamp()
