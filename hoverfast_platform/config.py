@@ -125,14 +125,15 @@ class SegmentationSettings(Settings):
 
 
 class Compute(Settings):
-    """Where and how wide the work runs. Changes speed and memory, never which nuclei."""
+    """Where and how wide the work runs; only ``precision`` can move the edge of a nucleus."""
 
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. ``auto`` takes a free GPU if any."""
 
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
-    """Arithmetic of the network. ``auto``: half precision on a GPU, fp32 elsewhere. Part of
-    the result's identity."""
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
+    """Arithmetic of the network. ``auto``: half precision on a GPU; on a CPU int8 where the model
+    has a checked int8 form and the CPU VNNI, else bf16 where the CPU multiplies in it, else
+    fp32. Part of the result's identity; give one to have equal results on unequal machines."""
 
     batch_size: int = Field(default=0, ge=0)
     """Regions predicted together; 0 sizes it from free memory, and it is halved when memory

@@ -21,6 +21,7 @@ from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import MapsFromPixels
+from hoverfast_platform.model.quantised import find_int8
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Predictor(Protocol):
     backend: str
     device: str
     precision: str
+    arithmetic: str
+    """All that decides the maps besides the weights; part of a result's identity."""
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """``(N, H, W, 3)`` to ``(N, 3, H, W)``.
@@ -60,12 +63,12 @@ def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
     """
     device = resolve_device(compute.device)
     if device == "cpu":
-        if compute.precision not in {"auto", "fp32"}:
-            raise SettingsError(
-                f"Precision {compute.precision} was asked for on a CPU, which computes in fp32.",
-                "Leave --precision at auto, or choose a GPU.",
-            )
-        return OpenVinoPredictor(model, compute)
+        return _on_cpu(model, compute)
+    if compute.precision == "int8":
+        raise SettingsError(
+            f"Precision int8 was asked for on {device}; it is for CPUs.",
+            "Leave --precision at auto.",
+        )
     return TorchPredictor(model, compute, device)
 
 
@@ -106,6 +109,7 @@ class TorchPredictor:
         self._dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
             self.precision
         ]
+        self.arithmetic = f"torch {self.precision}"
         self._batch_size = compute.batch_size
         graph = MapsFromPixels(model.network).eval()
         graph = graph.to(device=device, dtype=self._dtype)
@@ -171,26 +175,29 @@ def predict_halving(predict: Any, regions: Regions) -> PredictedMaps:
 
 
 class OpenVinoPredictor:
-    """OpenVINO on the CPU in fp32, compiled once per region shape."""
+    """OpenVINO on the CPU, compiled once per region shape.
+
+    Args:
+        graph: From :func:`openvino_graph`, or an int8 form.
+        precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
+        batch_size: Regions handed over together.
+        digest: Of an int8 graph.
+    """
 
     backend = "openvino"
     device = "cpu"
-    precision = "fp32"
 
-    def __init__(self, model: LoadedModel, compute: Compute) -> None:
+    def __init__(
+        self, graph: Any, precision: str, *, batch_size: int = 0, digest: str = ""
+    ) -> None:
         import openvino as ov
 
+        self.precision = precision
+        self.arithmetic = f"openvino {precision} {digest}".strip()
         self._core = ov.Core()
-        example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)
-        with torch.inference_mode(), warnings.catch_warnings():
-            # OpenVINO's converter traces; torch announces that tracing will go one day.
-            warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-            warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-            self._model = ov.convert_model(
-                MapsFromPixels(model.network).eval(), example_input=example
-            )
+        self._model = graph
         self._compiled: dict[tuple[int, int], Any] = {}
-        self._batch_size = compute.batch_size
+        self._batch_size = batch_size
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """See :class:`Predictor`. One region at a time: a CPU gains nothing from batches."""
@@ -211,10 +218,57 @@ class OpenVinoPredictor:
             self._compiled[shape] = self._core.compile_model(
                 self._model,
                 "CPU",
-                {"INFERENCE_NUM_THREADS": available_cores(), "INFERENCE_PRECISION_HINT": "f32"},
+                {
+                    "INFERENCE_NUM_THREADS": available_cores(),
+                    # What int8 leaves in floating point is cheap, and then as exact as fp32.
+                    "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                },
             )
         return self._compiled[shape]
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:
         """1 unless set."""
         return self._batch_size or 1
+
+
+def openvino_graph(model: LoadedModel) -> Any:
+    """A model as an OpenVINO graph in fp32, for regions of any size."""
+    import openvino as ov
+
+    example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode(), warnings.catch_warnings():
+        # OpenVINO's converter traces; torch announces that tracing will go one day.
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        graph = ov.convert_model(MapsFromPixels(model.network).eval(), example_input=example)
+    graph.reshape([1, -1, -1, 3])
+    return graph
+
+
+def _on_cpu(model: LoadedModel, compute: Compute) -> OpenVinoPredictor:
+    """The fastest form of a model that this CPU computes without emulating it."""
+    import openvino as ov
+
+    wanted = compute.precision
+    if wanted == "fp16":
+        raise SettingsError(
+            "Precision fp16 was asked for on a CPU, which computes in fp32, bf16 or int8.",
+            "Leave --precision at auto, or choose a GPU.",
+        )
+    has = torch.cpu.get_capabilities()
+    int8 = find_int8(model.path, model.digest) if wanted in {"auto", "int8"} else None
+    if wanted == "int8" and int8 is None:
+        raise SettingsError(
+            f"{model.card.name} has no int8 form.",
+            "Make one with `hoverfast models quantise`, or leave --precision at auto.",
+        )
+    if int8 is not None and (wanted == "int8" or has.get("avx512_vnni") or has.get("avx_vnni")):
+        return OpenVinoPredictor(
+            ov.Core().read_model(int8.graph_path),
+            "int8",
+            batch_size=compute.batch_size,
+            digest=int8.card.graph_digest[:10],
+        )
+    native = has.get("avx512_bf16") or has.get("amx_bf16")
+    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and native) else "fp32"
+    return OpenVinoPredictor(openvino_graph(model), precision, batch_size=compute.batch_size)

@@ -190,7 +190,7 @@ def _provenance(
         "mask": mask_sha256,
         "model": model.digest,
         "settings": settings.digest(),
-        "arithmetic": f"{predictor.backend} {predictor.precision}",
+        "arithmetic": predictor.arithmetic,
         "version": _RESULT_VERSION,
     }
     canonical = json.dumps(decided_by, sort_keys=True).encode()

@@ -9,6 +9,7 @@ from hoverfast_platform.inference.predictors import (
     TorchPredictor,
     batch_for_memory,
     make_predictor,
+    openvino_graph,
     predict_halving,
 )
 from hoverfast_platform.model.checkpoint import load_model
@@ -24,7 +25,7 @@ def test_both_backends_predict_the_same_maps(model):
     regions = np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8)
 
     slow = TorchPredictor(model, Compute(), "cpu").predict(regions)
-    fast = OpenVinoPredictor(model, Compute()).predict(regions)
+    fast = OpenVinoPredictor(openvino_graph(model), "fp32").predict(regions)
 
     assert slow.shape == fast.shape == (2, 3, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
@@ -65,5 +66,5 @@ def test_batch_follows_free_memory():
 def test_missing_device_is_refused(model):
     with pytest.raises(SettingsError, match="cuda:99"):
         make_predictor(model, Compute(device="cuda:99"))
-    with pytest.raises(SettingsError, match="fp32"):
+    with pytest.raises(SettingsError, match="fp16"):
         make_predictor(model, Compute(device="cpu", precision="fp16"))

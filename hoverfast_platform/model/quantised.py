@@ -1,0 +1,131 @@
+"""The int8 form of a model: an OpenVINO graph beside its weights, with proof that it agrees.
+
+::
+
+    <name>.safetensors   the weights
+    <name>.int8.xml      the graph, 8-bit where that is harmless
+    <name>.int8.bin      its constants
+    <name>.int8.json     from what it was made, and how far it agrees with the weights
+
+``hoverfast models quantise`` makes it. No torch and no OpenVINO here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hoverfast_platform.config import Settings
+from hoverfast_platform.errors import CheckpointError
+
+_LOG = logging.getLogger(__name__)
+
+MIN_DICE_BETWEEN = 0.99
+"""Nuclear pixels of int8 against those of the weights themselves."""
+MAX_AJI_DIFFERENCE = 0.01
+"""Mean AJI against the labels, int8 less fp32, either way."""
+
+
+class AgreementCheck(Settings):
+    """Int8 against fp32 on images that were not calibrated on."""
+
+    dataset: str
+    dataset_digest: str
+    n_images: int
+    n_nuclei: int
+    dice_between: float
+    """Pixel Dice of one's nuclei against the other's, mean over the images."""
+    dice_fp32: float
+    dice_int8: float
+    aji_fp32: float
+    aji_int8: float
+    pq_fp32: float
+    pq_int8: float
+
+    def failures(self) -> tuple[str, ...]:
+        """What keeps the int8 form from being used, in words; empty if nothing does."""
+        found = []
+        if not self.dice_between >= MIN_DICE_BETWEEN:
+            found.append(f"Dice against fp32 is {self.dice_between:.4f}, below {MIN_DICE_BETWEEN}")
+        difference = self.aji_int8 - self.aji_fp32
+        if not abs(difference) <= MAX_AJI_DIFFERENCE:
+            found.append(f"AJI differs by {difference:+.4f}, more than {MAX_AJI_DIFFERENCE}")
+        return tuple(found)
+
+
+class Int8Card(Settings):
+    """The JSON beside an int8 graph."""
+
+    weights_digest: str
+    """SHA-256 of the weights it was made from; it is used with no others."""
+    graph_digest: str
+    """SHA-256 over the .xml and the .bin."""
+    calibration: str
+    calibration_digest: str
+    n_calibration_images: int
+    check: AgreementCheck
+    made_with: str
+    """Versions of the tools."""
+
+
+@dataclass(frozen=True)
+class Int8Form:
+    """An int8 graph that may be used, and its card."""
+
+    graph_path: Path
+    card: Int8Card
+
+
+def find_int8(weights_path: Path, weights_digest: str) -> Int8Form | None:
+    """The int8 form beside a weights file; None where there is none of these weights.
+
+    Raises:
+        CheckpointError: If it is damaged, or did not pass its check.
+    """
+    graph_path, card_path = int8_paths(weights_path)
+    if not card_path.is_file():
+        return None
+    try:
+        card = Int8Card.model_validate_json(card_path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(
+            f"{card_path} is not a readable int8 card: {error}",
+            "Delete it, or make the int8 form again: hoverfast models quantise.",
+        ) from error
+    if card.weights_digest != weights_digest:
+        _LOG.warning(
+            "%s was made from other weights than %s and is not used; "
+            "make it again with hoverfast models quantise.",
+            graph_path,
+            weights_path.name,
+        )
+        return None
+    if not graph_path.is_file() or graph_digest(graph_path) != card.graph_digest:
+        raise CheckpointError(
+            f"{graph_path} or its .bin is missing or damaged.",
+            "Copy all files of the model again, or delete its .int8 files.",
+        )
+    failures = card.check.failures()
+    if failures:
+        raise CheckpointError(
+            f"{graph_path} did not pass its check: {'; '.join(failures)}.",
+            "Delete its .int8 files, or make them again with more calibration images.",
+        )
+    return Int8Form(graph_path, card)
+
+
+def int8_paths(weights_path: Path) -> tuple[Path, Path]:
+    """Graph and card of the int8 form of a weights file."""
+    return weights_path.with_suffix(".int8.xml"), weights_path.with_suffix(".int8.json")
+
+
+def graph_digest(graph_path: Path) -> str:
+    """SHA-256 over a graph's .xml and .bin, hex."""
+    sha = hashlib.sha256()
+    for path in (graph_path, graph_path.with_suffix(".bin")):
+        sha.update(path.read_bytes() if path.is_file() else b"")
+    return sha.hexdigest()
