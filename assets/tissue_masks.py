@@ -17,7 +17,7 @@ from resources.platform_store import PlatformStore
     kinds={"opencv"},
     owners=["team:platform"],
     output_required=False,
-    code_version="1",
+    code_version="2",
     automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:

@@ -9,7 +9,7 @@ and so in the segmentation's identity; what changes only speed belongs in :class
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +38,70 @@ class Scale(Settings):
     """
 
 
+FindingAction: TypeAlias = Literal["remove", "remark", "off"]
+"""``remove``: no nuclei are looked for there. ``remark``: shown and counted, but kept."""
+
+PenColour: TypeAlias = Literal["green", "blue", "black", "red"]
+
+
+class ArtefactDetection(Settings):
+    """What the built-in engine counts as artefact, and what it does about it."""
+
+    pen: FindingAction = "remove"
+    """Ink of markers."""
+
+    pen_colours: tuple[PenColour, ...] = ("green", "blue", "black", "red")
+    """Colours looked for. Leave out ``green`` and ``blue`` for slides with teal or blue
+    counterstain, ``red`` for slides stained very red."""
+
+    min_pen_area_um2: float = Field(default=6_400, ge=0)
+    """Coloured spots smaller than this are no stroke. Lower finds dots, and dyes at tissue
+    margins."""
+
+    pen_margin_um: float = Field(default=16, ge=0, le=500)
+    """How far around a stroke its faded rim is taken along."""
+
+    blur: FindingAction = "remove"
+    """Tissue out of focus."""
+
+    min_sharpness: float = Field(default=1.5, gt=0, lt=10)
+    """Lowest ratio of fine to coarse texture of tissue in focus.
+
+    Sharp slides have 2 to 3.4; a Gaussian blur of 2, 3, 4, 6 um leaves 1.8, 1.2, 0.9, 0.6.
+    Higher removes slightly soft tissue too, and rims of pieces with it.
+    """
+
+    min_blur_area_um2: float = Field(default=20_000, ge=0)
+    """Blurred spots smaller than this are kept: a smooth vessel wall is no defect."""
+
+    fold_dark: FindingAction = "remove"
+    """Folds, and what is too dark to see nuclei in."""
+
+    fold_density_ratio: float = Field(default=1.8, gt=1, lt=10)
+    """How many times denser than tissue of its hue on the same slide a fold is.
+
+    Lower finds thinner folds, and takes crowded nuclei and thick keratin for folds.
+    """
+
+    max_optical_density: float = Field(default=0.9, gt=0.1, le=3)
+    """Mean optical density from which tissue is too dark whatever its hue."""
+
+    min_fold_area_um2: float = Field(default=10_000, ge=0)
+    """Folds and dark spots smaller than this are kept."""
+
+    bubble: FindingAction = "remark"
+    """Air and films under the cover slip, seen where they reach onto glass."""
+
+    min_film_area_um2: float = Field(default=100_000, ge=0)
+    """Films on glass smaller than this are not looked at."""
+
+    fat: FindingAction = "remark"
+    """Fields of empty fat cells. Whether fat belongs to a study is not for the platform to say."""
+
+    min_fat_area_um2: float = Field(default=100_000, ge=0)
+    """Fields smaller than this are not called fat."""
+
+
 class TissueDetection(Settings):
     """What the built-in mask counts as tissue. Lengths and areas are physical."""
 
@@ -58,6 +122,9 @@ class TissueDetection(Settings):
 
     dilation_um: float = Field(default=16, ge=0)
     """How far the mask grows beyond the detected tissue, so that its rim is kept."""
+
+    artefacts: ArtefactDetection = ArtefactDetection()
+    """What is taken away from the tissue again."""
 
 
 class MaskImport(Settings):

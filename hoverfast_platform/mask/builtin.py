@@ -1,57 +1,87 @@
-"""The built-in tissue mask: what absorbs light, compared with this slide's own glass.
+"""The built-in engine: tissue by what it absorbs, minus the artefacts found on it.
 
-Simple on purpose; named artefacts (pen, folds, blur) are HistoQC's business.
+Tissue is what absorbs light compared with this slide's own glass; the artefacts are in
+``artefacts``, their thresholds in the settings.
 """
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
 
-from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.config import TissueDetection
+import numpy as np
+
+from hoverfast_platform.arrays import TissuePixels
+from hoverfast_platform.config import FindingAction, TissueDetection
+from hoverfast_platform.mask.artefacts import (
+    find_blur,
+    find_fat,
+    find_film,
+    find_fold_or_dark,
+    find_ink,
+    grown,
+    without_small,
+)
+from hoverfast_platform.mask.findings import Finding, FindingPixels
+from hoverfast_platform.mask.ink import name_ink_on_glass
+from hoverfast_platform.mask.low_resolution import LowResolution, read_low_resolution
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
-from hoverfast_platform.slide.thumbnail import read_at_downsample
-
-_GLASS_LEVELS = (200, 256)
-"""Grey levels in which glass is looked for; darker backgrounds are scanner padding."""
 
 _BLACK_LEVEL = 8
 """All channels below this: scanner padding, not tissue (necrosis and ink are lighter)."""
 
 
 def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetection()) -> TissueMask:
-    """Find tissue on the whole slide.
+    """Find usable tissue on the whole slide, and what is wrong with the rest.
 
     Optical density above the slide's own glass, averaged over the three channels, is
     thresholded at a fixed value, so that a blank slide has an empty mask and a slide full of
     tissue a full one; a threshold found per slide (Otsu) splits both in two.
 
     Args:
-        reader: The slide; read once, at ``detection.mpp``.
-        detection: Resolution, threshold and sizes, all physical.
+        reader: The slide; read once, in strips.
+        detection: Resolution, thresholds and sizes, all physical.
 
     Returns:
-        The mask over the slide's frame; all False where there is no tissue.
+        The mask over the slide's frame; all False where there is no usable tissue.
     """
-    info = reader.info
-    rgb = read_at_downsample(reader, max(1.0, detection.mpp / info.mpp.mean))
-    mask_mpp = info.mpp.mean * info.width / rgb.shape[1]
-    is_tissue = _absorbs(rgb, detection.min_optical_density, blur_px=max(0.5, 8.0 / mask_mpp))
-    pixel_area_um2 = mask_mpp**2
-    is_tissue = _without_small(is_tissue, detection.min_tissue_area_um2 / pixel_area_um2)
-    is_tissue = ~_without_small(~is_tissue, detection.max_hole_area_um2 / pixel_area_um2)
-    radius = round(detection.dilation_um / mask_mpp)
-    if radius > 0 and is_tissue.any():
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        is_tissue = cv2.dilate(is_tissue.view(np.uint8), kernel).view(np.bool_)
+    low = read_low_resolution(reader, detection.mpp)
+    tissue = _detect(low, detection)
+    artefacts = detection.artefacts
+    blurred, usual_sharpness = find_blur(low, tissue.stained, tissue.whole, artefacts)
+    # The last one found wins a pixel.
+    found: tuple[tuple[Finding, FindingAction, TissuePixels], ...] = (
+        (Finding.SPECK, "remove", tissue.specks),
+        (Finding.FAT, artefacts.fat, find_fat(low, tissue.whole, tissue.filled, artefacts)),
+        (Finding.BUBBLE, artefacts.bubble, find_film(low, tissue.whole, artefacts)),
+        (Finding.BLUR, artefacts.blur, blurred),
+        (
+            Finding.FOLD_DARK,
+            artefacts.fold_dark,
+            find_fold_or_dark(low, tissue.stained, tissue.whole, artefacts),
+        ),
+        (Finding.PEN, artefacts.pen, tissue.ink),
+    )
+    is_usable = tissue.whole.copy()
+    findings: FindingPixels = np.zeros(low.shape, dtype=np.uint8)
+    for finding, action, pixels in found:
+        if action != "off":
+            findings[pixels] = finding
+        if action == "remove":
+            is_usable &= ~pixels
+    findings = name_ink_on_glass(findings, tissue.whole & ~tissue.ink)
+    is_usable &= findings != Finding.PEN_ON_GLASS
     return TissueMask.of_slide(
-        info,
-        is_tissue,
+        reader.info,
+        is_usable,
         "builtin",
-        provenance={"settings": detection.model_dump(), "glass": _glass(rgb).tolist()},
+        provenance={
+            "settings": detection.model_dump(mode="json"),
+            "glass": low.glass.tolist(),
+            "sharpness_upper_quartile": round(usual_sharpness, 3),
+        },
+        findings=findings,
+        warnings=_warnings(tissue.whole, usual_sharpness, detection),
     )
 
 
@@ -60,34 +90,55 @@ def whole_slide(reader: SlideReader) -> TissueMask:
     return TissueMask.of_slide(reader.info, np.ones((1, 1), dtype=np.bool_), "none", provenance={})
 
 
-def _absorbs(rgb: RgbImage, min_density: float, blur_px: float) -> npt.NDArray[np.bool_]:
+@dataclass(frozen=True)
+class _Tissue:
+    """``(H, W)`` each.
+
+    Attributes:
+        whole: Tissue with artefacts still in it, holes filled, a margin around it.
+        stained: The part of it that absorbs light.
+        filled: The holes.
+        specks: What absorbs, beside it, in pieces too small.
+        ink: Of markers, anywhere.
+    """
+
+    whole: TissuePixels
+    stained: TissuePixels
+    filled: TissuePixels
+    specks: TissuePixels
+    ink: TissuePixels
+
+
+def _detect(low: LowResolution, detection: TissueDetection) -> _Tissue:
     # Smoothing over 8 um closes the gaps between fibres and removes grain.
-    smooth = cv2.GaussianBlur(rgb, (0, 0), blur_px).astype(np.float32)
-    density = np.log10(_glass(rgb)) - np.log10(np.maximum(smooth, 1.0))
-    is_padding = rgb.max(axis=2) < _BLACK_LEVEL
-    # Stain absorbs some channel clearly; grey dirt on the glass absorbs all alike a little.
-    absorbs: npt.NDArray[np.bool_] = (density.mean(axis=2) > min_density) & ~is_padding
-    return absorbs
-
-
-def _glass(rgb: RgbImage) -> npt.NDArray[np.float32]:
-    """Colour of the slide's glass, per channel: the commonest bright level, at least 200."""
-    low, high = _GLASS_LEVELS
-    glass = []
-    for channel in range(3):
-        counts = np.bincount(rgb[..., channel].ravel(), minlength=256)[low:high]
-        # A slide without glass has no peak there; then white is the reference.
-        share = counts.sum() / max(1, rgb[..., channel].size)
-        glass.append(low + int(counts.argmax()) if share > 0.02 else 245)
-    return np.array(glass, dtype=np.float32)
-
-
-def _without_small(mask: npt.NDArray[np.bool_], min_area_px: float) -> npt.NDArray[np.bool_]:
-    """The mask without pieces smaller than an area."""
-    n, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(mask).view(np.uint8), connectivity=8
+    density = low.optical_density(blur_um=8).mean(axis=2)
+    is_padding = low.rgb.max(axis=2) < _BLACK_LEVEL
+    absorbs = (density > detection.min_optical_density) & ~is_padding
+    if detection.artefacts.pen == "off":
+        ink = np.zeros_like(absorbs)
+    else:
+        ink = find_ink(low, detection.artefacts)
+    # Ink is neither tissue nor a bridge between specks; what it covers is decided later.
+    stained = without_small(absorbs & ~ink, low.area_px(detection.min_tissue_area_um2))
+    without_holes = ~without_small(~stained, low.area_px(detection.max_hole_area_um2))
+    whole = grown(without_holes, low.px(detection.dilation_um))
+    return _Tissue(
+        whole=whole | ink if detection.artefacts.pen == "remark" else whole,
+        stained=stained,
+        filled=without_holes & ~stained & ~ink,
+        specks=absorbs & ~ink & ~whole,
+        ink=ink,
     )
-    keep = statistics[:, cv2.CC_STAT_AREA] >= min_area_px
-    keep[0] = False
-    kept: npt.NDArray[np.bool_] = keep[labels]
-    return kept if n > 1 else mask
+
+
+def _warnings(
+    tissue: TissuePixels, usual_sharpness: float, detection: TissueDetection
+) -> tuple[str, ...]:
+    threshold = detection.artefacts.min_sharpness
+    if tissue.any() and 0 < usual_sharpness < threshold:
+        return (
+            f"The whole slide is soft (sharpness {usual_sharpness:.2f}, below {threshold:g}): it "
+            "is out of focus, or its file holds only enlarged pixels. No part was taken away for "
+            "that.",
+        )
+    return ()

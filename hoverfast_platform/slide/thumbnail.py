@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from hoverfast_platform.slide.reader import SlideReader
 _STRIP_PIXELS = 16_000_000
 """Read at once: 64 MB of RGBA."""
 
+_LEVEL_TOLERANCE = 1.01
+"""A level up to 1 % coarser than asked for counts as fine enough."""
+
 
 def read_thumbnail(reader: SlideReader, max_side_px: int) -> RgbImage:
     """The frame with its longer side at most ``max_side_px``, area averaged, never enlarged."""
@@ -24,25 +28,48 @@ def read_thumbnail(reader: SlideReader, max_side_px: int) -> RgbImage:
 def read_at_downsample(reader: SlideReader, downsample: float) -> RgbImage:
     """The frame with about ``downsample`` level-0 pixels per pixel, at least one pixel.
 
-    Both sides are rounded on their own, so the exact scale is the ratio of the sizes. Works
-    in strips of output rows; each strip is area averaged on its own, from the coarsest level
-    that is fine enough.
+    Both sides are rounded on their own, so the exact scale is the ratio of the sizes.
     """
     info = reader.info
     width = max(1, round(info.width / downsample))
     height = max(1, round(info.height / downsample))
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for top, strip in read_strips(reader, width, height):
+        out[top : top + len(strip)] = strip
+    return out
+
+
+def read_strips(
+    reader: SlideReader, width: int, height: int, *, n_rows_unit: int = 1
+) -> Iterator[tuple[int, RgbImage]]:
+    """The frame shrunk to a size, as strips of rows from top to bottom, with their first row.
+
+    Each strip is area averaged on its own, from the coarsest level that is fine enough.
+
+    Args:
+        reader: The slide.
+        width: Of the shrunk frame, pixels.
+        height: Likewise.
+        n_rows_unit: Strips have a multiple of so many rows; ``height`` must be one, too.
+    """
+    info = reader.info
+    downsample = min(info.width / width, info.height / height)
     candidates = [
-        level for level, (x, _) in enumerate(info.level_downsamples) if x <= downsample * 1.001
+        level
+        for level, xy in enumerate(info.level_downsamples)
+        if max(xy) <= downsample * _LEVEL_TOLERANCE
     ]
     level = max(candidates, key=lambda i: info.level_downsamples[i][0], default=0)
     level_width = max(1, round(info.width / info.level_downsamples[level][0]))
     level_height = max(1, round(info.height / info.level_downsamples[level][1]))
     per_row = level_height / height
-    n_rows = max(1, min(height, math.floor(_STRIP_PIXELS / (level_width * per_row))))
-    out = np.empty((height, width, 3), dtype=np.uint8)
+    n_rows = math.floor(_STRIP_PIXELS / (level_width * per_row)) // n_rows_unit * n_rows_unit
+    n_rows = max(n_rows_unit, min(height, n_rows))
     for top in range(0, height, n_rows):
         bottom = min(height, top + n_rows)
         y0, y1 = round(top * per_row), max(round(bottom * per_row), round(top * per_row) + 1)
         strip = reader.read_level(level, Box(y0, 0, y1, level_width))
-        out[top:bottom] = cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
-    return out
+        shrunk: RgbImage = cv2.resize(  # type: ignore[assignment] # cv2's stubs say Mat
+            strip, (width, bottom - top), interpolation=cv2.INTER_AREA
+        )
+        yield top, shrunk

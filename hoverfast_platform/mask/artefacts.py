@@ -1,0 +1,243 @@
+"""Named artefacts on the slide at low resolution: ink, blur, folds, flat films, fat.
+
+Each function is given the slide and the tissue and returns where it sees its artefact; what
+happens there is decided in ``builtin``. No model is trained: each rule is a colour or a ratio
+that was measured, and docs/masks.md has the figures. Starting points: HistoQC's modules
+(Janowczyk et al. 2019) for what to look for, Kothari et al. 2013 for folds by density. Unlike
+theirs, blur and folds are judged by ratios in which the stain's strength cancels out, so that
+one threshold holds for pale and dark slides.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from hoverfast_platform.arrays import TissuePixels
+from hoverfast_platform.config import ArtefactDetection, PenColour
+from hoverfast_platform.mask.low_resolution import LowResolution
+
+_FOCUS_WINDOW_UM = 50.0
+"""Focus is averaged over this deviation of a Gaussian; HistoQC's 400 um reaches over rims."""
+
+_COARSEST_TEXTURE_MPP = 6.0
+"""Nuclei are gone in coarser pixels, and focus cannot be judged."""
+
+_N_HUES = 16
+_HUE_RANGE = (0.1, 0.6)
+"""Share of red in the density of red and green: about 0.2 for eosin, 0.45 for hematoxylin."""
+
+
+def find_ink(low: LowResolution, detection: ArtefactDetection) -> TissuePixels:
+    """Strokes of a marker, by colours that H&E does not have."""
+    light = np.clip(low.rgb.astype(np.float32) / low.glass, 0, 1)
+    hsv = cv2.cvtColor(light, cv2.COLOR_RGB2HSV)
+    chroma = (light.max(axis=2) - light.min(axis=2)) * 255
+    ink = np.zeros(low.shape, dtype=np.bool_)
+    for colour in detection.pen_colours:
+        found = _has_ink_colour(colour, hsv, chroma)
+        found = cv2.morphologyEx(found.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        ink |= without_small(found.view(np.bool_), low.area_px(detection.min_pen_area_um2))
+    return grown(ink, low.px(detection.pen_margin_um))
+
+
+def _has_ink_colour(
+    colour: PenColour, hsv: npt.NDArray[np.float32], chroma: npt.NDArray[np.float32]
+) -> TissuePixels:
+    """Hue in degrees, saturation and value relative to the glass; chroma in grey levels."""
+    hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
+    match colour:
+        case "green":
+            found = (hue > 75) & (hue < 185) & (saturation > 0.15)
+        case "blue":
+            found = (hue >= 185) & (hue < 250) & (saturation > 0.30) & (value < 0.85)
+        case "black":
+            found = (value < 0.33) & (chroma < 30)
+        case "red":
+            found = ((hue > 345) | (hue < 15)) & (saturation > 0.62) & (value > 0.45)
+    return np.asarray(found)
+
+
+def sharpness(low: LowResolution, tissue: TissuePixels) -> npt.NDArray[np.float32]:
+    """How sharp the tissue is around each pixel, whatever its contrast.
+
+    Fine texture over coarse texture, both averaged inside the tissue: 2 to 3.4 in focus, 0.6
+    after a Gaussian blur of 6 um, and the same for pale and for dark tissue.
+
+    Returns:
+        ``(H, W)``; 0 where there is no tissue near.
+    """
+    core = cv2.erode(tissue.view(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    sigma = low.px(_FOCUS_WINDOW_UM)
+    fine = cv2.GaussianBlur(low.fine_texture * core, (0, 0), sigma)
+    coarse = cv2.GaussianBlur(low.coarse_texture * core, (0, 0), sigma)
+    weight = cv2.GaussianBlur(core, (0, 0), sigma)
+    # The small term keeps a film without any texture from a ratio of two noises.
+    ratio = fine / (coarse + 1e-4 * weight + 1e-12)
+    return np.where(weight > 1e-3, ratio, 0).astype(np.float32)
+
+
+def find_blur(
+    low: LowResolution,
+    stained: TissuePixels,
+    tissue: TissuePixels,
+    detection: ArtefactDetection,
+) -> tuple[TissuePixels, float]:
+    """Tissue out of focus, and the sharpness of the sharper tissue (upper quartile).
+
+    A place is blurred if it is below the threshold and also clearly less sharp than the sharper
+    quarter of the slide; so a slide that is soft all over (a file's pyramid may be) is not
+    thrown away, and its low quartile is for the caller to warn of. Zero: not judged.
+
+    Args:
+        low: The slide.
+        stained: Tissue that absorbs light: where focus is measured.
+        tissue: With holes and margin: where it is judged.
+        detection: Threshold and size.
+    """
+    if low.texture_mpp > _COARSEST_TEXTURE_MPP:
+        return np.zeros_like(tissue), 0.0
+    focus = sharpness(low, stained)
+    is_judged = tissue & (focus > 0)
+    if not (stained & is_judged).any():
+        return np.zeros_like(tissue), 0.0
+    usual = float(np.percentile(focus[stained & is_judged], 75))
+    threshold = min(detection.min_sharpness, 0.7 * usual)
+    blurred = is_judged & (focus < threshold)
+    # Rims, where glass and halo enter the window, are thin; blurred fields are not.
+    blurred = opened(blurred, low.px(24))
+    blurred = without_small(blurred, low.area_px(detection.min_blur_area_um2))
+    return grown(blurred, low.px(8)) & tissue, usual
+
+
+def find_fold_or_dark(
+    low: LowResolution,
+    stained: TissuePixels,
+    tissue: TissuePixels,
+    detection: ArtefactDetection,
+) -> TissuePixels:
+    """Tissue twice as dense as tissue of its hue is on this slide, or nearly black.
+
+    A fold doubles the optical density and leaves its hue: folded stroma is as dark as a plain
+    epithelium, but of stroma's hue. From places that are dense enough the fold is followed to
+    where it is half as much above the usual.
+
+    Args:
+        low: The slide.
+        stained: Tissue that absorbs light: from which the usual density is learned.
+        tissue: With holes and margin: where folds are looked for.
+        detection: Thresholds and size.
+    """
+    density = low.optical_density(blur_um=16)
+    total = density.mean(axis=2)
+    ratio = _density_for_its_hue(density, total, stained)
+    full, half = detection.fold_density_ratio, (1 + detection.fold_density_ratio) / 2
+    seeds = without_small(tissue & (ratio > full), low.area_px(detection.min_fold_area_um2) / 4)
+    folded = _connected_to(tissue & (ratio > half), seeds)
+    dark = tissue & (total > detection.max_optical_density)
+    found = closed(folded | dark, low.px(24)) & tissue
+    return without_small(found, low.area_px(detection.min_fold_area_um2))
+
+
+def _density_for_its_hue(
+    density: npt.NDArray[np.float32], total: npt.NDArray[np.float32], tissue: TissuePixels
+) -> npt.NDArray[np.float32]:
+    """Density over the median density of tissue of the same hue on this slide."""
+    low_share, high_share = _HUE_RANGE
+    red_share = density[..., 0] / (density[..., 0] + density[..., 1] + 1e-3)
+    position = (red_share - low_share) / (high_share - low_share) * _N_HUES
+    index = np.clip(position, 0, _N_HUES - 1).astype(int)
+    is_stained = tissue & (total > 0.05)
+    n_needed = max(50, 0.005 * np.count_nonzero(is_stained))
+    medians = np.full(_N_HUES, np.nan)
+    for i in range(_N_HUES):
+        values = total[is_stained & (index == i)]
+        if len(values) > n_needed:
+            medians[i] = np.median(values)
+    known = np.flatnonzero(~np.isnan(medians))
+    if len(known) == 0:
+        return np.zeros_like(total)
+    usual = np.interp(position - 0.5, known, medians[known])
+    ratio: npt.NDArray[np.float32] = (total / usual).astype(np.float32)
+    return ratio
+
+
+def find_film(
+    low: LowResolution, tissue: TissuePixels, detection: ArtefactDetection
+) -> TissuePixels:
+    """Tissue under air or mounting medium: inside the hull of a flat grey film on the glass.
+
+    Only films that reach onto glass are seen, and of those only the part inside their convex
+    hull; a bubble wholly over tissue looks like tissue.
+    """
+    density = low.optical_density(blur_um=16).mean(axis=2)
+    chroma = low.rgb.max(axis=2).astype(np.int16) - low.rgb.min(axis=2)
+    grey_of_glass = float(low.glass.max() - low.glass.min())
+    film = (density > 0.008) & (density < 0.1) & (chroma < grey_of_glass + 8) & ~tissue
+    film = opened(film & (low.fine_texture < 0.01), low.px(40))
+    film = without_small(film, low.area_px(detection.min_film_area_um2))
+    hulls = np.zeros(low.shape, dtype=np.uint8)
+    contours, _ = cv2.findContours(film.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    for contour in contours:
+        cv2.fillConvexPoly(hulls, cv2.convexHull(contour), 1)
+    return hulls.view(np.bool_) & tissue
+
+
+def find_fat(
+    low: LowResolution, tissue: TissuePixels, filled: TissuePixels, detection: ArtefactDetection
+) -> TissuePixels:
+    """Fields of empty fat cells: many holes of a cell's size close together.
+
+    Args:
+        low: The slide.
+        tissue: With holes filled.
+        filled: The holes that were filled.
+        detection: Sizes.
+    """
+    cells = without_small(filled, low.area_px(300))
+    fields = closed(cells, low.px(40))
+    return without_small(fields, low.area_px(detection.min_fat_area_um2)) & tissue
+
+
+def without_small(mask: TissuePixels, min_area_px: float) -> TissuePixels:
+    """The mask without pieces smaller than an area."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=8
+    )
+    keep = statistics[:, cv2.CC_STAT_AREA] >= min_area_px
+    keep[0] = False
+    kept: TissuePixels = keep[labels]
+    return kept
+
+
+def grown(mask: TissuePixels, radius_px: float) -> TissuePixels:
+    """The mask widened by a radius, rounded to whole pixels."""
+    return cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), _disk(radius_px)).view(np.bool_)
+
+
+def opened(mask: TissuePixels, radius_px: float) -> TissuePixels:
+    """The mask without parts narrower than twice a radius."""
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    return cv2.morphologyEx(pixels, cv2.MORPH_OPEN, _disk(radius_px)).view(np.bool_)
+
+
+def closed(mask: TissuePixels, radius_px: float) -> TissuePixels:
+    """The mask with gaps narrower than twice a radius filled."""
+    pixels = np.ascontiguousarray(mask).view(np.uint8)
+    return cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _disk(radius_px)).view(np.bool_)
+
+
+def _disk(radius_px: float) -> npt.NDArray[np.uint8]:
+    size = 2 * round(radius_px) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def _connected_to(mask: TissuePixels, seeds: TissuePixels) -> TissuePixels:
+    """The pieces of a mask in which a seed lies."""
+    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    keep = np.zeros(int(labels.max()) + 1, dtype=np.bool_)
+    keep[np.unique(labels[seeds & mask])] = True
+    keep[0] = False
+    kept: TissuePixels = keep[labels]
+    return kept
