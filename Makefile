@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-e2e check fix clean
+.PHONY: help setup demo ui test test-slow test-e2e test-topology check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,11 +68,17 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
 
+test-slow: $(STAMP)  ## Those that take minutes, such as the Dockerfile's build commands
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
 # Chromium is Debian's (apt install chromium) or the one `playwright install chromium` gets.
 SCREENSHOTS ?= $(CURDIR)/demo/screenshots
 test-e2e: $(STAMP)  ## Real webserver, daemon and browser; needs Chromium and real slides
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
 	$(BIN)/python -m pytest tests/e2e -m e2e --timeout 3600 --screenshots $(SCREENSHOTS)
+
+test-topology: $(STAMP)  ## PostgreSQL, code server, webserver, daemon as in compose.yaml, each killed in turn
+	$(BIN)/python -m pytest tests/deploy -m topology --timeout 3600
 
 check: $(STAMP)  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

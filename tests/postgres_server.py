@@ -68,7 +68,7 @@ class PostgresServer:
             *("-D", str(self.data), "-U", "hoverfast", "-A", "scram-sha-256", "-E", "UTF8"),
             *("--locale=C", "--pwfile", str(password_file), "--no-sync"),
         )
-        self.port = _free_port()
+        self.port = free_port()
         self.start()
 
     @property
@@ -121,6 +121,10 @@ class PostgresServer:
         """A fresh database, or a copy of another; its URL."""
         self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
+
+    def client(self, program: str, *arguments: str) -> None:
+        """Run one of its other programs, such as pg_dump, as ourselves."""
+        subprocess.run([str(self.programs / program), *arguments], check=True)
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement outside any transaction."""
@@ -185,7 +189,8 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

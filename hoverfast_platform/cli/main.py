@@ -32,6 +32,7 @@ _COMMANDS = {
         "hoverfast_platform.cli.catalogue",
         "The metadata database: make, migrate, copy.",
     ),
+    "forecast": ("hoverfast_platform.cli.forecast", "How long the disk lasts."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
 }
 """Name to module and one line of help; the module's ``command`` is the click command."""

@@ -1,0 +1,1 @@
+"""What is in deploy/, checked as far as it can be without Docker, Kubernetes or SLURM."""
