@@ -77,12 +77,13 @@ def teacher_labels(
 
     with store.open_catalogue() as catalogue:
         found = catalogue.cohort(context.partition_key)
-    made = make_teacher_labels(
-        LearningFolder(store.folder()),
-        found,
-        device=compute.lease(),
-        on_progress=log_progress(context, found.name),
-    )
+    with compute.leased() as device:
+        made = make_teacher_labels(
+            LearningFolder(store.folder()),
+            found,
+            device=device,
+            on_progress=log_progress(context, found.name),
+        )
     held_out = made.held_out()
     example = made.training.read(int(made.training.n_nuclei.argmax()))
     return dg.MaterializeResult(
@@ -128,13 +129,13 @@ def student_model(
     from hoverfast_platform.learning.steps import train_student
 
     folder = LearningFolder(store.folder())
-    with store.open_catalogue() as catalogue:
+    with store.open_catalogue() as catalogue, compute.leased() as device:
         found = catalogue.cohort(context.partition_key)
         student = train_student(
             folder,
             catalogue,
             found,
-            device=compute.lease(),
+            device=device,
             on_progress=log_progress(context, found.name),
         )
     kept = student.kept
@@ -189,13 +190,13 @@ def model_evaluation(
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.steps import judge_student
 
-    with store.open_catalogue() as catalogue:
+    with store.open_catalogue() as catalogue, compute.leased() as device:
         found = catalogue.cohort(context.partition_key)
         judged = judge_student(
             LearningFolder(store.folder()),
             catalogue,
             found,
-            device=compute.lease(),
+            device=device,
             on_progress=log_progress(context, found.name),
         )
     ours, theirs = judged.student.overall(), judged.baseline.overall()
@@ -220,7 +221,7 @@ def model_evaluation(
             dg.AssetCheckResult(
                 check_name="model_gate",
                 passed=verdict.passed,
-                severity=dg.AssetCheckSeverity.WARN,
+                severity=dg.AssetCheckSeverity[store.check_policy().gate.severity.upper()],
                 description=str(verdict),
             )
         ],

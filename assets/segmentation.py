@@ -7,13 +7,23 @@ import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
+from assets.checks import NUCLEI_CHECKS, verdict
+from assets.lineage_table import lineage_table
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from assets.progress_log import log_progress
+from hoverfast_platform.evaluation.plausibility import (
+    CheckPolicy,
+    check_density,
+    check_drift,
+    check_qupath_file,
+    check_seams,
+)
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
 
 if TYPE_CHECKING:
+    from hoverfast_platform.catalogue import AppearanceRecord
     from hoverfast_platform.inference.segment_slide import SegmentedSlide
 
 
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
     pool="gpu",
     output_required=False,
     code_version="1",
+    check_specs=NUCLEI_CHECKS,
     automation_condition=when_inputs_change(),
 )
 def nuclei(
@@ -42,6 +53,8 @@ def nuclei(
     from hoverfast_platform.inference.record import segmentation_record
     from hoverfast_platform.inference.segment_slide import segment_slide
 
+    policy = store.check_policy()
+
     def segment(key: str) -> SlideProduct:
         path = store.slide_path(key)
         engine = compute.engine()
@@ -55,9 +68,71 @@ def nuclei(
             run_id=context.run.run_id,
         )
         store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
-        return SlideProduct(_metadata(done), done.summary.provenance.segmentation_id)
+        appearance = _appearance(store, key, done)
+        return SlideProduct(
+            _metadata(done) | _looks(appearance),
+            done.summary.provenance.segmentation_id,
+            _verdicts(store, key, done, appearance, policy),
+        )
 
     yield from process_slides(context, store, segment)
+
+
+def _appearance(
+    store: PlatformStore, key: str, done: "SegmentedSlide"
+) -> "AppearanceRecord | None":
+    """Measured and recorded, to compare other slides with; None without tissue."""
+    import cv2
+
+    from hoverfast_platform.catalogue import AppearanceRecord
+    from hoverfast_platform.mask.mask_file import read_levels, split_levels
+    from hoverfast_platform.slide import open_slide
+    from hoverfast_platform.slide.stain import measure_stain
+    from hoverfast_platform.slide.thumbnail import read_thumbnail
+
+    with open_slide(store.slide_path(key), store.scale(key)) as reader:
+        thumbnail = read_thumbnail(reader, 1024)
+    is_tissue, _ = split_levels(read_levels(store.mask_path(key)))
+    height, width = thumbnail.shape[:2]
+    resized = cv2.resize(is_tissue.view("u1"), (width, height), interpolation=cv2.INTER_NEAREST)
+    stain, density = measure_stain(thumbnail, resized > 0), done.summary.nuclei_per_mm2
+    if stain is None or density is None:
+        return None
+    appearance = AppearanceRecord(stain.haematoxylin, stain.eosin, density)
+    with store.open_catalogue() as catalogue:
+        catalogue.record_appearance(key, appearance)
+    return appearance
+
+
+def _looks(appearance: "AppearanceRecord | None") -> dict[str, Any]:
+    if appearance is None:
+        return {}
+    return {"haematoxylin_od": appearance.haematoxylin, "eosin_od": appearance.eosin}
+
+
+def _verdicts(
+    store: PlatformStore,
+    key: str,
+    done: "SegmentedSlide",
+    appearance: "AppearanceRecord | None",
+    policy: CheckPolicy,
+) -> tuple[dg.AssetCheckResult, ...]:
+    info, summary = done.slide_info, done.summary
+    with store.open_catalogue() as catalogue:
+        among, others = catalogue.companions(key)
+    findings = {
+        "density_is_plausible": check_density(summary, policy.density),
+        "seams_are_clean": check_seams(summary, policy.seams),
+        "opens_in_qupath": check_qupath_file(
+            done.qupath_path,
+            summary.n_nuclei,
+            policy.qupath,
+            width_px=info.width,
+            height_px=info.height,
+        ),
+        "looks_like_its_cohort": check_drift(appearance, others, among, policy.drift),
+    }
+    return tuple(verdict(name, finding) for name, finding in findings.items())
 
 
 def _metadata(done: "SegmentedSlide") -> dict[str, Any]:
@@ -76,6 +151,7 @@ def _metadata(done: "SegmentedSlide") -> dict[str, Any]:
         "model": f"{summary.provenance.model_name} {summary.provenance.model_version}",
         "segmentation_id": summary.provenance.segmentation_id,
         "device": f"{summary.device} ({summary.backend} {summary.precision})",
+        "lineage": lineage_table(summary.provenance),
         "qupath_file": _path(done.qupath_path),
         "table": _path(done.table_path),
         "preview": _path(done.preview_path),

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
+from assets.checks import MASK_CHECKS, verdict
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from resources.platform_store import PlatformStore
@@ -18,6 +19,7 @@ from resources.platform_store import PlatformStore
     owners=["team:platform"],
     output_required=False,
     code_version="2",
+    check_specs=MASK_CHECKS,
     automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
@@ -26,12 +28,15 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     **Where it is.** `masks/<slide>.png` in the artefact folder. **Running it again.** Gives
     the same mask. An empty mask is a result: the slide will have zero nuclei.
     """
+    from hoverfast_platform.evaluation.plausibility import check_mask
     from hoverfast_platform.inference.record import tissue_mask_record
     from hoverfast_platform.mask.builtin import find_tissue
     from hoverfast_platform.mask.mask_file import mask_record, write_mask
     from hoverfast_platform.mask.picture import draw_quality
     from hoverfast_platform.slide import open_slide
     from hoverfast_platform.slide.thumbnail import read_thumbnail
+
+    policy = store.check_policy()
 
     def find(key: str) -> SlideProduct:
         with open_slide(store.slide_path(key), store.scale(key)) as reader:
@@ -49,6 +54,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
                 "path": dg.MetadataValue.path(str(store.mask_path(key))),
             },
             data_version=mask.digest(),
+            checks=(verdict("mask_is_plausible", check_mask(mask.tissue_fraction, policy.mask)),),
         )
 
     yield from process_slides(context, store, find)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,14 +45,25 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._engine is None:
             from hoverfast_platform.inference.engine import SegmentationEngine
 
-            device = self.lease()
+            device = self._take_lease()
             self._engine = SegmentationEngine.of(
                 self.model_path(), config.Compute(device=device, n_workers=self.n_workers)
             )
         return self._engine
 
-    def lease(self) -> str:
-        """The device, kept for this run until it ends; waits while another run has it."""
+    @contextmanager
+    def leased(self) -> Iterator[str]:
+        """The device, for a step of several in a run; waits while another run has it.
+
+        Given back at the end of the step: Dagster gives the pool's slot to another run then,
+        and that one would wait for the lease while the next step here waits for the slot.
+        """
+        try:
+            yield self._take_lease()
+        finally:
+            self._give_back()
+
+    def _take_lease(self) -> str:
         from hoverfast_platform.inference.predictors import resolve_device
 
         # Of the device itself: "auto" and "cuda:0" may be the same one.
@@ -81,6 +94,9 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._lease is not None:
             self._lease.release()
             self._lease = None

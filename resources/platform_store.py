@@ -15,6 +15,7 @@ from hoverfast_platform.catalogue import (
 )
 from hoverfast_platform.config import Scale, SegmentationSettings
 from hoverfast_platform.errors import CatalogueError, HoverFastError
+from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
 from resources.heartbeat import Heartbeat
 
 
@@ -119,6 +120,14 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """With the mpp that a person gave for this slide, if any."""
         with self.open_catalogue() as catalogue:
             return Scale(mpp_override=catalogue.slide_mpp_override(key))
+
+    def check_policy(self) -> CheckPolicy:
+        """Thresholds and severities of checks: `checks.json`, and defaults for the rest.
+
+        Raises:
+            SettingsError: If that file is wrong.
+        """
+        return read_policy(Path(self.root) / "checks.json")
 
     def settings(self, key: str) -> SegmentationSettings:
         return SegmentationSettings(scale=self.scale(key))

@@ -3,6 +3,7 @@
 from hoverfast_platform.catalogue.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
+    AppearanceRecord,
     CohortMemberRecord,
     CohortRecord,
     EvaluationRecord,
@@ -19,6 +20,7 @@ from hoverfast_platform.catalogue.records import (
 
 __all__ = [
     "DEFAULT_SCOPE",
+    "AppearanceRecord",
     "Catalogue",
     "CohortMemberRecord",
     "CohortRecord",

@@ -12,10 +12,11 @@ from typing import Any, Self
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue import cohorts, masks, model_stages, slides
+from hoverfast_platform.catalogue import appearances, cohorts, masks, model_stages, slides
 from hoverfast_platform.catalogue.database import CatalogueLocation, Database, open_database
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
+    AppearanceRecord,
     CohortRecord,
     EvaluationRecord,
     FailureRecord,
@@ -262,6 +263,24 @@ class Catalogue:
         """Keys of slides that were segmented, but never by this model, oldest first."""
         with Session(self._database.reader) as session:
             return slides.segmented_by_others(session, model_sha256)
+
+    def record_appearance(self, key: str, appearance: AppearanceRecord) -> None:
+        """Note what a slide looks like in numbers.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._database.writer) as session, session.begin():
+            appearances.record(session, slides.find(session, key), appearance, _now())
+
+    def companions(self, key: str) -> tuple[str, tuple[AppearanceRecord, ...]]:
+        """The other slides of a slide's cohort, or of the platform, and who they are.
+
+        Raises:
+            CatalogueError: If there is no such slide.
+        """
+        with Session(self._database.reader) as session:
+            return appearances.companions(session, slides.find(session, key))
 
     def record_evaluation(self, record: EvaluationRecord) -> None:
         """Record a measurement of a registered model.

@@ -227,6 +227,21 @@ class CohortRecord:
 
 
 @dataclass(frozen=True)
+class AppearanceRecord:
+    """Numbers by which slides of a cohort resemble each other.
+
+    Attributes:
+        haematoxylin: Median optical density of the tissue.
+        eosin: Likewise.
+        nuclei_per_mm2: Of tissue.
+    """
+
+    haematoxylin: float
+    eosin: float
+    nuclei_per_mm2: float
+
+
+@dataclass(frozen=True)
 class FailureRecord:
     """A slide that failed, why, and what to do about it."""
 

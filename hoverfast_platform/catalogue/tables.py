@@ -223,6 +223,19 @@ class ResultFile(Base):
     sha256: Mapped[str] = mapped_column(String(64), index=True)
 
 
+class SlideAppearance(Base):
+    """What a slide looks like in numbers; the newest, one row per slide."""
+
+    __tablename__ = "slide_appearances"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), unique=True)
+    haematoxylin: Mapped[float]
+    eosin: Mapped[float]
+    nuclei_per_mm2: Mapped[float]
+    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+
+
 class Failure(Base):
     """A slide that failed; the history stays when it succeeds later."""
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import dagster as dg
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from assets.definitions import build_definitions
 from assets.segmentation import nuclei
@@ -44,6 +44,17 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
             assert result.success
         (event,) = result.asset_materializations_for_node("nuclei")
 
+    assert {c.check_name: c.passed for c in result.get_asset_check_evaluations()} == {
+        "mask_is_plausible": False,  # so small a piece has no glass on it
+        "density_is_plausible": True,
+        "seams_are_clean": True,
+        "opens_in_qupath": True,
+        "looks_like_its_cohort": True,
+    }
+    made_from = {row.data["what"]: row.data for row in event.metadata["lineage"].records}
+    assert made_from["segmentation"]["digest"] == event.metadata["segmentation_id"].value
+    assert made_from["model"]["which"].startswith("interim-dev")
+    assert event.metadata["haematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/jpeg" in event.metadata["overlay"].value
     assert "data:image/jpeg" in event.metadata["density"].value
@@ -51,6 +62,27 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
         (entry,) = catalogue.lineage(qupath_file).entries
     assert entry["run_id"]
+
+
+def test_thresholds_and_severities_are_settings(tmp_path):
+    resources, instance, (key,), _ = registered(tmp_path, 1)
+    policy = tmp_path / "artefacts" / "checks.json"
+    policy.write_text('{"mask": {"severity": "error", "max_tissue_fraction": 0.001}}')
+    with instance:
+        result = dg.materialize(
+            [slide, tissue_mask], partition_key=key, instance=instance, resources=resources
+        )
+        (check,) = result.get_asset_check_evaluations()
+        assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        policy.write_text('{"maks": {}}')
+        result = dg.materialize(
+            [tissue_mask],
+            partition_key=key,
+            instance=instance,
+            resources=resources,
+            raise_on_error=False,
+        )
+    assert "maks" in str(result.failure_data_for_node("tissue_mask").error)
 
 
 def test_bad_slide_in_a_batch_fails_alone(tmp_path):
@@ -135,6 +167,20 @@ def test_lease_is_of_the_gpu_and_not_of_its_number(monkeypatch):
     assert lease_name("cuda:0") == "gpu-1b2c"
     assert lease_name("cuda:1") == "gpu-9f8e"
     assert lease_name("cpu") != lease_name("mps")
+
+
+def test_a_step_of_several_gives_the_device_back(tmp_path):
+    """Else its run and one that waits for the device could wait for each other for ever."""
+    compute = Compute(
+        lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device="cpu"
+    )
+    with compute.leased() as device:
+        lock = next(tmp_path.glob("*.lock"))
+        with pytest.raises(Timeout):
+            FileLock(lock).acquire(timeout=0)
+    assert device == "cpu"
+    with FileLock(lock).acquire(timeout=0):
+        pass
 
 
 def torch_has_cuda():

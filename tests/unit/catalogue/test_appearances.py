@@ -1,0 +1,31 @@
+"""Which slides one is compared with."""
+
+from hoverfast_platform.catalogue import (
+    AppearanceRecord,
+    Catalogue,
+    CohortMemberRecord,
+    CohortRecord,
+    SlideRecord,
+)
+
+
+def test_companions_are_of_its_cohort_or_all_others(tmp_path):
+    with Catalogue.open(tmp_path / "catalogue.sqlite") as catalogue:
+        keys = []
+        for i in range(4):
+            record = SlideRecord(str(i) * 64, f"s{i}.svs", f"/s{i}", "v", 1, 1, 0.25, 0.25, "file")
+            keys.append(catalogue.register_slide(record))
+            catalogue.record_appearance(keys[i], AppearanceRecord(i, i, i))
+        catalogue.record_appearance(keys[0], AppearanceRecord(10, 10, 10))  # measured again
+
+        assert [o.eosin for o in catalogue.companions(keys[3])[1]] == [10, 1, 2]
+        assert catalogue.companions(keys[3])[0] == "all slides"
+
+        by_key = {slide.key: slide for slide in catalogue.known_slides()}
+        for n_members in (2, 3):
+            members = tuple(CohortMemberRecord(by_key[key], key) for key in keys[:n_members])
+            catalogue.record_cohort(CohortRecord("skin", 0, f"{n_members}", members), {})
+
+        name, others = catalogue.companions(keys[1])
+        assert (name, [o.eosin for o in others]) == ("cohort skin v2", [10, 2])
+        assert catalogue.companions(keys[3])[0] == "all slides"
