@@ -65,6 +65,10 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 	$(BIN)/hoverfast evaluate $(PARENT) $(OUT)/2/site/student.safetensors \
 	    $(OUT)/2/site_test.pytable -o $(OUT)/2/report
 
+.PHONY: bench
+bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against checkout'
+	$(BIN)/hoverfast bench -o bench $(BENCH)
+
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
 

@@ -55,6 +55,12 @@ from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Tili
     show_default=True,
     help="Coarsest slide accepted, times the model's mpp.",
 )
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="Of the network: auto, fp32, bf16, fp16 (GPU), int8 (CPU); part of a result's identity.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 def command(slides: tuple[Path, ...], outdir: Path, **options: object) -> None:
     """Find the nuclei of SLIDES.
@@ -70,7 +76,10 @@ def command(slides: tuple[Path, ...], outdir: Path, **options: object) -> None:
         tiling=Tiling(tile_size_px=options["tile_size"]),
     )
     compute = Compute(
-        device=options["device"], n_workers=options["workers"], batch_size=options["batch_size"]
+        device=options["device"],
+        precision=options["precision"],
+        n_workers=options["workers"],
+        batch_size=options["batch_size"],
     )
     mask_dir = options["binmask_dir"]
     n_failed = segment_all(

@@ -33,6 +33,7 @@ _COMMANDS = {
         "The metadata database: make, migrate, copy.",
     ),
     "forecast": ("hoverfast_platform.cli.forecast", "How long the disk lasts."),
+    "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
 }
 """Name to module and one line of help; the module's ``command`` is the click command."""

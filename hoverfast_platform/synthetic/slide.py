@@ -78,7 +78,7 @@ def write_synthetic_slide(
             noise = rng.normal(0, 2.0, strip.shape)
             pixels[top:bottom] = np.clip(strip + noise, 0, 255)
         with written_atomically(path) as part:
-            _write_pyramid(part, pixels, mpp)
+            write_pyramid(part, pixels, mpp)
         del pixels
     return truth
 
@@ -168,7 +168,8 @@ def _draw_strip(  # noqa: PLR0913 - one strip of one slide
     return rgb
 
 
-def _write_pyramid(path: Path, pixels: npt.NDArray[np.uint8], mpp: float) -> None:
+def write_pyramid(path: Path, pixels: npt.NDArray[np.uint8], mpp: float) -> None:
+    """Write ``(H, W, 3)`` as a tiled TIFF with levels 1, 4 and 16 that says its mpp."""
     height, width = pixels.shape[:2]
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
         for factor in (1, 4, 16):

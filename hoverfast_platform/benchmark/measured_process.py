@@ -1,0 +1,91 @@
+"""A command run to its end, and what its whole process tree took."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from hoverfast_platform.errors import ComputeError
+
+_SAMPLE_S = 0.1
+
+
+@dataclass(frozen=True)
+class ProcessCost:
+    """What a command took.
+
+    Attributes:
+        seconds: Wall clock, from start to end of the process.
+        cpu_seconds: Of processor, user and system, of it and the children it waited for.
+        peak_bytes: Largest memory of the tree at one moment, pages that processes share
+            counted once (PSS where the system tells it, else RSS).
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run_measured(
+    command: Sequence[str], *, log_path: Path, env: Mapping[str, str], timeout_s: float = 6 * 3600
+) -> ProcessCost:
+    """Run a command and measure it; its output goes to a file.
+
+    Raises:
+        ComputeError: If it fails or does not end in time; the log's last lines are in it.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    before = psutil.Process().cpu_times()
+    started = time.perf_counter()
+    peak_bytes = 0
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(env))
+        tree = psutil.Process(process.pid)
+        try:
+            while process.poll() is None:
+                peak_bytes = max(peak_bytes, _tree_bytes(tree))
+                if time.perf_counter() - started > timeout_s:
+                    raise ComputeError(
+                        f"{' '.join(command)} did not end within {timeout_s:.0f} s.",
+                        f"Its output is in {log_path}.",
+                    )
+                time.sleep(_SAMPLE_S)
+        finally:
+            if process.poll() is None:
+                for child in tree.children(recursive=True):
+                    child.kill()
+                process.kill()
+                process.wait()
+    seconds = time.perf_counter() - started
+    if process.returncode != 0:
+        last = log_path.read_text(errors="replace").strip().splitlines()[-5:]
+        raise ComputeError(
+            f"{' '.join(command)} ended with exit code {process.returncode}: " + " / ".join(last),
+            f"Its output is in {log_path}.",
+        )
+    after = psutil.Process().cpu_times()
+    cpu = (after.children_user + after.children_system) - (
+        before.children_user + before.children_system
+    )
+    return ProcessCost(seconds, cpu, peak_bytes)
+
+
+def _tree_bytes(root: psutil.Process) -> int:
+    """Memory of a process and all below it, now."""
+    total = 0
+    try:
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in processes:
+        try:
+            info = process.memory_full_info()
+            total += getattr(info, "pss", 0) or info.rss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended meanwhile
+            continue
+    return total

@@ -1,0 +1,124 @@
+"""What was measured, as JSON for machines and as a table for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from hoverfast_platform.benchmark.whole_slide import SlideRun
+from hoverfast_platform.cores import available_cores
+from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.version import __version__
+
+_PACKAGES = ("torch", "openvino", "numpy", "opencv-python-headless", "openslide-bin")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median of the rounds, with the least and the largest."""
+
+    median: float
+    least: float
+    largest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        if self.least == self.largest:
+            return f"{self.median:.3g}"
+        return f"{self.median:.3g} ({self.least:.3g}-{self.largest:.3g})"
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on; no name of the machine or its owner."""
+    return {
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+        "cores_used": available_cores(),
+        "cores": psutil.cpu_count(logical=False),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_before": round(psutil.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "hoverfast_platform": __version__,
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
+def table(runs: Sequence[SlideRun]) -> str:
+    """Markdown, one line per slide and program; medians of the rounds with their spread."""
+    lines = [
+        "| slide | program | s | s/mm2 | nuclei | nuclei/s | peak MiB | disk MiB | bytes/nucleus |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (slide, program), rounds in _grouped(runs).items():
+        first = rounds[0]
+        seconds = Spread.of([run.cost.seconds for run in rounds])
+        area = first.tissue_area_mm2
+        per_mm2 = str(Spread.of([run.cost.seconds / area for run in rounds])) if area else "-"
+        peak = Spread.of([run.cost.peak_bytes / 2**20 for run in rounds])
+        per_nucleus = f"{first.disk_bytes / first.n_nuclei:.0f}" if first.n_nuclei else "-"
+        lines.append(
+            f"| {slide} | {program} | {seconds} | {per_mm2} | {first.n_nuclei} "
+            f"| {first.n_nuclei / seconds.median:.0f} | {peak} "
+            f"| {first.disk_bytes / 2**20:.1f} | {per_nucleus} |"
+        )
+    return "\n".join(lines)
+
+
+def phase_table(runs: Sequence[SlideRun]) -> str:
+    """Markdown: seconds per phase of the engine; phases overlap, so they add up to more."""
+    ours = [run for run in runs if run.phases]
+    names = [name for name, _ in ours[0].phases] if ours else []
+    lines = [f"| slide | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for (slide, _), rounds in _grouped(ours).items():
+        cells = [str(Spread.of([dict(run.phases)[name] for run in rounds])) for name in names]
+        lines.append(f"| {slide} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def ratios(runs: Sequence[SlideRun]) -> str:
+    """How many times slower each other program was than ours, slide by slide, round by round."""
+    by_slide: dict[str, dict[str, list[SlideRun]]] = {}
+    for (slide, program), rounds in _grouped(runs).items():
+        by_slide.setdefault(slide, {})[program] = rounds
+    lines = []
+    for slide, programs in by_slide.items():
+        ours, *others = programs
+        for other in others:
+            pairs = zip(programs[ours], programs[other], strict=True)
+            factor = Spread.of([b.cost.seconds / a.cost.seconds for a, b in pairs])
+            lines.append(f"{slide}: {other} takes {factor} times as long as {ours}")
+    return "\n".join(lines)
+
+
+def write_report(path: Path, runs: Sequence[SlideRun], *, options: dict[str, Any]) -> None:
+    """Write every run, not only medians, as JSON."""
+    content = {
+        "machine": machine(),
+        "options": options,
+        "runs": [
+            {**dataclasses.asdict(run), "slide_name": run.slide.name, "phases": dict(run.phases)}
+            for run in runs
+        ],
+    }
+    with written_atomically(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _grouped(runs: Sequence[SlideRun]) -> dict[tuple[str, str], list[SlideRun]]:
+    groups: dict[tuple[str, str], list[SlideRun]] = {}
+    for run in runs:
+        groups.setdefault((run.slide.name, run.program), []).append(run)
+    return groups
