@@ -144,6 +144,55 @@ class MaskImport(Settings):
     """Whether a mask without tissue is taken, and the slide has zero nuclei."""
 
 
+class HistoQc(Settings):
+    """How an installed HistoQC is called."""
+
+    command: tuple[str, ...] = ("histoqc",)
+    """The program, or a container's line that ends in it. ``{scratch}`` and ``{slide_dir}``
+    stand for the folders it has to see. Its last word plus ``.config`` prints templates."""
+
+    config: str = "v2.1"
+    """A shipped template (``default``, ``v2.1``, ``light``, ``first``, ...) or a file."""
+
+    repair_templates: bool = True
+    """Whether the three thresholds of a template that empty small slides are changed.
+
+    As shipped, the blur step takes bland stroma away (60 to 84 % of two sharp slides), the area
+    step every piece below 0.64 or 5.8 mm2, and ``default`` trains for minutes on every run. A
+    file is taken as it is.
+    """
+
+    overrides: dict[str, str] = Field(default_factory=dict)
+    """Further changes to the configuration: ``section/key`` to value."""
+
+    seed: int = 123
+    """Without one its classifiers give another mask every time."""
+
+    timeout_s: float = Field(default=1800, gt=0)
+    """After which it is ended, with all its processes."""
+
+    version: str = ""
+    """What is installed (HistoQC does not say): a commit or an image digest; recorded."""
+
+    scratch_dir: str = ""
+    """Where its working folder is made; empty takes the system's."""
+
+
+class MaskSettings(Settings):
+    """Which engine makes tissue masks, and its settings."""
+
+    engine: Literal["builtin", "histoqc", "import"] = "builtin"
+    """``builtin`` needs nothing; ``histoqc`` an installed HistoQC; ``import`` takes masks that
+    are there."""
+
+    builtin: TissueDetection = TissueDetection()
+    histoqc: HistoQc = HistoQc()
+    imported: MaskImport = MaskImport()
+
+    import_from: str = ""
+    """Folder or table of masks for ``import``."""
+
+
 class Tiling(Settings):
     """How the slide is cut for prediction, in pixels at the model's mpp."""
 

@@ -15,11 +15,17 @@ from hoverfast_platform.config import MaskImport
 from hoverfast_platform.errors import MaskError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.mask.findings import FindingPixels
-from hoverfast_platform.mask.histoqc_output import MASK_SUFFIX, log_lines, read_findings, read_row
+from hoverfast_platform.mask.histoqc_output import (
+    MASK_SUFFIX,
+    HistoQcRow,
+    log_lines,
+    read_findings,
+    read_row,
+)
 from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.mask_file import MaskRecord, read_levels, read_record, split_levels
 from hoverfast_platform.mask.registration import cut_to_frame, mask_box
-from hoverfast_platform.mask.tissue_mask import TissueMask
+from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
 from hoverfast_platform.slide.reader import SlideInfo
 
 
@@ -106,9 +112,8 @@ def load_mask(
             ours is a result and is taken.
     """
     record = read_record(path)
-    levels = read_levels(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if record is not None:
+        levels = read_levels(path)
         _check_record(path, record, info, slide_sha256, (levels.shape[1], levels.shape[0]))
         is_tissue, findings = split_levels(levels)
         return TissueMask.of_slide(
@@ -119,8 +124,32 @@ def load_mask(
             findings=findings if findings.any() else None,
             warnings=record.warnings,
         )
+    row = read_row(path.parent.parent, info.name) if path.name.endswith(MASK_SUFFIX) else None
+    return lay_on_slide(path, info, how, row=row, engine="import")
+
+
+def lay_on_slide(
+    path: Path,
+    info: SlideInfo,
+    how: MaskImport,
+    *,
+    row: HistoQcRow | None,
+    engine: MaskEngineName,
+) -> TissueMask:
+    """A mask image of another program as a mask of a slide.
+
+    Args:
+        path: The image.
+        info: The slide.
+        how: What the image does not say of itself.
+        row: What HistoQC wrote about the slide.
+        engine: To name as the one that made it.
+
+    Raises:
+        MaskError: If it is unreadable, empty where that is not allowed, or does not fit.
+    """
     is_histoqc = path.name.endswith(MASK_SUFFIX)
-    row = read_row(path.parent.parent, info.name) if is_histoqc else None
+    levels = read_levels(path)
     size = (levels.shape[1], levels.shape[0])
     shown = mask_box(path.name, size, info, how.frame, row.box if row is not None else None)
     pixels = _tissue(path, levels, how, is_histoqc)
@@ -130,10 +159,10 @@ def load_mask(
     return TissueMask.of_slide(
         info,
         cut_to_frame(pixels, shown, info),
-        "import",
+        engine,
         provenance={
             "file": path.name,
-            "sha256": sha256,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "made_by": "HistoQC" if is_histoqc else "unknown",
             "shows": _described(shown, info),
             "settings": how.model_dump(mode="json"),
