@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import tifffile
-from PIL import Image
 
-import hoverfast_platform
-from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.config import Compute
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.config import Compute, SegmentationSettings
+from hoverfast_platform.errors import HoverFastError, Interrupted, UnreadableSlideError
 from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.segment_image import SegmentedImage, segment_image
+from hoverfast_platform.inference.segment_image import roi_summary, segment_image
 from hoverfast_platform.model.registry import DEFAULT_MODEL
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.flat_images import read_rgb
-from hoverfast_platform.storage.geojson import write_geojson
-from hoverfast_platform.storage.previews import draw_nuclei
-from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.storage.previews import Line
+from hoverfast_platform.storage.roi_files import publish_roi
 
 
-def segment_images(
-    images: Sequence[Path], out_dir: Path, *, mpp: float, model: str | None, device: str
+def segment_images(  # noqa: PLR0913 - what the command line says, once
+    images: Sequence[Path],
+    out_dir: Path,
+    *,
+    mpp: float | None,
+    model: str | None,
+    line: Line,
+    settings: SegmentationSettings,
+    compute: Compute,
 ) -> int:
     """Segment images one after another; returns how many failed."""
     n_failed = 0
-    taken: set[str] = set()
-    with SegmentationEngine.of(model or DEFAULT_MODEL, Compute(device=device)) as engine:
+    with SegmentationEngine.of(model or DEFAULT_MODEL, compute) as engine:
+        if mpp is None:
+            click.echo(
+                f"No --mpp was given: images are taken to have {engine.model.card.mpp} um per "
+                "pixel, the model's own. If they have not, sizes and nuclei are wrong.",
+                err=True,
+            )
         for path in images:
             try:
                 rgb = read_rgb(path)
-                name = path.stem if path.stem not in taken else path.name
-                while name in taken:  # the same name from another folder
-                    name += "_"
-                taken.add(name)
-                found = segment_image(rgb, mpp=mpp, engine=engine)
-                _write(out_dir, name, path, rgb, found, engine)
+                found = segment_image(
+                    rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=settings
+                )
+                summary = roi_summary(path.name, _sha256(path), found, engine, settings, mpp)
+                publish_roi(
+                    out_dir, path.stem, rgb, found.nuclei, found.instance_map, summary, line
+                )
             except Interrupted:
                 raise
             except HoverFastError as error:
@@ -48,37 +54,19 @@ def segment_images(
                 click.echo(f"{path.name}: FAILED ({error.kind}): {error}", err=True)
             else:
                 click.echo(f"{path.name}: {len(found.nuclei)} nuclei")
+                if summary.dab is not None and summary.dab.h_score is not None:
+                    share = 100 * (summary.dab.positive_fraction or 0)
+                    click.echo(f"  DAB: {share:.1f} % positive, H-score {summary.dab.h_score:.0f}")
                 for warning in found.warnings:
                     click.echo(f"  note: {warning}")
+    if n_failed:
+        click.echo(f"{n_failed} of {len(images)} images failed.", err=True)
     return n_failed
 
 
-def _write(
-    out_dir: Path,
-    name: str,
-    path: Path,
-    rgb: RgbImage,
-    found: SegmentedImage,
-    engine: SegmentationEngine,
-) -> None:
-    provenance = {
-        "image_name": path.name,
-        "image_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "model_name": engine.model.card.name,
-        "model_version": engine.model.card.version,
-        "model_sha256": engine.model.digest,
-        "code_version": hoverfast_platform.__version__,
-        "warnings": found.warnings,
-    }
-    namespace = uuid.uuid5(
-        uuid.NAMESPACE_OID, f"{provenance['image_sha256']} {engine.model.digest}"
-    )
-    height, width = rgb.shape[:2]
-    with written_atomically(out_dir / "json" / f"{name}.json.gz") as part:
-        write_geojson(part, [found.nuclei], provenance=provenance, namespace=namespace)
-    validate_qupath_file(out_dir / "json" / f"{name}.json.gz", width=width, height=height)
-    with written_atomically(out_dir / "label_mask" / f"{name}.tif") as part:
-        tifffile.imwrite(part, found.instance_map, compression="zlib")
-    overlay = draw_nuclei(rgb, [found.nuclei], scale_x=1, scale_y=1, thickness=2)
-    with written_atomically(out_dir / "overlay" / f"{name}.png") as part:
-        Image.fromarray(overlay).save(part, format="PNG")
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableSlideError(f"{path} cannot be read: {error.strerror}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,11 +11,12 @@ from tqdm import tqdm
 
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.config import Compute, SegmentationSettings
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.errors import HoverFastError, Interrupted, SettingsError
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.record import failure_record, segmentation_record
 from hoverfast_platform.inference.segment_slide import SegmentedSlide, segment_slide
 from hoverfast_platform.mask.imported import find_mask_file
+from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import Progress
 
@@ -22,12 +24,13 @@ CATALOGUE_NAME = "catalogue.sqlite"
 """In the output folder: what was made there, and from what."""
 
 
-def segment_all(
+def segment_all(  # noqa: PLR0913 - what the command line says, once
     slides: Sequence[Path],
     out_dir: Path,
     *,
     mask_dir: Path | None,
     model: str | None,
+    magnification: float | None,
     settings: SegmentationSettings,
     compute: Compute,
 ) -> int:
@@ -35,7 +38,7 @@ def segment_all(
     failures: dict[Path, HoverFastError] = {}
     with (
         Catalogue.open(out_dir / CATALOGUE_NAME) as catalogue,
-        SegmentationEngine.of(model or DEFAULT_MODEL, compute) as engine,
+        SegmentationEngine.of(_model(model or DEFAULT_MODEL, magnification), compute) as engine,
     ):
         click.echo(
             f"Model {engine.model.card.name} {engine.model.card.version} on "
@@ -75,6 +78,29 @@ def segment_all(
     return len(failures)
 
 
+def _model(name_or_path: str, magnification: float | None) -> LoadedModel:
+    """The model, at the magnification given if its file does not say it.
+
+    Raises:
+        SettingsError: If the magnification is absurd or contradicts the model's card.
+    """
+    model = load_model(name_or_path)
+    if magnification is None:
+        return model
+    if not 1 <= magnification <= 100:
+        raise SettingsError(f"Magnification {magnification} was asked for; 40 is usual.")
+    mpp = 10 / magnification
+    if abs(mpp / model.card.mpp - 1) < 0.01:
+        return model
+    if model.path.suffix == ".safetensors":
+        raise SettingsError(
+            f"Magnification {magnification:g} ({mpp:g} um per pixel) was asked for, but "
+            f"{model.card.name} was trained at {model.card.mpp:g} um per pixel.",
+            "Leave -l out: slides of any magnification are resampled to the model's.",
+        )
+    return replace(model, card=model.card.model_copy(update={"mpp": mpp}))
+
+
 def _report(done: SegmentedSlide) -> None:
     summary = done.summary
     speed = summary.seconds_per_mm2
@@ -84,6 +110,9 @@ def _report(done: SegmentedSlide) -> None:
         + (f", {speed:.1f} s/mm2" if speed is not None else "")
         + (" (already done)" if done.was_done else "")
     )
+    if summary.dab is not None and summary.dab.h_score is not None:
+        share = 100 * (summary.dab.positive_fraction or 0)
+        click.echo(f"  DAB: {share:.1f} % positive, H-score {summary.dab.h_score:.0f}")
     for warning in summary.warnings:
         click.echo(f"  note: {warning}")
     click.echo(f"  QuPath  {done.qupath_path}\n  table   {done.table_path}")

@@ -11,10 +11,16 @@ import click
 @click.command("train")
 @click.argument("dataname")
 @click.option(
-    "-o", "--outdir", required=True, type=click.Path(path_type=Path), help="Folder for students."
+    "-o",
+    "--outdir",
+    default=Path("output"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for students.",
 )
 @click.option(
     "-p",
+    "--dataset_path",
     "--dataset-path",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
@@ -26,9 +32,21 @@ import click
     metavar="NAME",
     help="Learn from NAME_train.pytable too; may be given several times.",
 )
-@click.option("-b", "--batch-size", "batch_size", type=int, help="Crops per step. [default: 16]")
 @click.option(
-    "-n", "--n-worker", "n_loaders", type=int, help="Processes that prepare crops. [default: 1]"
+    "-b",
+    "--batch_size",
+    "--batch-size",
+    "batch_size",
+    type=int,
+    help="Crops per step. [default: 16]",
+)
+@click.option(
+    "-n",
+    "--n_worker",
+    "--n-worker",
+    "n_loaders",
+    type=int,
+    help="Processes that prepare crops. [default: 1]",
 )
 @click.option("-e", "--epoch", type=float, help="Passes over the set's area, instead of --steps.")
 @click.option("-d", "--depth", type=int, default=3, help="Levels of the network: 3.")

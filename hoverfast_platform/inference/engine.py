@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from hoverfast_platform.config import Compute, InstanceDecoding
+from hoverfast_platform.arrays import PredictedMaps, RgbImage
+from hoverfast_platform.config import Compute, SegmentationSettings, Stain
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.inference.predictors import Predictor, make_predictor
-from hoverfast_platform.inference.workers import MapSlots, RegionNuclei, RegionTask, WorkerPool
+from hoverfast_platform.inference.workers import RegionNuclei, RegionSlots, RegionTask, WorkerPool
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.nuclei.stains import nuclear_stain_image
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.tiling import Tile, TilePlan
@@ -33,6 +35,7 @@ _STALLED_S = 600.0
 """No worker takes ten minutes for a region: it hangs."""
 
 _Item = TypeVar("_Item")
+_Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 OnRegion = Callable[[Tile, RegionNuclei], None]
 
 
@@ -44,6 +47,7 @@ class PhaseSeconds:
     predict: float = 0.0
     decode: float = 0.0
     contour: float = 0.0
+    measure: float = 0.0
 
 
 @dataclass
@@ -87,12 +91,18 @@ class SegmentationEngine:
             self._pool = WorkerPool(self.n_workers)
         return self._pool
 
+    def predict(self, regions: Sequence[RgbImage], stain: Stain) -> PredictedMaps:
+        """Maps of regions of one shape, ``(N, 3, H, W)``; IHC is shown as if it were H&E."""
+        if stain == "ihc_dab":
+            regions = [nuclear_stain_image(region) for region in regions]
+        return self.predictor.predict(np.stack(regions))
+
     def run(
         self,
         reader: SlideReader,
         plan: TilePlan,
         tiles: Iterable[Tile],
-        decoding: InstanceDecoding,
+        settings: SegmentationSettings,
         on_region: OnRegion,
     ) -> PhaseSeconds:
         """Find the nuclei of some tiles of a slide; ``on_region`` gets them in any order.
@@ -104,22 +114,27 @@ class SegmentationEngine:
         seconds = PhaseSeconds()
         batch_size = self.predictor.batch_size(plan.region_shape)
         pool = self.worker_pool()
-        slots = MapSlots(batch_size + self.n_workers + 1, plan.region_shape)
+        slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
         pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
         try:
             for batch in _batches(
                 _read_ahead(reader, plan, tiles, batch_size, seconds), batch_size
             ):
                 started = time.perf_counter()
-                maps = self.predictor.predict(np.stack([pixels for _, pixels in batch]))
+                maps = self.predict([pixels for _, pixels in batch], settings.staining.stain)
                 seconds.predict += time.perf_counter() - started
-                for (tile, _), region_maps in zip(batch, maps, strict=True):
+                for (tile, pixels), region_maps in zip(batch, maps, strict=True):
                     while not slots.free:
                         _collect(pending, slots, seconds, on_region)
                     slot = slots.free.pop()
-                    slots.maps[slot] = region_maps
+                    slots.maps[slot], slots.pixels[slot] = region_maps, pixels
                     task = RegionTask(
-                        tile.box, tile.region, plan.lattice, reader.info.mpp, decoding
+                        tile_index=tile.index,
+                        tile=tile.box,
+                        region=tile.region,
+                        lattice=plan.lattice,
+                        slide_mpp=reader.info.mpp,
+                        settings=settings,
                     )
                     pending[pool.submit(slots, slot, task)] = (slot, tile)
                 _collect(pending, slots, seconds, on_region, must_wait=False)
@@ -141,7 +156,7 @@ class SegmentationEngine:
 
 def _collect(
     pending: dict[Future[RegionNuclei], tuple[int, Tile]],
-    slots: MapSlots,
+    slots: RegionSlots,
     seconds: PhaseSeconds,
     on_region: OnRegion,
     *,
@@ -161,6 +176,7 @@ def _collect(
         slots.free.append(slot)
         seconds.decode += region.seconds_decode
         seconds.contour += region.seconds_contour
+        seconds.measure += region.seconds_measure
         on_region(tile, region)
 
 
@@ -170,17 +186,17 @@ def _read_ahead(
     tiles: Iterable[Tile],
     batch_size: int,
     seconds: PhaseSeconds,
-) -> Iterator[tuple[Tile, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+) -> Iterator[tuple[Tile, _Pixels]]:
     """Tiles with their regions' pixels, read by threads a little ahead, in order."""
 
-    def read(tile: Tile) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def read(tile: Tile) -> _Pixels:
         started = time.perf_counter()
         pixels = read_region_at(reader, plan.lattice, tile.region)
         seconds.read += time.perf_counter() - started
         return pixels
 
     with ThreadPoolExecutor(_N_READERS, thread_name_prefix="read") as threads:
-        ahead: deque[tuple[Tile, Future[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]] = deque()
+        ahead: deque[tuple[Tile, Future[_Pixels]]] = deque()
         try:
             for tile in tiles:
                 ahead.append((tile, threads.submit(read, tile)))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
+import hoverfast_platform
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.workers import RegionTask, post_process
-from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.resample import check_scale, read_region_at
+from hoverfast_platform.storage.summary import DabPositivity, Distribution, RoiSummary
 from hoverfast_platform.tiling import plan_tiles
 
 
@@ -25,11 +28,13 @@ class SegmentedImage:
         instance_map: ``(H, W)`` int32 at the input's size: 0 background, ``i + 1`` the pixels
             of row ``i`` of ``nuclei``.
         nuclei: Polygons and measurements in input pixels.
+        mpp: Micrometres per input pixel.
         warnings: What the reader of the result should know.
     """
 
     instance_map: InstanceMap
     nuclei: Nuclei
+    mpp: float
     warnings: tuple[str, ...]
 
 
@@ -62,12 +67,13 @@ def segment_image(
     )
     plan = plan_tiles(lattice, settings.tiling, lambda *_box: True)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
-    parts = [Nuclei.empty(1, [m.column for m in MEASUREMENTS])]
+    parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]
     n_nuclei = 0
     for tile in plan.tiles:
-        maps = engine.predictor.predict(read_region_at(reader, lattice, tile.region)[None])[0]
-        task = RegionTask(tile.box, tile.region, lattice, info.mpp, settings.decoding)
-        found, instances = post_process(maps, task)
+        pixels = read_region_at(reader, lattice, tile.region)
+        maps = engine.predict([pixels], settings.staining.stain)[0]
+        task = RegionTask(tile.index, tile.box, tile.region, lattice, info.mpp, settings)
+        found, instances = post_process(maps, pixels, task)
         number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
         number[found.labels] = np.arange(n_nuclei + 1, n_nuclei + 1 + len(found.labels))
         _paint(instance_map, number[instances], tile.region)
@@ -75,7 +81,60 @@ def segment_image(
         n_nuclei += len(found.labels)
     if instance_map.shape != rgb.shape[:2]:
         instance_map = _at_input_size(instance_map, lattice, (info.height, info.width))
-    return SegmentedImage(instance_map, Nuclei.concatenate(parts), warnings)
+    return SegmentedImage(instance_map, Nuclei.concatenate(parts), mpp, warnings)
+
+
+def roi_summary(
+    image_name: str,
+    image_sha256: str,
+    found: SegmentedImage,
+    engine: SegmentationEngine,
+    settings: SegmentationSettings,
+    mpp_override: float | None,
+) -> RoiSummary:
+    """Figures and provenance of an image's nuclei.
+
+    Args:
+        image_name: For people.
+        image_sha256: Of the file.
+        found: Its nuclei.
+        engine: What found them.
+        settings: What was asked for.
+        mpp_override: The scale somebody gave, None if it was taken from the model.
+    """
+    height, width = found.instance_map.shape
+    area_mm2 = width * height * found.mpp**2 * 1e-6
+    measured, model = found.nuclei.measurements, engine.model
+    distributions = {name: Distribution.of(values) for name, values in measured.items()}
+    decided_by = (image_sha256, model.digest, settings.digest(), found.mpp)
+    warnings = found.warnings
+    if mpp_override is None:
+        warnings += (
+            f"No mpp was given: the image was taken to have {found.mpp} um per pixel, the model's.",
+        )
+    staining = settings.staining
+    return RoiSummary(
+        segmentation_id=hashlib.sha256(repr(decided_by).encode()).hexdigest()[:32],
+        image_name=image_name,
+        image_sha256=image_sha256,
+        width_px=width,
+        height_px=height,
+        mpp=found.mpp,
+        mpp_source="assumed" if mpp_override is None else "override",
+        model_name=model.card.name,
+        model_version=model.card.version,
+        model_sha256=model.digest,
+        settings=settings.model_dump(mode="json"),
+        code_version=hoverfast_platform.__version__,
+        n_nuclei=len(found.nuclei),
+        area_mm2=area_mm2,
+        nuclei_per_mm2=len(found.nuclei) / area_mm2,
+        distributions={name: found for name, found in distributions.items() if found},
+        dab=DabPositivity.of(measured["dab_od_mean"], staining)
+        if staining.stain == "ihc_dab"
+        else None,
+        warnings=warnings,
+    )
 
 
 def _paint(whole: InstanceMap, region_map: InstanceMap, region: Box) -> None:

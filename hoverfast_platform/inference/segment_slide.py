@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 
 import hoverfast_platform
@@ -22,10 +21,11 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.engine import PhaseSeconds, SegmentationEngine
 from hoverfast_platform.inference.workers import RegionNuclei
+from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.imported import load_mask
 from hoverfast_platform.mask.tissue_mask import TissueMask
-from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.seams import audit_seams, is_near_seam
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide.digest import slide_digest
@@ -35,7 +35,11 @@ from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.geojson import write_geojson
-from hoverfast_platform.storage.nuclei_table import write_nuclei_table
+from hoverfast_platform.storage.nuclei_table import (
+    measurement_distributions,
+    read_measurement,
+    write_nuclei_table,
+)
 from hoverfast_platform.storage.previews import draw_mask, draw_nuclei, encode_jpeg
 from hoverfast_platform.storage.publish import (
     PREVIEW,
@@ -46,13 +50,13 @@ from hoverfast_platform.storage.publish import (
     publish,
     results_stem,
 )
-from hoverfast_platform.storage.summary import Provenance, Seams, SegmentationSummary
+from hoverfast_platform.storage.summary import DabPositivity, Provenance, Seams, SegmentationSummary
 from hoverfast_platform.tiling import Tile, TilePlan, plan_tiles
 
 TILES_PER_BLOCK = 16
 """What a killed run loses at most: under a minute on two CPU cores."""
 
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 """Raise when the engine finds other nuclei from the same input: old results stop matching."""
 
 
@@ -142,9 +146,10 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
             done = find_published(out_dir, path.stem, provenance.slide_sha256, identity)
             if done is None:
                 job = _Job(reader, tissue, engine, settings, provenance, scratch / identity)
-                name = results_stem(out_dir, path.stem, provenance.slide_sha256)
                 summary = job.compute(on_progress, warnings, run_id)
-                publish(job.staging_dir, out_dir, name, summary)
+                with FileLock(scratch / "publish.lock"):  # two slides of one stem at once
+                    name = results_stem(out_dir, path.stem, provenance.slide_sha256)
+                    publish(job.staging_dir, out_dir, name, summary)
                 job.blocks.remove()
             else:
                 n = done.n_tiles
@@ -189,6 +194,7 @@ def _provenance(
         "slide": slide_sha256,
         "mask": mask_sha256,
         "model": model.digest,
+        "model_mpp": model.card.mpp,
         "settings": settings.digest(),
         "arithmetic": predictor.arithmetic,
         "version": _RESULT_VERSION,
@@ -235,6 +241,8 @@ class _Job:
     ) -> None:
         self.reader, self.tissue, self.engine = reader, tissue, engine
         self.settings, self.provenance = settings, provenance
+        self.border_distance = BorderDistance(tissue)
+        self.columns = measurement_columns(settings.staining.stain)
         self.staging_dir = folder
         self.blocks = BlockStore(folder, provenance.segmentation_id)
         info = reader.info
@@ -269,6 +277,7 @@ class _Job:
             "predict": seconds.predict,
             "decode": seconds.decode,
             "contour": seconds.contour,
+            "measure": seconds.measure,
             "write": ended - writing,
         }
         return summary.model_copy(
@@ -302,7 +311,7 @@ class _Job:
                 n_done += 1
                 on_progress(Progress("segmenting", n_done, n_total))
 
-            seconds = self.engine.run(self.reader, self.plan, todo, self.settings.decoding, take)
+            seconds = self.engine.run(self.reader, self.plan, todo, self.settings, take)
             for write in writes:
                 write.result()
         return seconds
@@ -311,6 +320,8 @@ class _Job:
         ordered = [regions[index] for index in sorted(regions)]
         nuclei = Nuclei.concatenate([region.nuclei for region in ordered])
         nuclei = nuclei.take(self.tissue.contains(nuclei.centroid_xy))
+        border_um = self.border_distance.um(nuclei.centroid_xy)
+        nuclei = nuclei.with_column("mask_border_um", border_um)
         n_dropped = sum(region.n_dropped_invalid for region in ordered)
         self.blocks.write(block, nuclei, {"n_dropped_invalid": float(n_dropped)})
 
@@ -320,21 +331,17 @@ class _Job:
 
     def _stage(self, warnings: tuple[str, ...], n_resumed: int) -> SegmentationSummary:
         near: list[Nuclei] = []
-        areas: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
-        n_dropped = 0.0
+        n_nuclei, n_dropped = 0, 0.0
         for block in range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)):
             nuclei, statistics = self.blocks.read(block)
             near.append(nuclei.take(is_near_seam(nuclei.centroid_xy, self.plan)))
-            areas.append(nuclei.measurements["area_um2"])
+            n_nuclei += len(nuclei)
             n_dropped += statistics["n_dropped_invalid"]
-        columns = [m.column for m in MEASUREMENTS]
-        near_seams = Nuclei.concatenate([Nuclei.empty(1, columns), *near])
-        area_um2 = np.concatenate([np.zeros(0, np.float32), *areas])
-        n_nuclei = len(area_um2)
+        near_seams = Nuclei.concatenate([Nuclei.empty(1, self.columns), *near])
         audit = audit_seams(near_seams, n_nuclei - len(near_seams), self.plan)
         self._write_files(n_nuclei)
+        table_path, staining = self.staging_dir / f"result{TABLE}", self.settings.staining
         tissue_mm2 = self.tissue.tissue_area_mm2
-        quantiles = (5, 25, 50, 75, 95)
         predictor = self.engine.predictor
         return SegmentationSummary(
             provenance=self.provenance,
@@ -342,11 +349,10 @@ class _Job:
             tissue_area_mm2=tissue_mm2,
             tissue_fraction=self.tissue.tissue_fraction,
             nuclei_per_mm2=n_nuclei / tissue_mm2 if tissue_mm2 else None,
-            area_um2_percentiles={
-                f"p{q}": round(float(np.percentile(area_um2, q)), 2) for q in quantiles
-            }
-            if n_nuclei
-            else {},
+            distributions=measurement_distributions(table_path, self.columns),
+            dab=DabPositivity.of(read_measurement(table_path, "dab_od_mean"), staining)
+            if staining.stain == "ihc_dab"
+            else None,
             n_dropped_invalid=int(n_dropped),
             n_tiles=len(self.plan.tiles),
             n_tiles_resumed=n_resumed,
@@ -369,7 +375,9 @@ class _Job:
         try:
             n = write_geojson(path, self._read_blocks(), provenance=provenance, namespace=namespace)
             path = self.staging_dir / f"result{TABLE}"
-            write_nuclei_table(path, self._read_blocks(), metadata=provenance)
+            write_nuclei_table(
+                path, self._read_blocks(), self.columns, metadata=provenance, namespace=namespace
+            )
             path = self.staging_dir / f"result{PREVIEW}"
             path.write_bytes(self._preview())
         except OSError as error:

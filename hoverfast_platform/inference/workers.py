@@ -1,7 +1,7 @@
 """Post-processing in worker processes: maps of a region in, nuclei of its tile out.
 
-What workers import has neither torch nor Dagster in it (see the import contracts). Maps
-reach them through shared memory, nuclei come back as small arrays.
+What workers import has neither torch nor Dagster in it (see the import contracts). Maps and
+pixels reach them through shared memory, nuclei come back as small arrays.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from multiprocessing import shared_memory
 
 import numpy as np
 
-from hoverfast_platform.arrays import InstanceMap, PredictedMaps
-from hoverfast_platform.config import InstanceDecoding
+from hoverfast_platform.arrays import InstanceMap, PredictedMaps, RgbImage
+from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.hv.decode import decode_instance_map
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, trace_rings
-from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
+from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.ownership import describe_instances, is_owned
 
 
@@ -34,18 +35,20 @@ class RegionTask:
     """What to do with the maps of one region.
 
     Attributes:
+        tile_index: Of the tile in its plan.
         tile: Owns the nuclei, model pixels.
         region: Where the maps lie, model pixels.
         lattice: Scale to level-0 pixels, and the slide's size.
         slide_mpp: Micrometres per level-0 pixel.
-        decoding: How instances are told apart.
+        settings: How instances are told apart and outlined, and what is measured on them.
     """
 
+    tile_index: int
     tile: Box
     region: Box
     lattice: ModelLattice
     slide_mpp: Mpp
-    decoding: InstanceDecoding
+    settings: SegmentationSettings
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class RegionNuclei:
         labels: ``(N,)`` their numbers in the region's instance map.
         n_dropped_invalid: Owned nuclei without a valid polygon after rounding.
         seconds_decode: Maps to instances.
-        seconds_contour: Instances to polygons and measurements.
+        seconds_contour: Instances to polygons.
+        seconds_measure: Polygons and pixels to measurements.
     """
 
     nuclei: Nuclei
@@ -65,13 +69,17 @@ class RegionNuclei:
     n_dropped_invalid: int
     seconds_decode: float
     seconds_contour: float
+    seconds_measure: float
 
 
-def post_process(maps: PredictedMaps, task: RegionTask) -> tuple[RegionNuclei, InstanceMap]:
-    """Decode a region and keep what its tile owns.
+def post_process(
+    maps: PredictedMaps, rgb: RgbImage, task: RegionTask
+) -> tuple[RegionNuclei, InstanceMap]:
+    """Decode a region, keep what its tile owns, and measure it.
 
     Args:
         maps: ``(3, H, W)`` of the region.
+        rgb: ``(H, W, 3)`` the region's pixels as the slide has them.
         task: Where it lies and how to decode.
 
     Returns:
@@ -79,9 +87,8 @@ def post_process(maps: PredictedMaps, task: RegionTask) -> tuple[RegionNuclei, I
     """
     started = time.perf_counter()
     probability = maps[0].astype(np.float32)
-    instances = decode_instance_map(
-        probability, maps[1:].astype(np.float32), decoding=task.decoding
-    )
+    decoding = task.settings.decoding
+    instances = decode_instance_map(probability, maps[1:].astype(np.float32), decoding=decoding)
     decoded = time.perf_counter()
     found = describe_instances(instances, probability, task.region)
     lattice = task.lattice
@@ -89,40 +96,53 @@ def post_process(maps: PredictedMaps, task: RegionTask) -> tuple[RegionNuclei, I
     inside = task.tile.clipped(lattice.box)
     found = found.take(
         is_owned(found.centroid_xy_px, inside)
-        & (found.area_px * pixel_area_um2 >= task.decoding.min_nucleus_area_um2)
+        & (found.area_px * pixel_area_um2 >= decoding.min_nucleus_area_um2)
     )
-    rings = trace_rings(instances, found.labels, task.region, lattice)
+    rings = trace_rings(instances, found.labels, task.region, lattice, task.settings.outlines)
     kept = found.take(rings.is_valid)
+    traced = time.perf_counter()
+    area_um2 = kept.area_px * pixel_area_um2
+    stain = task.settings.staining.stain
+    measured = {
+        "area_um2": area_um2.astype(np.float32),
+        "equivalent_diameter_um": np.sqrt(4 / np.pi * area_um2).astype(np.float32),
+        "confidence": kept.confidence,
+        **measure_polygons(rings.vertices_xy, rings.starts, task.slide_mpp),
+        **measure_pixels(instances, kept.labels, rgb, stain),
+        "mask_border_um": np.full(len(kept.labels), np.nan, np.float32),  # known to the slide
+    }
     nuclei = Nuclei(
         centroid_xy=kept.centroid_xy_px * (lattice.scale_x, lattice.scale_y),
         vertices_xy=rings.vertices_xy,
         ring_starts=rings.starts,
+        tile_index=np.full(len(kept.labels), task.tile_index, np.int32),
         decimals=COORDINATE_DECIMALS,
-        measurements={
-            "area_um2": (kept.area_px * pixel_area_um2).astype(np.float32),
-            "perimeter_um": (rings.perimeter_px * task.slide_mpp.mean).astype(np.float32),
-            "confidence": kept.confidence,
-        },
+        measurements={name: measured[name] for name in measurement_columns(stain)},
     )
     result = RegionNuclei(
         nuclei,
         kept.labels,
         int(np.count_nonzero(~rings.is_valid)),
         decoded - started,
-        time.perf_counter() - decoded,
+        traced - decoded,
+        time.perf_counter() - traced,
     )
     return result, instances
 
 
-class MapSlots:
-    """Shared memory for the maps of several regions of one shape; a slot holds one region."""
+class RegionSlots:
+    """Shared memory for maps and pixels of several regions of one shape; a slot holds one.
+
+    Attributes:
+        maps: ``(n_slots, 3, H, W)`` float16.
+        pixels: ``(n_slots, H, W, 3)`` uint8.
+        free: Slots nobody uses.
+    """
 
     def __init__(self, n_slots: int, region_shape: tuple[int, int]) -> None:
-        self.shape = (n_slots, 3, *region_shape)
-        self._memory = shared_memory.SharedMemory(
-            create=True, size=int(np.prod(self.shape)) * np.dtype(np.float16).itemsize
-        )
-        self.maps: PredictedMaps = np.ndarray(self.shape, np.float16, self._memory.buf)
+        self.layout = _SlotLayout(n_slots, *region_shape)
+        self._memory = shared_memory.SharedMemory(create=True, size=self.layout.n_bytes)
+        self.maps, self.pixels = self.layout.arrays(self._memory)
         self.free = list(range(n_slots))
 
     @property
@@ -131,23 +151,48 @@ class MapSlots:
 
     def close(self) -> None:
         """Give the memory back."""
-        del self.maps
+        del self.maps, self.pixels
         self._memory.close()
         self._memory.unlink()
+
+
+@dataclass(frozen=True)
+class _SlotLayout:
+    """Where maps and pixels lie in the shared memory."""
+
+    n_slots: int
+    height: int
+    width: int
+
+    @property
+    def _n_map_bytes(self) -> int:
+        return self.n_slots * 3 * self.height * self.width * np.dtype(np.float16).itemsize
+
+    @property
+    def n_bytes(self) -> int:
+        return self._n_map_bytes + self.n_slots * self.height * self.width * 3
+
+    def arrays(self, memory: shared_memory.SharedMemory) -> tuple[PredictedMaps, RgbImage]:
+        shape = (self.height, self.width)
+        maps: PredictedMaps = np.ndarray((self.n_slots, 3, *shape), np.float16, memory.buf)
+        pixels: RgbImage = np.ndarray(
+            (self.n_slots, *shape, 3), np.uint8, memory.buf, self._n_map_bytes
+        )
+        return maps, pixels
 
 
 _attached: dict[str, shared_memory.SharedMemory] = {}
 
 
-def _process_slot(name: str, shape: tuple[int, ...], slot: int, task: RegionTask) -> RegionNuclei:
-    """Run in a worker: post-process the maps in one slot."""
+def _process_slot(name: str, layout: _SlotLayout, slot: int, task: RegionTask) -> RegionNuclei:
+    """Run in a worker: post-process the region in one slot."""
     if name not in _attached:
         for old in _attached.values():
             old.close()
         _attached.clear()
         _attached[name] = shared_memory.SharedMemory(name=name)
-    maps = np.ndarray(shape, np.float16, _attached[name].buf)[slot].copy()
-    return post_process(maps, task)[0]
+    maps, pixels = layout.arrays(_attached[name])
+    return post_process(maps[slot].copy(), pixels[slot].copy(), task)[0]
 
 
 def loaded_modules() -> frozenset[str]:
@@ -173,9 +218,9 @@ class WorkerPool:
             for _ in range(n_workers):  # processes start on demand: ask each once
                 self._pool.submit(time.sleep, 0.05)
 
-    def submit(self, slots: MapSlots, slot: int, task: RegionTask) -> Future[RegionNuclei]:
-        """Post-process a slot's maps."""
-        return self._pool.submit(_process_slot, slots.name, slots.shape, slot, task)
+    def submit(self, slots: RegionSlots, slot: int, task: RegionTask) -> Future[RegionNuclei]:
+        """Post-process the region in a slot."""
+        return self._pool.submit(_process_slot, slots.name, slots.layout, slot, task)
 
     def worker_modules(self) -> frozenset[str]:
         """What a worker has imported."""

@@ -3,6 +3,11 @@
 Arrays in, arrays out; runs in worker processes, so nothing here may import torch.
 """
 
-from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Measurement, Nuclei
+from hoverfast_platform.nuclei.nucleus import (
+    MEASUREMENTS,
+    Measurement,
+    Nuclei,
+    measurement_columns,
+)
 
-__all__ = ["MEASUREMENTS", "Measurement", "Nuclei"]
+__all__ = ["MEASUREMENTS", "Measurement", "Nuclei", "measurement_columns"]

@@ -16,15 +16,12 @@ import shapely
 from scipy import ndimage
 
 from hoverfast_platform.arrays import InstanceMap
+from hoverfast_platform.config import Outlines
 from hoverfast_platform.geometry import Box, ModelLattice
 
 COORDINATE_DECIMALS = 1
 """Of polygons in level-0 pixels. Whole pixels would push every straight edge outwards, 4 % of
 the area of a nucleus at 0.25 mpp (measured on TNBC); a tenth costs a fifth more file."""
-
-SIMPLIFICATION_PX = 0.5
-"""How far a polygon may leave the outline, model pixels: below what the eye sees, a third of
-the vertices."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +33,19 @@ class Rings:
         starts: ``(N + 1,)`` first row of each ring.
         is_valid: ``(M,)`` for the M labels asked for: False where no valid ring exists
             after rounding; ``N`` of them are True.
-        perimeter_px: ``(N,)`` length, level-0 pixels.
     """
 
     vertices_xy: npt.NDArray[np.float64]
     starts: npt.NDArray[np.int64]
     is_valid: npt.NDArray[np.bool_]
-    perimeter_px: npt.NDArray[np.float64]
 
 
 def trace_rings(
-    instances: InstanceMap, labels: npt.NDArray[np.int64], region: Box, lattice: ModelLattice
+    instances: InstanceMap,
+    labels: npt.NDArray[np.int64],
+    region: Box,
+    lattice: ModelLattice,
+    outlines: Outlines = Outlines(),
 ) -> Rings:
     """Outlines of the given labels, in their order.
 
@@ -55,9 +54,11 @@ def trace_rings(
         labels: ``(M,)`` labels to trace, each present in ``instances``.
         region: Where the map lies, model pixels.
         lattice: Scale to level-0 pixels and the slide's size, to which rings are clipped.
+        outlines: How far a ring may leave the pixels' outline.
     """
-    outlines = _pixel_edge_polygons(instances, labels)
-    outlines = shapely.simplify(outlines, SIMPLIFICATION_PX)
+    traced = _pixel_edge_polygons(instances, labels)
+    tolerance_px = shapely.length(traced) * (outlines.simplification_permille * 1e-3)
+    traced = shapely.simplify(traced, tolerance_px)
     scale = np.array([lattice.scale_x, lattice.scale_y])
     corner = np.array([region.x0, region.y0], dtype=np.float64)
     limit = np.array([lattice.width_px, lattice.height_px]) * scale
@@ -65,7 +66,7 @@ def trace_rings(
     def to_level_0(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.round(np.clip((xy + corner) * scale, 0, limit), COORDINATE_DECIMALS)
 
-    rounded = shapely.transform(outlines, to_level_0)
+    rounded = shapely.transform(traced, to_level_0)
     rounded = _repaired(shapely.remove_repeated_points(rounded))
     is_valid = ~shapely.is_empty(rounded)
     kept = shapely.orient_polygons(rounded[is_valid], exterior_cw=False)
@@ -76,7 +77,6 @@ def trace_rings(
         vertices_xy=vertices,
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         is_valid=is_valid,
-        perimeter_px=shapely.length(rings),
     )
 
 

@@ -45,7 +45,7 @@ def check_scale(info: SlideInfo, model_mpp: float, scale: Scale) -> tuple[str, .
         )
     if abs(info.mpp.x / info.mpp.y - 1) > 0.01:
         warnings.append(f"Pixels are not square: {info.mpp.x:.4g} x {info.mpp.y:.4g} um.")
-    if info.mpp_source == "override":
+    if info.mpp_source == "override" and info.vendor != "array":  # images in memory never say
         warnings.append(f"mpp {info.mpp.x:.4g} was given by hand and not read from the file.")
     return tuple(warnings)
 

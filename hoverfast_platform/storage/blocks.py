@@ -68,6 +68,7 @@ class BlockStore:
                 centroid_xy=nuclei.centroid_xy,
                 vertices_xy=nuclei.vertices_xy,
                 ring_starts=nuclei.ring_starts,
+                tile_index=nuclei.tile_index,
                 decimals=np.array(nuclei.decimals),
                 statistics=np.frombuffer(json.dumps(statistics).encode(), dtype=np.uint8),
                 **arrays,
@@ -87,6 +88,7 @@ class BlockStore:
                     centroid_xy=stored["centroid_xy"],
                     vertices_xy=stored["vertices_xy"],
                     ring_starts=stored["ring_starts"],
+                    tile_index=stored["tile_index"],
                     decimals=int(stored["decimals"]),
                     measurements={
                         name.removeprefix(_MEASUREMENT): stored[name]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
@@ -15,27 +17,96 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy"})
 
 
+def list_images(folder: Path) -> list[Path]:
+    """Images directly in a folder, by name; names that start with a dot are left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
 def read_rgb(path: Path) -> RgbImage:
     """An image of any mode as RGB; 16-bit is scaled by its range, alpha composed on white.
 
     Raises:
-        UnreadableSlideError: If it is not an image.
+        UnreadableSlideError: If it is not an image, or not one in grey or colour.
     """
     try:
+        if path.suffix.lower() in {".tif", ".tiff"} and _is_deep_colour(path):
+            return _read_tiff(path)
         with Image.open(path) as opened:
-            image: Image.Image = opened
-            if image.mode.startswith("I;16") or image.mode == "I":
-                grey = np.asarray(image).astype(np.float64) / 257.0
-                image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
-            if "A" in image.getbands() or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-                image = Image.alpha_composite(white, rgba)
-            return np.array(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise UnreadableSlideError(
-            f"{path} is not a readable image: {error}.", "Expected PNG, JPEG or TIFF."
-        ) from error
+            return _rgb_of(opened, path)
+    except UnreadableSlideError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        IndexError,
+        RuntimeError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
+        # RuntimeError is what codecs say of damaged data, SyntaxError what PIL says.
+        raise _unreadable(path, str(error)) from error
+
+
+def _is_deep_colour(path: Path) -> bool:
+    """Whether a TIFF has 16-bit colour: PIL refuses it, or mixes up its pixels."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return page.samplesperpixel > 1 and page.bitspersample > 8
+    except tifffile.TiffFileError:
+        return False  # not a TIFF, whatever its name: PIL decides
+
+
+def _rgb_of(opened: Image.Image, path: Path) -> RgbImage:
+    image = opened
+    if image.mode.startswith("I"):
+        return _eight_bit(np.asarray(image), path)
+    if image.mode == "F":
+        raise _unreadable(path, "its pixels are floating point numbers")
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, rgba)
+    return np.array(image.convert("RGB"))
+
+
+def _read_tiff(path: Path) -> RgbImage:
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        pixels = page.asarray()
+        planes_first = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    if planes_first and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return _eight_bit(pixels, path)
+
+
+def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> RgbImage:
+    """Grey, RGB or RGBA of 8 or 16 bits as RGB; alpha composed on white."""
+    if pixels.dtype == np.int32:  # how PIL holds 16 bits of some formats
+        pixels = np.clip(pixels, 0, 65535).astype(np.uint16)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise _unreadable(path, f"its pixels are {pixels.dtype}")
+    scaled = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+    if scaled.ndim == 2:
+        scaled = scaled[..., None]
+    if scaled.ndim != 3 or scaled.shape[2] not in (1, 3, 4):
+        raise _unreadable(path, f"its shape is {pixels.shape}")
+    if scaled.shape[2] == 4:
+        scaled = scaled[..., :3] * scaled[..., 3:] + (1 - scaled[..., 3:])
+    rgb = np.broadcast_to(np.round(scaled * 255).astype(np.uint8), (*scaled.shape[:2], 3))
+    return np.ascontiguousarray(rgb)
+
+
+def _unreadable(path: Path, why: str) -> UnreadableSlideError:
+    return UnreadableSlideError(
+        f"{path} is not a readable image: {why}.",
+        "Expected PNG, JPEG or TIFF, grey, palette, RGB or RGBA, of 8 or 16 bits; images beyond "
+        "179 megapixels as a pyramidal TIFF with infer_wsi.",
+    )
 
 
 def read_instance_map(path: Path) -> InstanceMap:

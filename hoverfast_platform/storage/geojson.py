@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 from isal import igzip
 
+from hoverfast_platform.nuclei.identity import nucleus_ids
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
 
 CLASSIFICATION = {"name": "Nucleus", "color": [200, 30, 30]}
@@ -32,8 +32,7 @@ def write_geojson(
         path: Where; the caller renames it when all is well.
         blocks: Nuclei in the order to write.
         provenance: Written first, as a member QuPath ignores.
-        namespace: Of the ids, which are UUIDs (version 5) of the polygons: the same nucleus
-            has the same id in every file of the same segmentation.
+        namespace: Of the nuclei's ids.
 
     Returns:
         The number of features.
@@ -62,6 +61,7 @@ def iter_features(nuclei: Nuclei, namespace: uuid.UUID) -> Iterator[bytes]:
         json.dumps(_QUPATH_NAME.get(name, name), ensure_ascii=False) for name in nuclei.measurements
     ]
     columns = [column.tolist() for column in nuclei.measurements.values()]
+    ids = nucleus_ids(nuclei, namespace)
     tail = json.dumps(CLASSIFICATION, separators=(",", ":"))
     for i in range(len(nuclei)):
         ring = (
@@ -76,17 +76,8 @@ def iter_features(nuclei: Nuclei, namespace: uuid.UUID) -> Iterator[bytes]:
             if column[i] == column[i]  # NaN: not measured, so not written
         )
         yield (
-            f'{{"type":"Feature","id":"{_uuid5(namespace.bytes, ring)}",'
+            f'{{"type":"Feature","id":"{ids[i]}",'
             f'"geometry":{{"type":"Polygon","coordinates":[{ring}]}},'
             f'"properties":{{"objectType":"detection","classification":{tail},'
             f'"measurements":{{{measured}}}}}}}'
         ).encode()
-
-
-def _uuid5(namespace: bytes, name: str) -> str:
-    """``str(uuid.uuid5(...))`` at a third of its cost; equality is tested."""
-    digest = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    h = digest.hex()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

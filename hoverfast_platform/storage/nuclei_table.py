@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.nuclei.identity import nucleus_ids
+from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.summary import Distribution
 
 _GEO = {
     "version": "1.1.0",
@@ -24,31 +28,46 @@ _GEO = {
             "geometry_types": ["Polygon"],
             "crs": None,  # pixels are no place on earth
             "edges": "planar",
+            "orientation": "counterclockwise",
         }
     },
 }
 
+_PLACE = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
+"""Columns that say which nucleus and where; all others are measurements."""
 
-def write_nuclei_table(path: Path, blocks: Iterable[Nuclei], *, metadata: Mapping[str, Any]) -> int:
+
+def write_nuclei_table(
+    path: Path,
+    blocks: Iterable[Nuclei],
+    columns: Sequence[str],
+    *,
+    metadata: Mapping[str, Any],
+    namespace: uuid.UUID,
+) -> int:
     """Write a Parquet file, a row group per block; RAM holds one block.
 
-    Columns: ``geometry`` (WKB polygon), ``centroid_x``, ``centroid_y``, all in level-0 pixels
-    of the slide's frame, then the measurements with their units in their names.
+    Columns: ``id`` (UUID, the same as in the QuPath file), ``geometry`` (WKB polygon),
+    ``centroid_x``, ``centroid_y``, all in level-0 pixels of the slide's frame, ``tile`` (index
+    in the tile plan), then the measurements with their units in their names.
 
     Args:
         path: Where; the caller renames it.
         blocks: Nuclei in the order to write.
+        columns: Measurements every block has, in the order to write.
         metadata: JSON-able; stored in the file under ``hoverfast``.
+        namespace: Of the nuclei's ids.
 
     Returns:
         The number of rows.
     """
-    columns = [m.column for m in MEASUREMENTS]
     schema = pa.schema(
         [
+            pa.field("id", pa.string()),
             pa.field("geometry", pa.binary()),
             pa.field("centroid_x", pa.float64()),
             pa.field("centroid_y", pa.float64()),
+            pa.field("tile", pa.int32()),
             *(pa.field(name, pa.float32()) for name in columns),
         ],
         metadata={
@@ -64,9 +83,11 @@ def write_nuclei_table(path: Path, blocks: Iterable[Nuclei], *, metadata: Mappin
             writer.write_table(
                 pa.table(
                     [
+                        nucleus_ids(nuclei, namespace),
                         pa.array(shapely.to_wkb(nuclei.polygons()).tolist(), pa.binary()),
                         nuclei.centroid_xy[:, 0],
                         nuclei.centroid_xy[:, 1],
+                        nuclei.tile_index,
                         *(nuclei.measurements[name] for name in columns),
                     ],
                     schema=schema,
@@ -96,13 +117,27 @@ def read_nuclei_table(path: Path) -> Nuclei:
         ),
         vertices_xy=vertices,
         ring_starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        tile_index=table["tile"].to_numpy(),
         decimals=1,
         measurements={
-            name: table[name].to_numpy()
-            for name in table.column_names
-            if name not in {"geometry", "centroid_x", "centroid_y"}
+            name: table[name].to_numpy() for name in table.column_names if name not in _PLACE
         },
     )
+
+
+def measurement_distributions(path: Path, columns: Sequence[str]) -> dict[str, Distribution]:
+    """How measurements of a nuclei table are distributed; RAM holds one column.
+
+    Columns without a single value are left out.
+    """
+    found = {name: Distribution.of(read_measurement(path, name)) for name in columns}
+    return {name: distribution for name, distribution in found.items() if distribution}
+
+
+def read_measurement(path: Path, column: str) -> npt.NDArray[np.float32]:
+    """One column of a nuclei table, ``(N,)``."""
+    values: npt.NDArray[np.float32] = pq.read_table(path, columns=[column])[column].to_numpy()
+    return values
 
 
 def read_table_metadata(path: Path) -> dict[str, Any]:

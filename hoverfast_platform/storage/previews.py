@@ -4,19 +4,58 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageColor
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage, TissuePixels
+from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.nuclei.nucleus import Nuclei
 
 NUCLEUS_COLOUR = (0, 160, 60)
 """Green: the colour that H&E does not have."""
 
 _SUBPIXEL_BITS = 4
+
+
+_LETTERS = {
+    "r": "red",
+    "g": "green",
+    "b": "blue",
+    "c": "cyan",
+    "m": "magenta",
+    "y": "yellow",
+    "k": "black",
+    "w": "white",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """How outlines are drawn: RGB colour and width in pixels."""
+
+    colour: tuple[int, int, int] = NUCLEUS_COLOUR
+    width_px: int = 1
+
+    @classmethod
+    def of(cls, colour: str, width_px: int) -> Line:
+        """From a CSS colour name, one of the letters ``rgbcmykw``, or ``#rrggbb``.
+
+        Raises:
+            SettingsError: If it is no colour, or the width is not 1..50.
+        """
+        try:
+            red, green, blue = ImageColor.getrgb(_LETTERS.get(colour, colour))[:3]
+        except ValueError as error:
+            raise SettingsError(
+                f"{colour!r} is no colour.", "Give a CSS name (limegreen) or #rrggbb."
+            ) from error
+        if not 1 <= width_px <= 50:
+            raise SettingsError(f"Lines are 1 to 50 pixels wide, {width_px} was asked for.")
+        return cls((red, green, blue), width_px)
 
 
 def draw_nuclei(

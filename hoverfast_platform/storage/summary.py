@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import Settings, Staining
 from hoverfast_platform.errors import StorageError
+
+
+class _JsonFile(Settings):
+    """A value that lives in a JSON file of its own."""
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read one back.
+
+        Raises:
+            StorageError: If it is missing or not a summary.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StorageError(
+                f"{path} is no readable summary: {error}",
+                "It is damaged or of another version; move it away.",
+            ) from error
 
 
 class Provenance(Settings):
@@ -48,7 +74,59 @@ class Seams(Settings):
     """None where it cannot be told."""
 
 
-class SegmentationSummary(Settings):
+class Distribution(Settings):
+    """Of one measurement over the nuclei that have it."""
+
+    mean: float
+    sd: float
+    p5: float
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.floating]) -> Distribution | None:
+        """Of the finite ones among ``(N,)`` values; None if there is none."""
+        finite = values[np.isfinite(values)].astype(np.float64)
+        if not len(finite):
+            return None
+        p5, p25, p50, p75, p95 = np.percentile(finite, [5, 25, 50, 75, 95])
+        figures = [finite.mean(), finite.std(), p5, p25, p50, p75, p95]
+        named = zip(cls.model_fields, figures, strict=True)
+        return cls(**{name: float(f"{figure:.5g}") for name, figure in named})
+
+
+class DabPositivity(Settings):
+    """How many nuclei a DAB antibody stains, and how strongly."""
+
+    n_negative: int
+    n_weak: int
+    n_moderate: int
+    n_strong: int
+    positive_fraction: float | None
+    """Of all nuclei, 0..1; None without nuclei."""
+    h_score: float | None
+    """Percent weak + 2 percent moderate + 3 percent strong, 0..300; None without nuclei."""
+
+    @classmethod
+    def of(cls, dab_od_mean: npt.NDArray[np.floating], staining: Staining) -> DabPositivity:
+        """Judge nuclei by their mean DAB density and the settings' thresholds."""
+        limits = [staining.dab_weak_od, staining.dab_moderate_od, staining.dab_strong_od]
+        grade = np.searchsorted(limits, dab_od_mean, side="right")
+        negative, weak, moderate, strong = np.bincount(grade, minlength=4).tolist()
+        n = len(dab_od_mean)
+        return cls(
+            n_negative=negative,
+            n_weak=weak,
+            n_moderate=moderate,
+            n_strong=strong,
+            positive_fraction=(n - negative) / n if n else None,
+            h_score=100 * (weak + 2 * moderate + 3 * strong) / n if n else None,
+        )
+
+
+class SegmentationSummary(_JsonFile):
     """One segmentation in figures."""
 
     provenance: Provenance
@@ -57,7 +135,10 @@ class SegmentationSummary(Settings):
     tissue_fraction: float
     nuclei_per_mm2: float | None
     """None without tissue."""
-    area_um2_percentiles: dict[str, float] = Field(default_factory=dict)
+    distributions: dict[str, Distribution] = Field(default_factory=dict)
+    """Of every measurement, by column; empty without nuclei."""
+    dab: DabPositivity | None = None
+    """With ``ihc_dab`` staining only."""
     n_dropped_invalid: int = 0
     """Nuclei for which no valid polygon could be written."""
     n_tiles: int
@@ -75,18 +156,27 @@ class SegmentationSummary(Settings):
     files: dict[str, str] = Field(default_factory=dict)
     """File name to SHA-256."""
 
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
-    @classmethod
-    def read(cls, path: Path) -> SegmentationSummary:
-        """Read one back.
+class RoiSummary(_JsonFile):
+    """The nuclei of one flat image in figures, and what they were made from."""
 
-        Raises:
-            StorageError: If it is missing or not a summary.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StorageError(f"{path} is no readable summary: {error}", "") from error
+    schema_version: int = 1
+    segmentation_id: str
+    image_name: str
+    image_sha256: str
+    width_px: int
+    height_px: int
+    mpp: float
+    mpp_source: Literal["override", "assumed"]
+    """``assumed``: nobody said, so the image was taken to have the model's."""
+    model_name: str
+    model_version: str
+    model_sha256: str
+    settings: dict[str, object]
+    code_version: str
+    n_nuclei: int
+    area_mm2: float
+    nuclei_per_mm2: float
+    distributions: dict[str, Distribution]
+    dab: DabPositivity | None = None
+    warnings: tuple[str, ...] = ()

@@ -164,7 +164,7 @@ def test_killed_worker_is_a_named_error_and_the_next_run_works(slide, tmp_path):
 def test_sigterm_ends_the_command_with_130_and_leaves_no_result(slide, tmp_path):
     command = [sys.executable, "-m", "hoverfast_platform.cli.main", "infer_wsi", str(slide)]
     process = subprocess.Popen(
-        [*command, "-o", str(tmp_path / "out"), "-r", "128"], stderr=subprocess.PIPE, text=True
+        [*command, "-o", str(tmp_path / "out"), "-t", "128"], stderr=subprocess.PIPE, text=True
     )
     while not list((tmp_path / "out").glob(".hoverfast/*/segmentation_id")):  # it has begun
         assert process.poll() is None

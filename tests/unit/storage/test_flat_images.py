@@ -76,3 +76,34 @@ def test_alpha_is_composed_on_white(tmp_path):
     np.testing.assert_array_equal(
         read_rgb(saved(tmp_path / "x.png", rgba)), [[[10, 20, 30], [255, 255, 255]]]
     )
+
+
+def test_sixteen_bit_colour_tiff_of_either_layout_is_scaled_by_its_range(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    deep = rgb.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "pixel.tif", deep, photometric="rgb")
+    tifffile.imwrite(
+        tmp_path / "plane.tif",
+        np.moveaxis(deep, -1, 0),
+        photometric="rgb",
+        planarconfig="separate",
+    )
+
+    assert np.array_equal(read_rgb(tmp_path / "pixel.tif"), rgb)
+    assert np.array_equal(read_rgb(tmp_path / "plane.tif"), rgb)
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((9, 9), np.float32))
+
+    with pytest.raises(UnreadableSlideError, match="floating point"):
+        read_rgb(tmp_path / "float.tif")
+
+
+def test_truncated_images_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "cut.tif", np.zeros((99, 99, 3), np.uint16), photometric="rgb")
+    whole = (tmp_path / "cut.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(UnreadableSlideError):
+        read_rgb(tmp_path / "cut.tif")

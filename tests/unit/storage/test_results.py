@@ -3,13 +3,20 @@ import json
 import uuid
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.identity import nucleus_ids
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.geojson import iter_features, write_geojson
-from hoverfast_platform.storage.nuclei_table import read_nuclei_table, write_nuclei_table
+from hoverfast_platform.storage.nuclei_table import (
+    measurement_distributions,
+    read_nuclei_table,
+    read_table_metadata,
+    write_nuclei_table,
+)
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 NAMESPACE = uuid.UUID(int=7)
@@ -23,6 +30,7 @@ def squares(n, offset=0.0):
         centroid_xy=np.stack([x + 5.25, np.full(n, 5.0)], axis=1),
         vertices_xy=(corners[None] + np.stack([x, np.zeros(n)], axis=1)[:, None]).reshape(-1, 2),
         ring_starts=5 * np.arange(n + 1, dtype=np.int64),
+        tile_index=np.arange(n, dtype=np.int32) // 2,
         decimals=1,
         measurements={
             "area_um2": np.full(n, 6.5, np.float32),
@@ -56,9 +64,8 @@ def test_features_equal_the_plain_way():
 
     for i, feature in enumerate(fast):
         assert feature["geometry"]["coordinates"] == [nuclei.ring(i).tolist()]
-        ring = str(nuclei.ring(i).tolist()).replace(" ", "").replace(".0,", ",").replace(".0]", "]")
-        assert feature["id"] == str(uuid.uuid5(NAMESPACE, ring))
-        assert feature["properties"]["measurements"] == {"Area µm^2": 6.5, "Perimeter µm": 10}
+        assert feature["id"] == nucleus_ids(nuclei, NAMESPACE)[i]
+        assert feature["properties"]["measurements"] == {"Area µm^2": 6.5, "Length µm": 10}
 
 
 def test_equal_nuclei_give_equal_bytes(tmp_path):
@@ -112,16 +119,49 @@ def test_validator_refuses_truncated_and_foreign_files(tmp_path):
         validate_qupath_file(path)
 
 
+def written_table(path, blocks, metadata=None):
+    columns = ["area_um2", "perimeter_um", "confidence"]
+    n = write_nuclei_table(path, blocks, columns, metadata=metadata or {}, namespace=NAMESPACE)
+    return n, path
+
+
 def test_table_round_trip(tmp_path):
-    path = tmp_path / "a.parquet"
     nuclei = squares(7)
 
-    assert write_nuclei_table(path, [Nuclei.empty(1), nuclei], metadata={}) == 7
+    n, path = written_table(tmp_path / "a.parquet", [Nuclei.empty(1), nuclei], {"model": "é"})
     back = read_nuclei_table(path)
 
+    assert n == 7
     assert np.array_equal(back.vertices_xy, nuclei.vertices_xy)
     assert np.array_equal(back.ring_starts, nuclei.ring_starts)
+    assert np.array_equal(back.tile_index, nuclei.tile_index)
+    assert list(back.measurements) == list(nuclei.measurements)
     assert np.array_equal(back.measurements["area_um2"], nuclei.measurements["area_um2"])
+    assert read_table_metadata(path) == {"model": "é"}
+
+
+def test_table_and_qupath_file_name_nuclei_alike(tmp_path):
+    _, path = written_table(tmp_path / "a.parquet", [squares(3)])
+
+    features = [json.loads(line) for line in iter_features(squares(3), NAMESPACE)]
+
+    assert pq.read_table(path)["id"].to_pylist() == [feature["id"] for feature in features]
+
+
+def test_table_without_nuclei_is_a_valid_file(tmp_path):
+    n, path = written_table(tmp_path / "a.parquet", [])
+
+    assert n == len(read_nuclei_table(path)) == 0
+    assert measurement_distributions(path, ["area_um2"]) == {}
+
+
+def test_distributions_leave_out_what_was_not_measured(tmp_path):
+    _, path = written_table(tmp_path / "a.parquet", [squares(3), squares(2)])
+
+    found = measurement_distributions(path, ["area_um2", "confidence"])
+
+    assert list(found) == ["area_um2"]
+    assert (found["area_um2"].mean, found["area_um2"].p50, found["area_um2"].sd) == (6.5, 6.5, 0)
 
 
 def test_block_round_trip_and_damage(tmp_path):
