@@ -85,11 +85,16 @@ def give_up_lost_runs(
     failed they are retried as `run_retries` in dagster.yaml says; finished slides and tile
     blocks are not computed again.
     """
-    running = context.instance.get_runs(
+    running = context.instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
     )
-    lost = find_lost_runs(store.root, [run.run_id for run in running], lost_after_s=lost_after_s)
-    for run in running:
+    started_s = {
+        record.dagster_run.run_id: record.start_time or record.create_timestamp.timestamp()
+        for record in running
+    }
+    lost = find_lost_runs(store.root, started_s, lost_after_s=lost_after_s)
+    for record in running:
+        run = record.dagster_run
         if run.run_id in lost:
             context.instance.report_run_failed(
                 run, f"No sign of life for {lost[run.run_id]:.0f} s: its process is gone."

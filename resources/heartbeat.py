@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 _EVERY_S = 5.0
@@ -27,36 +27,40 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and take the file away: a run that ends well leaves no trace."""
+        """End the thread; the file stays until its run is known to have ended."""
         self._stop.set()
         self._thread.join()
-        self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every_s):
             self._path.touch()
 
 
-def lost_runs(root: str, run_ids: Iterable[str], *, lost_after_s: float) -> dict[str, float]:
-    """Runs that once gave signs of life and stopped; seconds since the last one.
+def lost_runs(
+    root: str, started_s: Mapping[str, float], *, lost_after_s: float
+) -> dict[str, float]:
+    """Runs without a sign of life for too long; seconds since the last one, or since the start.
 
     Files of runs not asked for, which have ended one way or another, are removed.
+
+    Args:
+        root: The artefact folder.
+        started_s: When each run that should be alive was started, seconds since 1970.
+        lost_after_s: How long a silence is too long.
     """
-    running = set(run_ids)
-    lost: dict[str, float] = {}
+    last_s = dict(started_s)
     folder = _folder(root)
     for path in folder.iterdir() if folder.is_dir() else ():
         try:
-            silent_s = time.time() - path.stat().st_mtime
+            beat_s = path.stat().st_mtime
         except FileNotFoundError:
-            continue  # the run has just ended
-        if silent_s <= lost_after_s:
-            continue
-        if path.name in running:
-            lost[path.name] = silent_s
-        else:
+            continue  # another look has just removed it
+        if path.name in started_s:
+            last_s[path.name] = max(beat_s, started_s[path.name])
+        elif time.time() - beat_s > lost_after_s:
             path.unlink(missing_ok=True)
-    return lost
+    silent_s = {run_id: time.time() - last for run_id, last in last_s.items()}
+    return {run_id: silence for run_id, silence in silent_s.items() if silence > lost_after_s}
 
 
 def _folder(root: str) -> Path:

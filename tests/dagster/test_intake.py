@@ -131,33 +131,45 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
     assert platform.store.scale(key).mpp_override == 0.5
 
 
-def test_run_without_a_sign_of_life_is_given_up(platform):
+@pytest.mark.parametrize("has_beaten", [True, False])
+def test_run_without_a_sign_of_life_is_given_up(platform, has_beaten):
     defs = dg.Definitions.merge(platform.defs)
     run = platform.instance.create_run_for_job(
         defs.resolve_implicit_global_asset_job_def(), status=dg.DagsterRunStatus.STARTED
     )
-    beat = Heartbeat(platform.store.root, run.run_id)
     context = dg.build_sensor_context(instance=platform.instance)
-    assert "all alive" in give_up_lost_runs(context, platform.store, lost_after_s=120).skip_message
+    if has_beaten:
+        beat = Heartbeat(platform.store.root, run.run_id)
+        beat._stop.set()  # the process is killed
+        beat._thread.join()
+        silent_since = time.time() - 300
+        os.utime(beat._path, (silent_since, silent_since))
 
-    beat._stop.set()  # the process is killed: nobody takes its file away
-    beat._thread.join()
-    silent_since = time.time() - 300
-    os.utime(beat._path, (silent_since, silent_since))
-
-    assert run.run_id in give_up_lost_runs(context, platform.store, lost_after_s=120).skip_message
+    assert "all alive" in give_up_lost_runs(context, platform.store, lost_after_s=60).skip_message
+    assert run.run_id in give_up_lost_runs(context, platform.store, lost_after_s=0).skip_message
     assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
-def test_heartbeat_beats_and_leaves_no_trace(tmp_path):
+def test_run_is_alive_as_long_as_its_heart_beats(tmp_path):
+    long_ago = {"r": time.time() - 1000}
+    assert list(find_lost_runs(str(tmp_path), long_ago, lost_after_s=120)) == ["r"]
     beat = Heartbeat(str(tmp_path), "r", every_s=0.01)
     os.utime(beat._path, (0, 0))
     for _ in range(500):
         if beat._path.stat().st_mtime > 0:
             break
         time.sleep(0.01)
-    assert find_lost_runs(str(tmp_path), ["r"], lost_after_s=120) == {}
-
+    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
     beat.stop()
+    # Between its last step and its end a run is not lost.
+    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
 
-    assert list((tmp_path / "heartbeats").iterdir()) == []
+
+def test_files_of_runs_that_ended_are_removed(tmp_path):
+    Heartbeat(str(tmp_path), "r").stop()
+    assert find_lost_runs(str(tmp_path), {}, lost_after_s=120) == {}
+    assert len(list((tmp_path / "heartbeats").iterdir())) == 1
+
+    find_lost_runs(str(tmp_path), {}, lost_after_s=-1)
+
+    assert not list((tmp_path / "heartbeats").iterdir())
