@@ -19,7 +19,8 @@ from hoverfast_platform.config import Scale, Tiling
     "--binmask-dir",
     "mask_dir",
     type=click.Path(path_type=Path),
-    help="Folder of tissue masks: HistoQC's output, or <slide>.png. Default: built-in detection.",
+    help="Tissue masks: the folder of `hoverfast mask`, HistoQC's output, a folder of <slide>.png, "
+    "or a table with the columns slide and mask. Default: built-in detection.",
 )
 @click.option(
     "-l",

@@ -20,6 +20,7 @@ from hoverfast_platform.errors import HoverFastError, Interrupted
 _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
     "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
+    "mask": ("hoverfast_platform.cli.mask", "Find usable tissue and name artefacts."),
     "teacher-labels": (
         "hoverfast_platform.cli.teacher_labels",
         "Make a training set with a teacher.",

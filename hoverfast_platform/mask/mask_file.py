@@ -54,10 +54,14 @@ class MaskRecord(Settings):
     statistics: MaskStatistics
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
+    made_with: str = ""
+    """Digest of the settings it was made with."""
     code_version: str
 
 
-def mask_record(mask: TissueMask, slide_name: str, slide_sha256: str) -> MaskRecord:
+def mask_record(
+    mask: TissueMask, slide_name: str, slide_sha256: str, *, made_with: str = ""
+) -> MaskRecord:
     """Everything about a mask that is no pixel."""
     return MaskRecord(
         engine=mask.engine,
@@ -75,6 +79,7 @@ def mask_record(mask: TissueMask, slide_name: str, slide_sha256: str) -> MaskRec
         statistics=mask_statistics(mask),
         warnings=mask.warnings,
         provenance=mask.provenance,
+        made_with=made_with,
         code_version=__version__,
     )
 

@@ -13,11 +13,21 @@ import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
+from PIL import Image
 
 from hoverfast_platform import segment_image, segment_slide
 from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Tiling
-from hoverfast_platform.errors import ComputeError, Interrupted, MissingMppError, StorageError
+from hoverfast_platform.errors import (
+    ComputeError,
+    Interrupted,
+    MaskError,
+    MissingMppError,
+    StorageError,
+)
 from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.mask.builtin import find_tissue
+from hoverfast_platform.mask.mask_file import mask_record, write_mask
+from hoverfast_platform.slide import open_slide
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
@@ -275,3 +285,30 @@ def test_small_and_coarse_images_work(engine):
     assert upsampled.instance_map.shape == (150, 150)
     assert any("Upsampled" in warning for warning in upsampled.warnings)
     assert len(upsampled.nuclei) > 20
+
+
+def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
+    """Nuclei of the tile whose centroid the mask leaves out are dropped, all others stay."""
+    everywhere = segment_slide(slide, out_dir=tmp_path / "all", engine=engine)
+    pixels = np.zeros((70, 90), np.bool_)
+    pixels[:, :37] = True  # to x = 370 of 900, in the middle of a tile
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    masked = segment_slide(
+        slide, out_dir=tmp_path / "half", engine=engine, mask=tmp_path / "mask.png"
+    )
+
+    centroids = read_nuclei_table(everywhere.table_path).centroid_xy
+    kept = read_nuclei_table(masked.table_path).centroid_xy
+    expected = centroids[centroids[:, 0] < 370]
+    assert 0 < len(expected) < len(centroids)
+    assert np.array_equal(np.sort(kept, axis=0), np.sort(expected, axis=0))
+    assert masked.summary.provenance.mask_engine == "import"
+
+
+def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
+    with open_slide(slide) as reader:
+        mask = find_tissue(reader)
+    write_mask(tmp_path / "mask.png", mask, mask_record(mask, "other", "ab" * 32))
+
+    with pytest.raises(MaskError, match="other content"):
+        segment_slide(slide, out_dir=tmp_path / "out", engine=engine, mask=tmp_path / "mask.png")
