@@ -40,7 +40,7 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "  what came, what is wrong   http://127.0.0.1:$$UI_PORT/assets/slide_inventory" \
 	  "  nuclei, slide by slide     http://127.0.0.1:$$UI_PORT/assets/nuclei?view=partitions" \
 	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
-	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/dagster.md)." \
+	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT
 

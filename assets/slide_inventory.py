@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -119,16 +120,17 @@ def _verdict(bad: Sequence[QuarantinedFile]) -> dg.AssetCheckResult:
 
 
 def _table(bad: Sequence[QuarantinedFile]) -> dg.TableMetadataValue:
-    columns = ("file", "why", "what_to_do", "since", "kind")
+    columns = ("file", "why", "what_to_do", "kind", "since", "folder")
     return dg.MetadataValue.table(
         records=[
             dg.TableRecord(
                 {
-                    "file": file.path,
+                    "file": Path(file.path).name,
                     "why": file.message,
                     "what_to_do": file.remedy,
-                    "since": file.since.isoformat(timespec="seconds"),
                     "kind": file.kind,
+                    "since": file.since.isoformat(timespec="seconds"),
+                    "folder": str(Path(file.path).parent),
                 }
             )
             for file in bad[:_MAX_ROWS]
