@@ -181,6 +181,30 @@ def promote(  # noqa: PLR0913 - one per option
             click.echo(f"Promoted {model} in scope {scope}.")
 
 
+@command.command("average")
+@click.argument("members", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the new model, .safetensors; its name is the model's.",
+)
+def average(members: tuple[str, ...], out: Path) -> None:
+    """Average the weights of MODELs that have a parent in common, into one model.
+
+    Measure it like any other: the mean is often better on other slides, not always.
+    """
+    from hoverfast_platform.model.average import average_models
+    from hoverfast_platform.model.checkpoint import load_model, save_model
+
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
+    network, card = average_models([load_model(member) for member in members], out.stem)
+    save_model(out, network, card)
+    click.echo(f"{card.name} {card.version}\n  {out}")
+
+
 @command.command("quantise")
 @click.argument("model")
 @click.option(

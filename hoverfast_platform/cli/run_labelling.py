@@ -10,6 +10,7 @@ import click
 import numpy as np
 from tqdm import tqdm
 
+from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import LabelError, SettingsError, TrainingError
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
@@ -31,6 +32,7 @@ class LabellingRequest:
     outdir: Path
     sampling: Sampling
     teacher: str
+    foreground_threshold: float
     labels: Path | None
     licence: str
     citation: str
@@ -82,7 +84,12 @@ def label(request: LabellingRequest) -> None:
 def _teacher(request: LabellingRequest) -> Teacher:
     """Raises SettingsError if annotations have no folder."""
     if request.teacher != "annotations":
-        return make_teacher(request.teacher, device=request.device, licence=request.licence)
+        return make_teacher(
+            request.teacher,
+            device=request.device,
+            licence=request.licence,
+            decoding=InstanceDecoding(foreground_threshold=request.foreground_threshold),
+        )
     if request.labels is None:
         raise SettingsError("The annotations teacher needs --labels, the folder of labels.")
     return AnnotationsTeacher(request.labels, made_by=request.made_by, licence=request.licence)

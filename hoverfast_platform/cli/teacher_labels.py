@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hoverfast_platform.config import InstanceDecoding
+
 
 @click.command("teacher-labels")
 @click.argument("name")
@@ -20,6 +22,13 @@ import click
     required=True,
     help="classical; annotations (with --labels); hovernet:FILE, published HoVer-Net weights; or "
     "names or files of our own models, joined by '+', seen from 8 sides and averaged.",
+)
+@click.option(
+    "--foreground-threshold",
+    type=float,
+    default=InstanceDecoding().foreground_threshold,
+    show_default=True,
+    help="Lowest averaged probability of a nuclear pixel, where our own models teach.",
 )
 @click.option(
     "--labels",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hoverfast_platform.config import Compute
+from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.teachers.classical import ClassicalTeacher
 from hoverfast_platform.teachers.hovernet.teacher import HoverNetTeacher
@@ -14,7 +14,13 @@ from hoverfast_platform.teachers.teacher import Teacher
 _HOVERNET = "hovernet:"
 
 
-def make_teacher(name: str, *, device: str = "auto", licence: str = "") -> Teacher:
+def make_teacher(
+    name: str,
+    *,
+    device: str = "auto",
+    licence: str = "",
+    decoding: InstanceDecoding = InstanceDecoding(),
+) -> Teacher:
     """A teacher that needs no labels.
 
     Args:
@@ -22,6 +28,7 @@ def make_teacher(name: str, *, device: str = "auto", licence: str = "") -> Teach
             names or files joined by ``+``, seen from eight sides.
         device: Where it runs.
         licence: Of HoVer-Net's weights; students know theirs.
+        decoding: How our students' maps become nuclei; HoVer-Net has its own way.
 
     Raises:
         CheckpointError: If a file is missing, damaged or of another kind.
@@ -32,4 +39,4 @@ def make_teacher(name: str, *, device: str = "auto", licence: str = "") -> Teach
         path = Path(name.removeprefix(_HOVERNET))
         return HoverNetTeacher(path, licence=licence, device=device)
     students = [load_model(one) for one in name.split("+")]
-    return StudentsTeacher(students, Compute(device=device))
+    return StudentsTeacher(students, Compute(device=device), decoding=decoding)

@@ -63,7 +63,8 @@ class StudentsTeacher:
         digests = [model.digest for model in self._models]
         return TeacherDescription(
             name=f"students {' + '.join(m.card.name for m in self._models)}, "
-            f"{len(self._views)} views",
+            f"{len(self._views)} views, foreground above "
+            f"{self._decoding.foreground_threshold:g}",
             digest=digests[0]
             if len(digests) == 1
             else hashlib.sha256(" ".join(digests).encode()).hexdigest(),
