@@ -15,7 +15,8 @@ MASK_CHECKS = [
     slide_check(
         "mask_is_plausible",
         "tissue_mask",
-        "There is tissue on the slide, and not only tissue. Thresholds: `mask` in checks.json.",
+        "There is usable tissue on the slide, not only tissue, and not most of it was lost to "
+        "artefacts. Thresholds: `mask` in checks.json.",
     )
 ]
 

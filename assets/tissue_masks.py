@@ -1,5 +1,7 @@
 """The ``tissue_mask`` asset: where on a slide nuclei are looked for."""
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
 from assets.automation import when_inputs_change
@@ -8,6 +10,10 @@ from assets.checks import MASK_CHECKS, verdict
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from resources.platform_store import PlatformStore
+
+if TYPE_CHECKING:
+    from hoverfast_platform.mask.make import MadeMask
+    from hoverfast_platform.mask.statistics import MaskStatistics
 
 
 @dg.asset(
@@ -18,43 +24,86 @@ from resources.platform_store import PlatformStore
     kinds={"opencv"},
     owners=["team:platform"],
     output_required=False,
-    code_version="2",
+    code_version="3",
     check_specs=MASK_CHECKS,
     automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
-    """Where the tissue is, found by its optical density against the slide's own glass.
+    """Usable tissue of a slide, and what was taken from it: pen, blur, folds and the like.
 
-    **Where it is.** `masks/<slide>.png` in the artefact folder. **Running it again.** Gives
-    the same mask. An empty mask is a result: the slide will have zero nuclei.
+    **Where it is.** `masks/<slide>.png` in the artefact folder; above half grey is usable, the
+    rest of the grey levels and the record inside the file say why not. **Which engine.**
+    `masks.json` in the artefact folder: the built-in one, an installed HistoQC, or imported
+    masks. **Running it again.** Keeps a mask that was made with the same settings. An empty
+    mask is a result: the slide will have zero nuclei, and the check says so. **When it fails.**
+    HistoQC is not installed or failed on the slide, or an imported mask does not fit it.
     """
     from hoverfast_platform.evaluation.plausibility import check_mask
     from hoverfast_platform.inference.record import tissue_mask_record
-    from hoverfast_platform.mask.builtin import find_tissue
-    from hoverfast_platform.mask.mask_file import mask_record, write_mask
-    from hoverfast_platform.mask.picture import draw_quality
+    from hoverfast_platform.mask.make import make_mask_file
     from hoverfast_platform.slide import open_slide
-    from hoverfast_platform.slide.thumbnail import read_thumbnail
 
-    policy = store.check_policy()
+    policy, settings = store.check_policy(), store.mask_settings()
 
-    def find(key: str) -> SlideProduct:
-        with open_slide(store.slide_path(key), store.scale(key)) as reader:
-            mask = find_tissue(reader)
-            thumbnail = read_thumbnail(reader, 512)
-            name = reader.info.name
-        record = mask_record(mask, name, store.slide_digest(key))
-        write_mask(store.mask_path(key), mask, record)
-        store.record_mask(key, tissue_mask_record(store.mask_path(key), mask, record))
+    def make(key: str) -> SlideProduct:
+        path, out_path = store.slide_path(key), store.mask_path(key)
+        with open_slide(path, store.scale(key)) as reader:
+            made = make_mask_file(
+                path, reader, store.slide_digest(key), out_path, settings, replaces_any=True
+            )
+        store.record_mask(key, tissue_mask_record(out_path, made.mask, made.record))
         return SlideProduct(
-            metadata={
-                "overlay": inline_picture(draw_quality(thumbnail, mask), "tissue mask"),
-                "tissue_area_mm2": mask.tissue_area_mm2,
-                "tissue_fraction": mask.tissue_fraction,
-                "path": dg.MetadataValue.path(str(store.mask_path(key))),
-            },
-            data_version=mask.digest(),
-            checks=(verdict("mask_is_plausible", check_mask(mask.tissue_fraction, policy.mask)),),
+            metadata=_metadata(made),
+            data_version=made.mask.digest(),
+            checks=(verdict("mask_is_plausible", check_mask(made.record.statistics, policy.mask)),),
         )
 
-    yield from process_slides(context, store, find)
+    yield from process_slides(context, store, make)
+
+
+def _metadata(made: "MadeMask") -> dict[str, Any]:
+    statistics = made.record.statistics
+    metadata: dict[str, Any] = {
+        "overlay": inline_picture(made.picture, "tissue mask"),
+        "tissue_area_mm2": statistics.tissue_area_mm2,
+        "tissue_fraction": statistics.tissue_fraction,
+        "lost_fraction": statistics.total_lost_fraction,
+        "findings": _table(statistics),
+        "engine": made.mask.engine,
+        "was_done": made.was_done,
+        "path": dg.MetadataValue.path(str(made.path)),
+        "provenance": dg.MetadataValue.json(made.record.provenance),
+    }
+    if made.mask.warnings:
+        text = "\n".join(f"- {warning}" for warning in made.mask.warnings)
+        metadata["warnings"] = dg.MetadataValue.md(text)
+    return metadata
+
+
+def _table(statistics: "MaskStatistics") -> dg.TableMetadataValue:
+    """What was found, largest loss first; ink on glass costs no tissue."""
+    labels = sorted(
+        statistics.lost_fraction.keys() | statistics.remarked_area_mm2.keys(),
+        key=lambda label: (-statistics.lost_fraction.get(label, 0.0), label),
+    )
+    rows: list[dict[str, str | int | float | bool | None]] = [
+        {
+            "found": label,
+            "lost_percent": round(100 * statistics.lost_fraction.get(label, 0.0), 2),
+            "lost_mm2": round(statistics.lost_area_mm2.get(label, 0.0), 4),
+            "kept_mm2": round(statistics.remarked_area_mm2.get(label, 0.0), 4),
+        }
+        for label in labels
+    ]
+    if statistics.glass_ink_mm2:
+        area = round(statistics.glass_ink_mm2, 4)
+        rows.append(
+            {"found": f"pen on glass, {area} mm2", "lost_percent": 0, "lost_mm2": 0, "kept_mm2": 0}
+        )
+    columns = (("found", "string"), ("lost_percent", "float"), ("lost_mm2", "float"))
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(row) for row in rows],
+        schema=dg.TableSchema(
+            [dg.TableColumn(name, kind) for name, kind in (*columns, ("kept_mm2", "float"))]
+        ),
+    )

@@ -13,9 +13,10 @@ from hoverfast_platform.catalogue import (
     SegmentationRecord,
     TissueMaskRecord,
 )
-from hoverfast_platform.config import Scale, SegmentationSettings
+from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings
 from hoverfast_platform.errors import CatalogueError, HoverFastError
 from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
+from hoverfast_platform.mask.engines import read_mask_settings
 from resources.heartbeat import Heartbeat
 
 
@@ -128,6 +129,14 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             SettingsError: If that file is wrong.
         """
         return read_policy(Path(self.root) / "checks.json")
+
+    def mask_settings(self) -> MaskSettings:
+        """Engine of tissue masks and its settings: `masks.json`, and defaults for the rest.
+
+        Raises:
+            SettingsError: If that file is wrong.
+        """
+        return read_mask_settings(Path(self.root) / "masks.json")
 
     def settings(self, key: str) -> SegmentationSettings:
         return SegmentationSettings(scale=self.scale(key))

@@ -14,8 +14,10 @@ from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import slide_record
 from hoverfast_platform.cli.run_slides import CATALOGUE_NAME
 from hoverfast_platform.config import MaskSettings, Scale
-from hoverfast_platform.errors import HoverFastError, Interrupted, MaskError, SettingsError
+from hoverfast_platform.errors import HoverFastError, Interrupted, MaskError
+from hoverfast_platform.evaluation.plausibility import MaskCheck, check_mask
 from hoverfast_platform.inference.record import failure_record, tissue_mask_record
+from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.make import MadeMask, make_mask_file
 from hoverfast_platform.mask.mask_file import MaskRecord, read_record
@@ -34,15 +36,10 @@ def read_settings(options: Mapping[str, Any]) -> MaskSettings:
     """Settings of a file, with what was given on the command line in place of its own.
 
     Raises:
-        SettingsError: If the file cannot be read.
-        pydantic.ValidationError: If it is not of that form.
+        SettingsError: If the file is not of that form.
     """
-    settings = MaskSettings()
-    if (path := options["settings_file"]) is not None:
-        try:
-            settings = MaskSettings.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise SettingsError(f"{path} cannot be read: {error}.") from error
+    path = options["settings_file"]
+    settings = read_mask_settings(path) if path is not None else MaskSettings()
     if options["engine"] is not None:
         settings = settings.model_copy(update={"engine": options["engine"]})
     if options["import_from"] is not None:
@@ -105,8 +102,9 @@ def _report(slide: Path, made: MadeMask) -> None:
         + (f", lost: {lost}" if lost else "")
         + (" (already done)" if made.was_done else "")
     )
-    for doubt in made.doubts:
-        click.echo(f"  note: {doubt}")
+    finding = check_mask(statistics, MaskCheck())
+    for note in (*([] if finding.passed else [finding.text]), *made.mask.warnings):
+        click.echo(f"  note: {note}")
     click.echo(f"  mask    {made.path}")
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from hoverfast_platform.catalogue import AppearanceRecord
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.mask.statistics import MaskStatistics
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.storage.summary import SegmentationSummary
 
@@ -23,13 +24,17 @@ Severity: TypeAlias = Literal["warn", "error", "off"]
 
 
 class MaskCheck(Settings):
-    """Is there tissue, and is there anything else?"""
+    """Is there tissue, is there anything else, and how much of it was lost to artefacts?"""
 
     severity: Severity = "warn"
     min_tissue_fraction: float = Field(default=0.002, ge=0, le=1)
     """A slide with less is blank, or its tissue too pale to be found."""
     max_tissue_fraction: float = Field(default=0.98, ge=0, le=1)
     """With more, glass was probably taken for tissue; crops without glass have it, too."""
+    min_tissue_mm2: float = Field(default=0.05, ge=0)
+    """With less there are a few hundred nuclei at most."""
+    max_lost_fraction: float = Field(default=0.5, ge=0, le=1)
+    """Of the tissue, to pen, blur, folds and the like."""
 
 
 class DensityCheck(Settings):
@@ -121,16 +126,28 @@ class Finding:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-def check_mask(tissue_fraction: float, policy: MaskCheck) -> Finding:
-    """Judge the share of a slide that is tissue."""
-    share = f"{tissue_fraction:.1%} of the slide is tissue"
-    if tissue_fraction < policy.min_tissue_fraction:
-        text = f"{share}: is it blank, or too pale?"
-    elif tissue_fraction > policy.max_tissue_fraction:
-        text = f"{share}: is there no glass on it, or was glass taken for tissue?"
-    else:
-        return _passed(policy.severity, share)
-    return _failed(policy.severity, text, {"tissue_fraction": tissue_fraction})
+def check_mask(statistics: MaskStatistics, policy: MaskCheck) -> Finding:
+    """Judge how much usable tissue a slide has, and how much of it was lost."""
+    usable, share = statistics.tissue_area_mm2, statistics.tissue_fraction
+    lost = statistics.total_lost_fraction
+    numbers = {"tissue_fraction": share, "tissue_mm2": usable, "lost_fraction": lost}
+    text = f"{share:.1%} of the slide is tissue"
+    odd: list[str] = []
+    if usable == 0:
+        odd.append("no usable tissue, so there will be no nuclei: is it blank, or too pale?")
+    elif share < policy.min_tissue_fraction:
+        odd.append(f"{text}: is it blank, or too pale?")
+    elif usable < policy.min_tissue_mm2:
+        odd.append(f"only {usable:.3g} mm2 of usable tissue")
+    if share > policy.max_tissue_fraction:
+        odd.append(f"{text}: is there no glass on it, or was glass taken for tissue?")
+    if lost > policy.max_lost_fraction:
+        by = statistics.lost_fraction
+        worst = max(by, key=lambda label: by[label])
+        odd.append(f"{lost:.0%} of the tissue is lost, most of it to {worst} ({by[worst]:.0%})")
+    if odd:
+        return _failed(policy.severity, "; ".join(odd), numbers)
+    return _passed(policy.severity, f"{text}, {lost:.1%} of it was lost to artefacts", numbers)
 
 
 def check_density(summary: SegmentationSummary, policy: DensityCheck) -> Finding:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.mask.builtin import find_tissue
@@ -11,6 +13,20 @@ from hoverfast_platform.mask.histoqc import run_histoqc
 from hoverfast_platform.mask.imported import find_mask_file, load_mask
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
+
+
+def read_mask_settings(path: Path) -> MaskSettings:
+    """The settings in a file, or the default ones where there is no file.
+
+    Raises:
+        SettingsError: If it is wrong; every wrong field is named.
+    """
+    if not path.exists():
+        return MaskSettings()
+    try:
+        return MaskSettings.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise SettingsError(f"{path} does not hold settings of masks: {error}") from error
 
 
 def make_mask(

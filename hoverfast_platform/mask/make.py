@@ -13,7 +13,6 @@ from hoverfast_platform.mask.engines import make_mask
 from hoverfast_platform.mask.imported import load_mask
 from hoverfast_platform.mask.mask_file import MaskRecord, mask_record, read_record, write_mask
 from hoverfast_platform.mask.picture import draw_quality
-from hoverfast_platform.mask.statistics import implausible
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.thumbnail import read_thumbnail
@@ -29,7 +28,6 @@ class MadeMask:
         mask: Its pixels.
         record: What the file says of itself.
         picture: Thumbnail with findings and legend.
-        doubts: Why a person should look at it; empty when nothing is odd.
         was_done: True if an earlier run had made exactly this.
     """
 
@@ -37,11 +35,10 @@ class MadeMask:
     mask: TissueMask
     record: MaskRecord
     picture: RgbImage
-    doubts: tuple[str, ...]
     was_done: bool
 
 
-def make_mask_file(
+def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
     slide_path: Path,
     reader: SlideReader,
     slide_sha256: str,
@@ -49,6 +46,7 @@ def make_mask_file(
     settings: MaskSettings,
     *,
     picture_side_px: int = 512,
+    replaces_any: bool = False,
 ) -> MadeMask:
     """Make the mask of a slide and write it, unless it is there with the same settings.
 
@@ -61,6 +59,7 @@ def make_mask_file(
         out_path: Of the mask, ``.png``.
         settings: Engine and its settings.
         picture_side_px: Longer side of the thumbnail in the picture.
+        replaces_any: Whether a file in the way may be replaced whatever it is.
 
     Raises:
         MaskError: If the engine failed on the slide, or ``out_path`` is another slide's mask.
@@ -69,7 +68,7 @@ def make_mask_file(
         StorageError: If the mask cannot be written.
     """
     made_with = _made_with(settings)
-    known = _existing(out_path, slide_sha256)
+    known = _existing(out_path, slide_sha256, replaces_any)
     was_done = (
         known is not None
         and settings.engine != "import"
@@ -83,8 +82,7 @@ def make_mask_file(
         record = mask_record(mask, reader.info.name, slide_sha256, made_with=made_with)
         write_mask(out_path, mask, record)
     picture = draw_quality(read_thumbnail(reader, picture_side_px), mask)
-    doubts = implausible(record.statistics) + mask.warnings
-    return MadeMask(out_path, mask, record, picture, doubts, was_done)
+    return MadeMask(out_path, mask, record, picture, was_done)
 
 
 def _made_with(settings: MaskSettings) -> str:
@@ -98,18 +96,24 @@ def _made_with(settings: MaskSettings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _existing(path: Path, slide_sha256: str) -> MaskRecord | None:
-    """The record of a mask that is there; None if there is none, or it is damaged."""
+def _existing(path: Path, slide_sha256: str, replaces_any: bool) -> MaskRecord | None:
+    """The record of this slide's mask if it is there whole.
+
+    Raises:
+        MaskError: If something else is there and may not be replaced.
+    """
     if not path.exists():
         return None
     try:
         record = read_record(path)
     except MaskError:
         return None
-    if record is None or record.slide_sha256 != slide_sha256:
+    if record is not None and record.slide_sha256 == slide_sha256:
+        return record
+    if not replaces_any:
         whose = "another program's" if record is None else f"of {record.slide_name}, other content"
         raise MaskError(
             f"{path} is there and is not ours to replace: it is {whose}.",
             "Choose another output folder, or delete it.",
         )
-    return record
+    return None

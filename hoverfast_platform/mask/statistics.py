@@ -1,4 +1,4 @@
-"""A mask in figures: how much tissue, how much of it lost for which reason, is it plausible."""
+"""A mask in figures: how much tissue, and how much of it is lost for which reason."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ import numpy as np
 from hoverfast_platform.config import Settings
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.tissue_mask import TissueMask
-
-TINY_MM2 = 0.05
-"""Usable tissue below this is flagged: some 250 nuclei, less than a needle biopsy's worth."""
-
-MOSTLY_LOST = 0.5
-"""Share of the tissue lost to artefacts from which a mask is flagged."""
-
-ALMOST_ALL = 0.98
-"""Share of the frame from which a mask is flagged: slides have glass, wrong thresholds none."""
 
 
 class MaskStatistics(Settings):
@@ -37,7 +28,13 @@ class MaskStatistics(Settings):
     largest_piece_mm2: float
 
     @property
+    def tissue_fraction(self) -> float:
+        """Share of the slide's frame that is usable tissue."""
+        return self.tissue_area_mm2 / self.slide_area_mm2
+
+    @property
     def total_lost_fraction(self) -> float:
+        """Share of all tissue that is not usable."""
         return sum(self.lost_fraction.values())
 
 
@@ -71,25 +68,3 @@ def mask_statistics(mask: TissueMask) -> MaskStatistics:
         n_pieces=len(areas),
         largest_piece_mm2=float(areas.max(initial=0)) * pixel_mm2,
     )
-
-
-def implausible(statistics: MaskStatistics) -> tuple[str, ...]:
-    """Why a person should look at a mask; empty when nothing is odd. Never a failure."""
-    reasons: list[str] = []
-    usable, lost = statistics.tissue_area_mm2, statistics.total_lost_fraction
-    if usable == 0:
-        reasons.append(
-            "No usable tissue: the slide is blank, all of it was found to be artefact, or the "
-            "settings do not suit it. It will have zero nuclei."
-        )
-    elif usable < TINY_MM2:
-        reasons.append(f"Only {usable:.4f} mm2 of usable tissue (below {TINY_MM2} mm2).")
-    if lost >= MOSTLY_LOST:
-        worst = max(statistics.lost_fraction, key=lambda label: statistics.lost_fraction[label])
-        reasons.append(
-            f"{lost:.0%} of the tissue is lost to artefacts, most of it to {worst} "
-            f"({statistics.lost_fraction[worst]:.0%})."
-        )
-    if usable > ALMOST_ALL * statistics.slide_area_mm2:
-        reasons.append(f"{usable / statistics.slide_area_mm2:.0%} of the slide counts as tissue.")
-    return tuple(reasons)

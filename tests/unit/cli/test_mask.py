@@ -126,7 +126,7 @@ def test_masks_of_another_program_are_imported_and_recorded(tmp_path):
     done = run(slide, "-o", tmp_path / "out", "-e", "import", "--from", tmp_path / "masks")
 
     assert done.exit_code == 0
-    assert "100% of the slide counts as tissue" in done.output
+    assert "100.0% of the slide is tissue: is there no glass" in done.output
     missing = run(slide, "-o", tmp_path / "out", "-e", "import")
     assert missing.exit_code == 1
     assert "no folder or table of masks" in missing.output

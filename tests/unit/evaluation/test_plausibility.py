@@ -22,6 +22,7 @@ from hoverfast_platform.evaluation.plausibility import (
     check_seams,
     read_policy,
 )
+from hoverfast_platform.mask.statistics import MaskStatistics
 from hoverfast_platform.slide.stain import measure_stain
 from hoverfast_platform.storage.summary import Seams, SegmentationSummary
 
@@ -34,11 +35,40 @@ def summary(*, density=3000.0, tissue_mm2=10.0, near=1000, doubled=0, ratio=1.0)
     )
 
 
+def mask(tissue_mm2, slide_mm2=10.0, **lost_mm2):
+    total = tissue_mm2 + sum(lost_mm2.values())
+    return MaskStatistics(
+        slide_area_mm2=slide_mm2,
+        tissue_area_mm2=tissue_mm2,
+        lost_area_mm2=lost_mm2,
+        lost_fraction={label: area / total for label, area in lost_mm2.items()},
+        remarked_area_mm2={},
+        glass_ink_mm2=0.0,
+        n_pieces=1,
+        largest_piece_mm2=tissue_mm2,
+    )
+
+
 @pytest.mark.parametrize(
-    ("fraction", "passed"), [(0.0, False), (0.001, False), (0.3, True), (1.0, False)]
+    ("statistics", "passed", "text"),
+    [
+        (mask(3.0), True, "30.0% of the slide is tissue, 0.0% of it was lost"),
+        (mask(0.0), False, "no usable tissue"),
+        (mask(0.015), False, "too pale"),
+        (mask(0.03), False, "only 0.03 mm2"),
+        (mask(10.0), False, "no glass"),
+        (mask(2.0, blur=1.0, pen=0.5), True, "42.9% of it was lost"),
+        (
+            mask(1.0, blur=2.0, pen=1.0),
+            False,
+            "75% of the tissue is lost, most of it to blur (50%)",
+        ),
+    ],
 )
-def test_mask_has_tissue_and_not_only_tissue(fraction, passed):
-    assert check_mask(fraction, MaskCheck()).passed is passed
+def test_mask_has_tissue_and_not_only_tissue_and_keeps_most_of_it(statistics, passed, text):
+    finding = check_mask(statistics, MaskCheck())
+    assert finding.passed is passed
+    assert text in finding.text
 
 
 @pytest.mark.parametrize(
@@ -124,7 +154,7 @@ def test_equal_slides_do_not_make_every_other_one_drift():
 
 
 def test_switched_off_check_passes_and_says_so():
-    finding = check_mask(0.0, MaskCheck(severity="off"))
+    finding = check_mask(mask(0.0), MaskCheck(severity="off"))
     assert finding.passed
     assert "Switched off" in finding.text
 

@@ -19,7 +19,7 @@ from hoverfast_platform.config import HistoQc, MaskImport, MaskSettings, Scale
 from hoverfast_platform.errors import ComputeError, MaskError, SettingsError
 from hoverfast_platform.mask.engines import make_mask
 from hoverfast_platform.mask.histoqc import run_histoqc
-from hoverfast_platform.mask.statistics import implausible, mask_statistics
+from hoverfast_platform.mask.statistics import mask_statistics
 from hoverfast_platform.slide import open_slide
 
 CMU = "CMU-1-Small-Region.svs"
@@ -86,7 +86,6 @@ def test_empty_mask_is_a_result_with_histoqcs_warnings(cmu, outputs):
 
     assert not mask.is_tissue.any()
     assert "NO tissue remains" in " ".join(mask.warnings)
-    assert implausible(mask_statistics(mask))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hoverfast_platform.mask.imported import load_mask
 from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.mask_file import mask_record, read_record, write_mask
 from hoverfast_platform.mask.picture import draw_quality
-from hoverfast_platform.mask.statistics import implausible, mask_statistics
+from hoverfast_platform.mask.statistics import mask_statistics
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.array_reader import ArrayReader
 
@@ -128,21 +128,6 @@ def of_pixels(is_tissue, findings=None, mpp=8.0):
     height, width = is_tissue.shape
     info = slide_info(width, height, mpp)
     return TissueMask.of_slide(info, is_tissue, "builtin", provenance={}, findings=findings)
-
-
-def test_implausible_masks_are_told_and_plausible_ones_are_not():
-    def told(is_tissue, findings=None):
-        return " ".join(implausible(mask_statistics(of_pixels(is_tissue, findings))))
-
-    is_tissue = np.zeros((100, 100), np.bool_)
-    assert "zero nuclei" in told(is_tissue)
-    is_tissue[:5, :5] = True
-    assert "0.0016 mm2" in told(is_tissue)
-    is_tissue[:50] = True
-    assert told(is_tissue) == ""
-    blurred = np.where(is_tissue, 0, np.uint8(Finding.BLUR))
-    assert "most of it to blur (50%)" in told(is_tissue, blurred)
-    assert "100% of the slide" in told(np.ones((100, 100), np.bool_))
 
 
 def test_ink_covers_what_is_nearest_to_it():

@@ -1,0 +1,152 @@
+"""The ``tissue_mask`` asset with each engine, on an ephemeral instance."""
+
+import json
+import sys
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from assets.definitions import build_definitions
+from assets.slides import slide
+from assets.tissue_masks import tissue_mask
+
+FAKE = Path(__file__).parents[1] / "unit" / "mask" / "fake_histoqc.py"
+
+
+def write_slide(path, *, pen=True):
+    rgb = np.full((800, 1000, 3), 243, np.uint8)
+    rgb[200:600, 200:800] = (215, 150, 190)
+    noise = np.random.default_rng(0).normal(0, 9, rgb[200:600, 200:800].shape)
+    rgb[200:600, 200:800] = np.clip(rgb[200:600, 200:800] + noise, 0, 255)
+    if pen:
+        rgb[300:380, 100:900] = (40, 150, 90)
+    tifffile.imwrite(
+        path, rgb, photometric="rgb", tile=(256, 256), resolution=(1e4, 1e4), resolutionunit=3
+    )
+    return path
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """Its resources, and a way to run the asset on a slide with settings."""
+    root = tmp_path / "artefacts"
+    root.mkdir()
+    resources = dict(build_definitions(root).resources)
+
+    def run(path, settings=None):
+        if settings is not None:
+            (root / "masks.json").write_text(json.dumps(settings))
+        key = resources["store"].register(path)
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("slides", [key])
+            return dg.materialize(
+                [slide, tissue_mask],
+                partition_key=key,
+                instance=instance,
+                resources=resources,
+                selection=[tissue_mask],
+                raise_on_error=False,
+            )
+
+    return resources["store"], run
+
+
+def event_of(result):
+    (event,) = result.asset_materializations_for_node("tissue_mask")
+    return event.metadata
+
+
+def check_of(result):
+    (evaluation,) = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def failure_of(result):
+    assert not result.success
+    return result.failure_data_for_node("tissue_mask").user_failure_data.description
+
+
+def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
+    store, run = platform
+    metadata = event_of(run(write_slide(tmp_path / "a.tiff")))
+
+    assert "data:image/jpeg" in metadata["overlay"].value
+    table = {row.data["found"]: row.data for row in metadata["findings"].records}
+    assert 10 < table["pen"]["lost_percent"] < 40
+    assert metadata["lost_fraction"].value == pytest.approx(
+        table["pen"]["lost_percent"] / 100, 0.05
+    )
+    assert metadata["engine"].value == "builtin"
+    with store.open_catalogue() as catalogue:
+        (known,) = catalogue.known_slides()
+        (mask,) = catalogue.masks(known.key)
+    assert mask.path == str(store.mask_path(known.key))
+
+
+def test_second_run_makes_nothing_and_changed_settings_do(platform, tmp_path):
+    _, run = platform
+    path = write_slide(tmp_path / "a.tiff")
+    assert not event_of(run(path))["was_done"].value
+    assert event_of(run(path))["was_done"].value
+    changed = run(path, {"builtin": {"artefacts": {"pen": "off"}}})
+    assert not event_of(changed)["was_done"].value
+    assert "pen" not in {row.data["found"] for row in event_of(changed)["findings"].records}
+
+
+def test_slide_without_usable_tissue_is_flagged_and_does_not_fail(platform, tmp_path):
+    _, run = platform
+    tifffile.imwrite(
+        tmp_path / "ink.tiff",
+        np.full((600, 600, 3), (40, 150, 90), np.uint8),
+        photometric="rgb",
+        tile=(256, 256),
+        resolution=(1e4, 1e4),
+        resolutionunit=3,
+    )
+    result = run(tmp_path / "ink.tiff")
+
+    assert result.success
+    verdict = check_of(result)
+    assert not verdict.passed
+    assert verdict.severity == dg.AssetCheckSeverity.WARN
+    assert "no usable tissue" in verdict.description
+    assert "lost, most of it to pen" in verdict.description
+
+
+def test_masks_are_imported_by_the_settings(platform, tmp_path):
+    _, run = platform
+    (tmp_path / "masks").mkdir()
+    pixels = np.zeros((80, 100), np.bool_)
+    pixels[:40] = True
+    Image.fromarray(pixels).save(tmp_path / "masks" / "a.tiff.png")
+    settings = {"engine": "import", "import_from": str(tmp_path / "masks")}
+    metadata = event_of(run(write_slide(tmp_path / "a.tiff"), settings))
+
+    assert metadata["engine"].value == "import"
+    assert metadata["tissue_fraction"].value == 0.5
+
+
+def test_histoqc_by_the_settings_shows_its_columns(platform, shared_data):
+    _, run = platform
+    recorded = shared_data / "histoqc_outputs" / "rec_nopen"
+    command = [sys.executable, str(FAKE), "replay", str(recorded), "histoqc"]
+    settings = {"engine": "histoqc", "histoqc": {"command": command}}
+    path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    metadata = event_of(run(path, settings))
+
+    assert metadata["engine"].value == "histoqc"
+    assert metadata["provenance"].value["columns"]["base_mag"] == "20.0"
+
+
+def test_engine_that_is_not_there_and_wrong_settings_name_the_remedy(platform, tmp_path):
+    _, run = platform
+    path = write_slide(tmp_path / "a.tiff")
+    missing = run(path, {"engine": "histoqc", "histoqc": {"command": ["no-such"]}})
+    assert "environment of its own" in failure_of(missing)
+    wrong = run(path, {"engin": "builtin"})
+    assert not wrong.success
+    assert "engin" in str(wrong.failure_data_for_node("tissue_mask").error)
