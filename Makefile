@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow test-e2e test-topology check fix clean
+.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit simulate check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,19 @@ test-e2e: $(STAMP)  ## Real webserver, daemon and browser; needs Chromium and re
 
 test-topology: $(STAMP)  ## PostgreSQL, code server, webserver, daemon as in compose.yaml, each killed in turn
 	$(BIN)/python -m pytest tests/deploy -m topology --timeout 3600
+
+test-wheel:  ## The wheel, built and used in a clean environment
+	PYTHON=$(PYTHON) .ci/wheel
+
+test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
+	$(BIN)/python .ci/readme
+
+audit: $(STAMP)  ## Known vulnerabilities of the pinned versions; asks a service on the internet
+	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
+	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict
+
+simulate: $(STAMP)  ## What the platform costs besides prediction; N=slides
+	$(BIN)/python -m tests.scaling.simulate --slides $(or $(N),200)
 
 check: $(STAMP)  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -310,3 +310,20 @@ def test_apptainer_definition_has_its_sections_and_its_files():
     for script in ("post", "runscript", "test"):
         done = run("sh", "-n", "/dev/stdin", input=found[script])
         assert done.returncode == 0, done.stderr
+
+
+def test_workflow_is_a_workflow_with_pinned_actions_and_no_rights():
+    workflow = REPOSITORY / ".github/workflows/ci.yaml"
+    schema = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
+    findings = run(BIN / "zizmor", "--offline", "--persona=auditor", workflow)
+
+    assert schema.returncode == 0, schema.stdout + schema.stderr
+    assert findings.returncode == 0, findings.stdout
+
+
+def test_workflow_and_ci_call_only_targets_that_exist():
+    targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    for name in (".github/workflows/ci.yaml", ".ci/run"):
+        called = set(re.findall(r"\bmake ([a-z0-9-]+)", (REPOSITORY / name).read_text()))
+        assert called, name
+        assert called <= targets, name

@@ -1,0 +1,1 @@
+"""What the platform costs besides prediction, at many slides."""
