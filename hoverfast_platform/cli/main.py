@@ -21,6 +21,8 @@ _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
     "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
     "mask": ("hoverfast_platform.cli.mask", "Find usable tissue and name artefacts."),
+    "report": ("hoverfast_platform.cli.report", "One page about an output folder."),
+    "convert": ("hoverfast_platform.cli.convert", "Results to QuPath, tables, OME-Zarr."),
     "teacher-labels": (
         "hoverfast_platform.cli.teacher_labels",
         "Make a training set with a teacher.",

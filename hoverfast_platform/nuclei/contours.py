@@ -67,7 +67,7 @@ def trace_rings(
         return np.round(np.clip((xy + corner) * scale, 0, limit), COORDINATE_DECIMALS)
 
     rounded = shapely.transform(traced, to_level_0)
-    rounded = _repaired(shapely.remove_repeated_points(rounded))
+    rounded = repaired_polygons(shapely.remove_repeated_points(rounded))
     is_valid = ~shapely.is_empty(rounded)
     kept = shapely.orient_polygons(rounded[is_valid], exterior_cw=False)
     rings = shapely.get_exterior_ring(kept)
@@ -136,7 +136,7 @@ def _grown_to_area(
     return _largest_part(grown)
 
 
-def _repaired(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+def repaired_polygons(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     """Polygons valid *after* rounding; empty where that cannot be had.
 
     Rounding can fold a thin neck onto itself. QuPath refuses a whole file for one such ring,

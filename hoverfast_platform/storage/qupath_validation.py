@@ -5,11 +5,8 @@ One invalid polygon makes QuPath 0.6 and later refuse the whole file, so everyth
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 import uuid
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 import shapely
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.storage.geojson_reading import GeoJsonFile
 
 _MAX_LISTED = 5
 
@@ -48,19 +46,24 @@ def validate_qupath_file(
     Raises:
         StorageError: Listing the first violations, or that the file is not whole JSON.
     """
-    collection = _read(path)
+    file = GeoJsonFile(path)
+    if not file.is_collection:
+        raise StorageError(
+            f"{path.name} holds a list, expected a FeatureCollection.",
+            "Files of the published HoverFast are bare arrays, which are not GeoJSON (RFC 7946); "
+            "`hoverfast convert` brings them into form.",
+        )
     problems: list[str] = []
-    if collection.get("type") != "FeatureCollection":
-        problems.append(f"top level is {collection.get('type')!r}, expected a FeatureCollection")
-    if not isinstance(collection.get("provenance"), dict):
+    if file.members.get("type") != "FeatureCollection":
+        found = file.members.get("type")
+        problems.append(f"top level is {found!r}, expected a FeatureCollection")
+    if not isinstance(file.members.get("provenance"), dict):
         problems.append("no provenance member")
-    features = collection.get("features")
-    if not isinstance(features, list):
-        problems.append("no list of features")
-        features = []
     seen: set[str] = set()
-    for i, feature in enumerate(features):
+    n_features = 0
+    for i, feature in enumerate(file):
         problems += [f"feature {i}: {text}" for text in _problems(feature, seen, width, height)]
+        n_features += 1
         if len(problems) > _MAX_LISTED:
             break
     if problems:
@@ -68,24 +71,7 @@ def validate_qupath_file(
             f"{path.name} is not what QuPath imports: {'; '.join(problems[:_MAX_LISTED])}.",
             "Write it again; if it happens again, please report it with the file.",
         )
-    return QuPathReport(len(features), collection["provenance"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise StorageError(
-            f"{path} is not whole, readable JSON: {error}.", "It is truncated or damaged."
-        ) from error
-    if not isinstance(content, dict):
-        raise StorageError(
-            f"{path.name} holds a {type(content).__name__}, expected a FeatureCollection.",
-            "Files of the published HoverFast are bare arrays; they are not GeoJSON (RFC 7946).",
-        )
-    return content
+    return QuPathReport(n_features, file.members["provenance"])
 
 
 def _problems(

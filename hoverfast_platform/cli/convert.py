@@ -1,0 +1,30 @@
+"""``hoverfast convert``: nuclei from one form of file to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("convert")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--mpp",
+    type=float,
+    help="Micrometres per pixel, where SOURCE does not say: files of the published tool.",
+)
+@click.option(
+    "--per-shard", type=int, help="Nuclei in each file of a .zip. [default: 50000]", default=50_000
+)
+def command(source: Path, target: Path, mpp: float | None, per_shard: int) -> None:
+    """Convert SOURCE to TARGET, by their suffixes.
+
+    SOURCE is a .parquet of ours, or GeoJSON (.geojson, .json, .json.gz) of the published
+    HoverFast, of QuPath or of ours. TARGET is .json.gz (for QuPath), .zip (for QuPath, in
+    shards), .parquet, or .zarr (OME-Zarr labels).
+    """
+    from hoverfast_platform.cli.run_conversion import convert
+
+    convert(source, target, mpp=mpp, per_shard=per_shard)

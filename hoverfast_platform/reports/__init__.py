@@ -1,0 +1,1 @@
+"""Pages for people, made from published results; nothing here changes a result."""

@@ -1,0 +1,137 @@
+"""Nuclei as an OME-Zarr label pyramid (version 0.5), written tile by tile.
+
+``<name>.zarr/labels/nuclei`` is an instance map in level-0 pixels: 0 is background, ``i + 1`` the
+nucleus of row ``i`` of the table. Drawn from the polygons: a pixel belongs to a nucleus if its
+centre lies inside.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from skimage.draw import polygon
+from zarr.codecs import BloscCodec
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.atomic import storage_error
+
+CHUNK_PX = 1024
+LABELS = "labels/nuclei"
+_SMALLEST_PX = 1024
+"""The pyramid ends with the first level that fits this square."""
+
+
+def write_label_pyramid(
+    path: Path, blocks: Iterable[Nuclei], *, width: int, height: int, mpp: Mpp
+) -> int:
+    """Write the pyramid under a temporary name and rename it; an older one is replaced.
+
+    Args:
+        path: The ``.zarr`` folder.
+        blocks: Nuclei in the order of the table; RAM holds one block and one tile's pixels.
+        width: Of the slide's frame, level-0 pixels.
+        height: Likewise.
+        mpp: Of level-0 pixels.
+
+    Returns:
+        The number of nuclei drawn.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        n = _write(part, blocks, (height, width), mpp)
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return n
+
+
+def _write(part: Path, blocks: Iterable[Nuclei], shape: tuple[int, int], mpp: Mpp) -> int:
+    root = zarr.open_group(part, mode="w", zarr_format=3)
+    root.create_group("labels").attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    group = root["labels"].create_group("nuclei")  # type: ignore[union-attr]
+    n_levels = 1
+    while max(shape) / 2 ** (n_levels - 1) > _SMALLEST_PX:
+        n_levels += 1
+    group.attrs["ome"] = _metadata(n_levels, mpp)
+    level = _create(group, 0, shape)
+    n = 0
+    for nuclei in blocks:
+        for tile in np.unique(nuclei.tile_index):
+            _draw(level, nuclei, np.flatnonzero(nuclei.tile_index == tile), n)
+        n += len(nuclei)
+    for index in range(1, n_levels):
+        smaller = _create(group, index, ((level.shape[0] + 1) // 2, (level.shape[1] + 1) // 2))
+        for y in range(0, smaller.shape[0], CHUNK_PX):
+            for x in range(0, smaller.shape[1], CHUNK_PX):
+                # One of four pixels: a mean of labels would be another nucleus.
+                source = level[2 * y : 2 * (y + CHUNK_PX), 2 * x : 2 * (x + CHUNK_PX)]
+                if source.any():
+                    smaller[y : y + CHUNK_PX, x : x + CHUNK_PX] = source[::2, ::2]
+        level = smaller
+    return n
+
+
+def _create(group: Any, index: int, shape: tuple[int, int]) -> Any:
+    return group.create_array(
+        str(index),
+        shape=shape,
+        chunks=(min(CHUNK_PX, shape[0]), min(CHUNK_PX, shape[1])),
+        dtype="int32",
+        compressors=BloscCodec(cname="zstd", clevel=3),
+        fill_value=0,  # chunks without nuclei are not written
+        dimension_names=["y", "x"],
+    )
+
+
+def _draw(level: Any, nuclei: Nuclei, rows: npt.NDArray[np.int64], n_before: int) -> None:
+    """Add the nuclei of one tile to the array: read what they cover, draw, write back."""
+    rings = [nuclei.ring(int(row)) for row in rows]
+    low = np.floor(np.min([ring.min(axis=0) for ring in rings], axis=0)).astype(int)
+    high = np.ceil(np.max([ring.max(axis=0) for ring in rings], axis=0)).astype(int)
+    window = (
+        slice(low[1], min(high[1], level.shape[0])),
+        slice(low[0], min(high[0], level.shape[1])),
+    )
+    pixels = level[window]
+    for row, ring in zip(rows, rings, strict=True):
+        # Vertices are corners of pixels, `polygon` counts from their centres.
+        x, y = (ring - low - 0.5).T
+        pixels[polygon(y, x, pixels.shape)] = n_before + int(row) + 1
+    level[window] = pixels
+
+
+def _metadata(n_levels: int, mpp: Mpp) -> dict[str, Any]:
+    datasets = []
+    for index in range(n_levels):
+        scale = [mpp.y * 2**index, mpp.x * 2**index]
+        datasets.append(
+            {
+                "path": str(index),
+                "coordinateTransformations": [{"type": "scale", "scale": scale}],
+            }
+        )
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in ("y", "x")]
+    return {
+        "version": "0.5",
+        "multiscales": [{"name": "nuclei", "axes": axes, "datasets": datasets}],
+        "image-label": {"colors": [{"label-value": 0, "rgba": [0, 0, 0, 0]}]},
+    }

@@ -1,0 +1,145 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+import shapely
+import zarr
+from click.testing import CliRunner
+
+from hoverfast_platform.cli.convert import command
+from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.storage.label_pyramid import LABELS
+from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+from hoverfast_platform.storage.qupath_shards import check_qupath_zip
+from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from tests.unit.storage.test_results import NAMESPACE, squares, write_nuclei_table
+
+FIRST = [[100.0, 100.0], [120.0, 100.0], [120.0, 116.0], [100.0, 116.0], [100.0, 100.0]]
+BOWTIE = [[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]
+COLLAPSED = [[5.0, 5.0], [9.0, 5.0], [5.0, 5.0], [5.0, 5.0]]
+
+
+def published_feature(ring):
+    return {
+        "geometry": {"type": "Polygon", "coordinates": [ring], "centroid": [1, 2]},
+        "properties": {
+            "object_type": "cell",
+            "classification": {"name": "Nuclei", "colorRGB": -65536},
+            "isLocked": False,
+        },
+        "type": "Feature",
+    }
+
+
+def published_file(path, rings, *, slide=True):
+    """As the published tool writes: slides a feature per line, ROIs in one line."""
+    features = [json.dumps(published_feature(ring)) for ring in rings]
+    text = "[\n" + ",\n".join(features) + "\n]" if slide else "[" + ",".join(features) + "]"
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def converted(source, target, *options):
+    done = CliRunner().invoke(command, [str(source), str(target), *options])
+    if done.exception:
+        raise done.exception
+    return done.output
+
+
+@pytest.mark.parametrize("slide", [True, False])
+def test_published_files_become_valid_ones(tmp_path, slide):
+    old = published_file(tmp_path / "old.json.gz", [FIRST, BOWTIE, COLLAPSED], slide=slide)
+
+    output = converted(old, tmp_path / "new.json.gz", "--mpp", "0.25")
+    report = validate_qupath_file(tmp_path / "new.json.gz")
+
+    assert report.n_features == 2
+    assert report.provenance["converted_from"] == "old.json.gz"
+    assert "1 without a valid polygon left out" in output
+
+
+def test_published_files_become_tables_with_sizes_if_the_scale_is_given(tmp_path):
+    old = published_file(tmp_path / "old.json.gz", [FIRST])
+
+    converted(old, tmp_path / "a.parquet", "--mpp", "0.5")
+    converted(old, tmp_path / "b.parquet")
+
+    assert read_nuclei_table(tmp_path / "a.parquet").measurements["area_um2"] == [80]
+    assert list(read_nuclei_table(tmp_path / "b.parquet").measurements) == ["solidity"]
+
+
+def test_an_empty_published_slide_is_an_empty_result(tmp_path):
+    old = published_file(tmp_path / "old.json.gz", [])
+
+    converted(old, tmp_path / "new.json.gz")
+
+    assert validate_qupath_file(tmp_path / "new.json.gz").n_features == 0
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "slide.parquet"
+    provenance = {
+        "segmentation_id": NAMESPACE.hex,
+        "width_px": 300,
+        "height_px": 50,
+        "slide_mpp_x": 0.25,
+        "slide_mpp_y": 0.25,
+    }
+    columns = list(squares(1).measurements)
+    write_nuclei_table(path, [squares(9)], columns, metadata=provenance, namespace=NAMESPACE)
+    return path
+
+
+def test_a_table_becomes_every_other_form_and_comes_back(table, tmp_path):
+    for target in ("q.json.gz", "q.zip", "q.zarr"):
+        converted(table, tmp_path / target, "--per-shard", "4")
+    converted(tmp_path / "q.json.gz", tmp_path / "again.parquet")
+
+    assert validate_qupath_file(tmp_path / "q.json.gz", width=300, height=50).n_features == 9
+    assert check_qupath_zip(tmp_path / "q.zip") == 9
+    assert int(zarr.open_group(tmp_path / "q.zarr" / LABELS, mode="r")["0"][:].max()) == 9
+    before, after = read_nuclei_table(table), read_nuclei_table(tmp_path / "again.parquet")
+    assert (
+        shapely.area(shapely.symmetric_difference(before.polygons(), after.polygons())) == 0
+    ).all()
+    assert np.allclose(after.measurements["area_um2"], 105 * 0.0625)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("x.txt", SettingsError, "no known suffix"),
+        ("x.zarr", SettingsError, "how large its slide is"),
+    ],
+)
+def test_targets_that_cannot_be_made_are_refused(tmp_path, target, error, message):
+    old = published_file(tmp_path / "old.json.gz", [FIRST])
+
+    with pytest.raises(error, match=message):
+        converted(old, tmp_path / target)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json.gz"]
+
+
+def damaged_texts():
+    one = json.dumps(published_feature(FIRST))
+    yield ""
+    yield f"[\n{one},\n"
+    yield f"[\n{one}\n{one}\n]"
+    yield f"[\n{one},\n]"
+    yield f"[\n{one}\n]}}"
+    yield f"[\n{one[:-9]}\n]"
+    yield '{"type":"FeatureCollection"}'
+    yield '[\n{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]}}\n]'
+
+
+@pytest.mark.parametrize("text", list(damaged_texts()))
+def test_damaged_files_are_refused_and_nothing_is_left(tmp_path, text):
+    with gzip.open(tmp_path / "old.json.gz", "wt") as file:
+        file.write(text)
+
+    with pytest.raises(StorageError):
+        converted(tmp_path / "old.json.gz", tmp_path / "new.json.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json.gz"]

@@ -1,0 +1,65 @@
+import json
+import uuid
+import zipfile
+
+import pytest
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.storage.qupath_shards import MANIFEST, check_qupath_zip, write_qupath_zip
+from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from tests.unit.storage.test_results import NAMESPACE, squares
+
+
+def written(path, blocks, per_shard=4):
+    write_qupath_zip(
+        path, blocks, provenance={"slide": "é"}, namespace=NAMESPACE, per_shard=per_shard
+    )
+    return path
+
+
+def test_shards_hold_every_nucleus_once_and_each_is_a_valid_file(tmp_path):
+    path = written(tmp_path / "a.zip", [squares(7), squares(3, 500)])
+
+    assert check_qupath_zip(path) == 10
+    ids = set()
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+        for shard in manifest["shards"]:
+            archive.extract(shard["file"], tmp_path)
+            report = validate_qupath_file(tmp_path / shard["file"], width=600, height=20)
+            assert report.n_features == shard["n_nuclei"]
+            features = json.loads((tmp_path / shard["file"]).read_text("utf-8"))["features"]
+            ids |= {uuid.UUID(feature["id"]) for feature in features}
+    assert [shard["n_nuclei"] for shard in manifest["shards"]] == [4, 4, 2]
+    assert len(ids) == 10
+
+
+@pytest.mark.parametrize("n", [0, 4, 8])
+def test_counts_that_fill_shards_exactly(tmp_path, n):
+    assert check_qupath_zip(written(tmp_path / "a.zip", [squares(n)] if n else [])) == n
+
+
+def test_equal_nuclei_give_equal_bytes(tmp_path):
+    a, b = (written(tmp_path / name, [squares(9)]) for name in ("a.zip", "b.zip"))
+
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_a_shard_that_was_changed_is_noticed(tmp_path):
+    path = written(tmp_path / "a.zip", [squares(9)])
+    changed = tmp_path / "b.zip"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            text = source.read(name)
+            target.writestr(name, text[:-9] if name == "nuclei-0002.geojson" else text)
+
+    with pytest.raises(StorageError, match="nuclei-0002"):
+        check_qupath_zip(changed)
+
+
+def test_a_truncated_zip_is_noticed(tmp_path):
+    path = written(tmp_path / "a.zip", [squares(9)])
+    path.write_bytes(path.read_bytes()[:-40])
+
+    with pytest.raises(StorageError, match="no whole zip"):
+        check_qupath_zip(path)
