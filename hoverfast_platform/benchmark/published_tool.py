@@ -24,14 +24,20 @@ from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.model.checkpoint import LoadedModel
 
 _RUNNER = """
-import sys, torch
-sys.path.insert(0, sys.argv.pop(1))
-if sys.argv.pop(1) == "fp32":
+import argparse, os, sys, torch
+checkout, precision, slide, out_dir, weights, mask_dir = sys.argv[1:]
+sys.path.insert(0, checkout)
+if precision == "fp32":
     torch.nn.Module.half = lambda self: self
     torch.Tensor.half = lambda self: self.float()
-from hoverfast.main import main
-main()
+from hoverfast.utils_wsi import main_wsi
+main_wsi(argparse.Namespace(
+    slide_folder=[slide], outdir=out_dir, binmask_dir=mask_dir, magnification=40, batch_gpu=1,
+    batch_mem=500, tile_size=1024, n_process=None, model_path=weights, poly_simplify=6,
+    size_threshold=5, stain="he"))
 """
+"""With the defaults of its command line; the command itself also imports what only training
+needs, and does not start with current versions of that."""
 
 
 def check_checkout(checkout: Path) -> str:
@@ -46,16 +52,14 @@ def check_checkout(checkout: Path) -> str:
             "missing.",
             "git clone https://github.com/choosehappy/HoverFast",
         )
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import hoverfast.utils_wsi"
     tried = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import hoverfast.main",
-         str(checkout)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(checkout)], capture_output=True, text=True, check=False
+    )
     if tried.returncode != 0:
         raise SettingsError(
             f"{checkout} cannot be imported: {tried.stderr.strip().splitlines()[-1]}",
-            "Install what it needs into this environment: ujson albumentations torchmetrics "
-            "tensorboardX matplotlib.",
+            "Install what it needs into this environment: pip install ujson.",
         )
     commit = subprocess.run(
         ["git", "-C", str(checkout), "rev-parse", "--short=10", "HEAD"],
@@ -97,8 +101,7 @@ def run_published(
     out_dir = scratch_dir / "published"
     shutil.rmtree(out_dir, ignore_errors=True)
     command = [sys.executable, "-c", _RUNNER, str(tool.checkout), tool.precision]
-    command += ["infer_wsi", str(path), "-o", str(out_dir), "-m", str(tool.weights)]
-    command += ["-b", str(mask_dir)]
+    command += [str(path), str(out_dir), str(tool.weights), str(mask_dir)]
     log_path = scratch_dir / "published.log"
     cost = run_measured(command, log_path=log_path, env=os.environ)
     result = out_dir / f"{path.stem}.json.gz"
