@@ -51,6 +51,14 @@ from hoverfast_platform.config import Scale, Tiling
     show_default=True,
     help="Coarsest slide accepted, times the model's mpp.",
 )
+@click.option("--zarr", "with_zarr", is_flag=True, help="Write OME-Zarr labels, <stem>.zarr, too.")
+@click.option(
+    "--qupath-zip-above",
+    type=int,
+    default=500_000,
+    show_default=True,
+    help="Slides with more nuclei get <stem>.qupath.zip too, in pieces QuPath can hold.",
+)
 @inference_options
 def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     """Find the nuclei of SLIDES: files, folders, or a quoted pattern.
@@ -76,6 +84,8 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         magnification=options["magnification"],
         settings=settings,
         compute=compute_of(options),
+        with_zarr=options["with_zarr"],
+        qupath_zip_above=options["qupath_zip_above"],
     )
     if n_failed:
         raise click.exceptions.Exit(1)

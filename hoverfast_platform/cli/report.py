@@ -13,7 +13,7 @@ def command(outdir: Path) -> None:
     """Write OUTDIR/report.html: per slide pictures, density, histograms, timings; failures.
 
     OUTDIR is the -o folder of infer_wsi or infer_roi. The page holds its pictures and can be
-    mailed, about 0.3 MB per slide.
+    mailed, under 1 MB per slide.
     """
     from hoverfast_platform.reports.run_report import write_run_report
 

@@ -20,7 +20,7 @@ from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.geojson_reading import GeoJsonFile
 from hoverfast_platform.storage.imported_nuclei import read_imported_nuclei
-from hoverfast_platform.storage.label_pyramid import write_label_pyramid
+from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import (
     read_nuclei_table,
     read_table_metadata,
@@ -41,7 +41,6 @@ class _Source:
     provenance: Mapping[str, Any]
     namespace: uuid.UUID
     n_dropped: int = 0
-    mpp: Mpp | None = None
 
     def blocks(self) -> Iterator[Nuclei]:
         """The nuclei in pieces, so that writers need little room."""
@@ -64,6 +63,14 @@ def convert(source: Path, target: Path, *, mpp: float | None, per_shard: int) ->
         raise SettingsError(f"A shard of {per_shard} nuclei was asked for.")
     if source.resolve() == target.resolve():
         raise SettingsError("SOURCE and TARGET are the same file.")
+    if target.suffix == ".zarr":
+        if source.suffix != ".parquet":
+            raise SettingsError(
+                "The source does not say how large its slide is, which a label image needs.",
+                "Convert from the .parquet of a result.",
+            )
+        click.echo(f"{target}: {label_pyramid_of_table(source, target)} nuclei")
+        return
     found = _read(source, mpp)
     _write(found, target, per_shard)
     dropped = f", {found.n_dropped} without a valid polygon left out" if found.n_dropped else ""
@@ -77,7 +84,6 @@ def _read(source: Path, mpp: float | None) -> _Source:
             read_nuclei_table(source),
             provenance,
             _namespace(provenance, source),
-            mpp=_scale(provenance, mpp),
         )
     if not source.name.endswith(_GEOJSON):
         raise SettingsError(f"{source.name} is neither a .parquet table nor GeoJSON.")
@@ -90,7 +96,7 @@ def _read(source: Path, mpp: float | None) -> _Source:
         "mpp": mpp,
         "code_version": hoverfast_platform.__version__,
     }
-    return _Source(nuclei, provenance, _namespace(provenance, source), n_dropped, scale)
+    return _Source(nuclei, provenance, _namespace(provenance, source), n_dropped)
 
 
 def _scale(provenance: Mapping[str, Any], mpp: float | None) -> Mpp | None:
@@ -110,9 +116,6 @@ def _namespace(provenance: Mapping[str, Any], source: Path) -> uuid.UUID:
 
 def _write(found: _Source, target: Path, per_shard: int) -> None:
     provenance, namespace = found.provenance, found.namespace
-    if target.suffix == ".zarr":
-        _write_labels(found, target)
-        return
     with written_atomically(target) as part:
         if target.suffix == ".parquet":
             columns = list(found.nuclei.measurements)
@@ -133,16 +136,6 @@ def _write(found: _Source, target: Path, per_shard: int) -> None:
         validate_qupath_file(target)
     elif target.suffix == ".zip":
         check_qupath_zip(target)
-
-
-def _write_labels(found: _Source, target: Path) -> None:
-    width, height = found.provenance.get("width_px"), found.provenance.get("height_px")
-    if width is None or height is None or found.mpp is None:
-        raise SettingsError(
-            "The source does not say how large its slide is, which a label image needs.",
-            "Convert from the .parquet of a result.",
-        )
-    write_label_pyramid(target, found.blocks(), width=width, height=height, mpp=found.mpp)
 
 
 def _sha256(path: Path) -> str:

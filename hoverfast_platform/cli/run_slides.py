@@ -19,6 +19,8 @@ from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import Progress
+from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
+from hoverfast_platform.storage.publish import LABELS, TABLE
 
 CATALOGUE_NAME = "catalogue.sqlite"
 """In the output folder: what was made there, and from what."""
@@ -33,6 +35,8 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
     magnification: float | None,
     settings: SegmentationSettings,
     compute: Compute,
+    with_zarr: bool,
+    qupath_zip_above: int,
 ) -> int:
     """Segment slides one after another and record each; returns how many failed."""
     failures: dict[Path, HoverFastError] = {}
@@ -61,6 +65,11 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
                         mask=mask,
                         settings=settings,
                         on_progress=show,
+                        qupath_zip_above=qupath_zip_above,
+                    )
+                if with_zarr:
+                    label_pyramid_of_table(
+                        done.table_path, Path(f"{str(done.table_path).removesuffix(TABLE)}{LABELS}")
                     )
             except Interrupted:
                 raise

@@ -44,12 +44,14 @@ from hoverfast_platform.storage.previews import draw_mask, draw_nuclei, encode_j
 from hoverfast_platform.storage.publish import (
     PREVIEW,
     QUPATH,
+    QUPATH_ZIP,
     SUMMARY,
     TABLE,
     find_published,
     publish,
     results_stem,
 )
+from hoverfast_platform.storage.qupath_shards import QUPATH_ZIP_ABOVE, write_qupath_zip
 from hoverfast_platform.storage.summary import DabPositivity, Provenance, Seams, SegmentationSummary
 from hoverfast_platform.tiling import Tile, TilePlan, plan_tiles
 
@@ -92,6 +94,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     settings: SegmentationSettings = SegmentationSettings(),
     on_progress: OnProgress = ignore_progress,
     run_id: str = "",
+    qupath_zip_above: int = QUPATH_ZIP_ABOVE,
 ) -> SegmentedSlide:
     """Find every nucleus of a slide and publish the result.
 
@@ -105,6 +108,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         settings: What decides which nuclei come out.
         on_progress: Told after every tile.
         run_id: Recorded with the result, for instance Dagster's.
+        qupath_zip_above: With more nuclei there is a ``.qupath.zip`` of shards too.
 
     Returns:
         The published result. If the same segmentation is already there, unchanged, nothing
@@ -126,6 +130,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
                 settings=settings,
                 on_progress=on_progress,
                 run_id=run_id,
+                qupath_zip_above=qupath_zip_above,
             )
     path, out_dir = Path(path), Path(out_dir)
     with open_slide(path, settings.scale) as reader:
@@ -146,7 +151,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
             done = find_published(out_dir, path.stem, provenance.slide_sha256, identity)
             if done is None:
                 job = _Job(reader, tissue, engine, settings, provenance, scratch / identity)
-                summary = job.compute(on_progress, warnings, run_id)
+                summary = job.compute(on_progress, warnings, run_id, qupath_zip_above)
                 with FileLock(scratch / "publish.lock"):  # two slides of one stem at once
                     name = results_stem(out_dir, path.stem, provenance.slide_sha256)
                     publish(job.staging_dir, out_dir, name, summary)
@@ -259,7 +264,11 @@ class _Job:
         )
 
     def compute(
-        self, on_progress: OnProgress, warnings: tuple[str, ...], run_id: str
+        self,
+        on_progress: OnProgress,
+        warnings: tuple[str, ...],
+        run_id: str,
+        qupath_zip_above: int,
     ) -> SegmentationSummary:
         """All blocks, then the files of the result in the staging folder."""
         started = time.perf_counter()
@@ -268,7 +277,7 @@ class _Job:
         n_resumed = len(self.plan.tiles) - len(todo)
         seconds = self._compute_blocks(todo, n_resumed, on_progress) if todo else PhaseSeconds()
         writing = time.perf_counter()
-        summary = self._stage(warnings, n_resumed)
+        summary = self._stage(warnings, n_resumed, qupath_zip_above)
         ended = time.perf_counter()
         area = summary.tissue_area_mm2
         timings = {
@@ -329,7 +338,9 @@ class _Job:
         for block in range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)):
             yield self.blocks.read(block)[0]
 
-    def _stage(self, warnings: tuple[str, ...], n_resumed: int) -> SegmentationSummary:
+    def _stage(
+        self, warnings: tuple[str, ...], n_resumed: int, qupath_zip_above: int
+    ) -> SegmentationSummary:
         near: list[Nuclei] = []
         n_nuclei, n_dropped = 0, 0.0
         for block in range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)):
@@ -339,7 +350,7 @@ class _Job:
             n_dropped += statistics["n_dropped_invalid"]
         near_seams = Nuclei.concatenate([Nuclei.empty(1, self.columns), *near])
         audit = audit_seams(near_seams, n_nuclei - len(near_seams), self.plan)
-        self._write_files(n_nuclei)
+        self._write_files(n_nuclei, with_zip=n_nuclei > qupath_zip_above)
         table_path, staining = self.staging_dir / f"result{TABLE}", self.settings.staining
         tissue_mm2 = self.tissue.tissue_area_mm2
         predictor = self.engine.predictor
@@ -368,12 +379,18 @@ class _Job:
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
 
-    def _write_files(self, n_nuclei: int) -> None:
+    def _write_files(self, n_nuclei: int, *, with_zip: bool) -> None:
         provenance = self.provenance.model_dump(mode="json")
         namespace = uuid.UUID(self.provenance.segmentation_id)
         path = self.staging_dir / f"result{QUPATH}"
         try:
             n = write_geojson(path, self._read_blocks(), provenance=provenance, namespace=namespace)
+            path = self.staging_dir / f"result{QUPATH_ZIP}"
+            path.unlink(missing_ok=True)  # of a run that was killed
+            if with_zip:
+                write_qupath_zip(
+                    path, self._read_blocks(), provenance=provenance, namespace=namespace
+                )
             path = self.staging_dir / f"result{TABLE}"
             write_nuclei_table(
                 path, self._read_blocks(), self.columns, metadata=provenance, namespace=namespace

@@ -8,12 +8,13 @@ centre lies inside.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import zarr
 from skimage.draw import polygon
 from zarr.codecs import BloscCodec
@@ -22,6 +23,7 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.atomic import storage_error
+from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
 
 CHUNK_PX = 1024
 LABELS = "labels/nuclei"
@@ -29,8 +31,50 @@ _SMALLEST_PX = 1024
 """The pyramid ends with the first level that fits this square."""
 
 
+def label_pyramid_of_table(table_path: Path, path: Path) -> int:
+    """Write the pyramid of a published table, unless it is there; returns the nuclei in it.
+
+    Raises:
+        StorageError: If the table cannot be read, is not a slide's, or the pyramid cannot be
+            written.
+    """
+    provenance = read_table_metadata(table_path)
+    if "segmentation_id" not in provenance or "width_px" not in provenance:
+        raise StorageError(
+            f"{table_path} does not say how large its slide is, which a label image needs.",
+            "Use the .parquet of a slide's result.",
+        )
+    if _segmentation_id(path) == provenance["segmentation_id"]:
+        n_rows: int = pq.read_metadata(table_path).num_rows
+        return n_rows
+    return write_label_pyramid(
+        path,
+        iter_nuclei_table(table_path),
+        width=provenance["width_px"],
+        height=provenance["height_px"],
+        mpp=Mpp(provenance["slide_mpp_x"], provenance["slide_mpp_y"]),
+        provenance=provenance,
+    )
+
+
+def _segmentation_id(path: Path) -> str | None:
+    """Of a pyramid on disk; None where there is none, or it does not say."""
+    try:
+        attributes = zarr.open_group(path, mode="r").attrs.asdict()
+    except (OSError, ValueError):
+        return None
+    record = attributes.get("hoverfast")
+    return str(record.get("segmentation_id")) if isinstance(record, dict) else None
+
+
 def write_label_pyramid(
-    path: Path, blocks: Iterable[Nuclei], *, width: int, height: int, mpp: Mpp
+    path: Path,
+    blocks: Iterable[Nuclei],
+    *,
+    width: int,
+    height: int,
+    mpp: Mpp,
+    provenance: Mapping[str, Any],
 ) -> int:
     """Write the pyramid under a temporary name and rename it; an older one is replaced.
 
@@ -40,6 +84,7 @@ def write_label_pyramid(
         width: Of the slide's frame, level-0 pixels.
         height: Likewise.
         mpp: Of level-0 pixels.
+        provenance: Kept in the root's attributes under ``hoverfast``.
 
     Returns:
         The number of nuclei drawn.
@@ -52,6 +97,7 @@ def write_label_pyramid(
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
         path.parent.mkdir(parents=True, exist_ok=True)
         n = _write(part, blocks, (height, width), mpp)
+        zarr.open_group(part, mode="r+").attrs["hoverfast"] = dict(provenance)
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)

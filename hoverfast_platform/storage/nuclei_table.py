@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,26 @@ def read_nuclei_table(path: Path) -> Nuclei:
     Raises:
         StorageError: If it cannot be read.
     """
+    return Nuclei.concatenate(list(iter_nuclei_table(path)))
+
+
+def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
+    """The nuclei of a file, block by block as they were written; at least one, perhaps empty.
+
+    Raises:
+        StorageError: If it cannot be read.
+    """
     try:
-        table = pq.read_table(path)
-        polygons = shapely.from_wkb(table["geometry"].to_numpy(zero_copy_only=False))
+        with pq.ParquetFile(path) as file:
+            yield _nuclei_of(file.schema_arrow.empty_table())
+            for index in range(file.num_row_groups):
+                yield _nuclei_of(file.read_row_group(index))
     except (OSError, pa.ArrowException, KeyError) as error:
         raise StorageError(f"{path} is no readable nuclei table: {error}.", "") from error
+
+
+def _nuclei_of(table: pa.Table) -> Nuclei:
+    polygons = shapely.from_wkb(table["geometry"].to_numpy())
     rings = shapely.get_exterior_ring(polygons)
     vertices, ring_of = shapely.get_coordinates(rings, return_index=True)
     lengths = np.bincount(ring_of, minlength=len(polygons))

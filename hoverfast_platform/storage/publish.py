@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.atomic import storage_error
+from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.storage.summary import SegmentationSummary
 
 QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summary.json"
 """Endings of the four files of a result, after the slide's stem."""
+
+QUPATH_ZIP, LABELS = ".qupath.zip", ".zarr"
+"""Of what large slides get too, and of what is made on demand."""
 
 
 def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
@@ -57,7 +62,7 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
 
     Args:
         staging_dir: Holds ``result.json.gz``, ``result.parquet`` and ``result.preview.jpg``;
-            on the same filesystem as ``out_dir``.
+            perhaps ``result.qupath.zip``; on the same filesystem as ``out_dir``.
         out_dir: Where results are wanted.
         name: From :func:`results_stem`.
         summary: Complete but for ``files``.
@@ -79,7 +84,13 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
             f"GeoJSON, {n_rows} from the table.",
             "Nothing was published; run again.",
         )
-    endings = (TABLE, PREVIEW, QUPATH)
+    endings: tuple[str, ...] = (TABLE, PREVIEW, QUPATH)
+    staged_zip = staging_dir / f"result{QUPATH_ZIP}"
+    if staged_zip.exists():
+        endings = (QUPATH_ZIP, *endings)
+        n_zipped = check_qupath_zip(staged_zip)
+        if n_zipped != n_rows:
+            raise StorageError(f"{name}: {n_zipped} nuclei in the zip, {n_rows} in the table.", "")
     files = {name + ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
     summary_path = out_dir / f"{name}{SUMMARY}"
     staged_summary = staging_dir / f"result{SUMMARY}"
@@ -90,6 +101,10 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
         for ending in (*endings, SUMMARY):
             _fsync(staging_dir / f"result{ending}")
             (staging_dir / f"result{ending}").replace(out_dir / (name + ending))
+        if QUPATH_ZIP not in endings:  # an older segmentation's
+            (out_dir / (name + QUPATH_ZIP)).unlink(missing_ok=True)
+        if (out_dir / (name + LABELS)).exists():
+            shutil.rmtree(out_dir / (name + LABELS))
         _fsync(out_dir)
     except OSError as error:
         raise storage_error(summary_path, error) from error

@@ -20,6 +20,9 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import iter_features
 
+QUPATH_ZIP_ABOVE = 500_000
+"""Slides with more nuclei get a zip too: 250 MB of text become gigabytes in QuPath."""
+
 NUCLEI_PER_SHARD = 50_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal results are equal bytes
 MANIFEST = "manifest.txt"

@@ -65,7 +65,7 @@ class AnnotationsTeacher:
         """
         labels = self._read(find_label_file(self.folder, tile.path))
         if isinstance(labels, list):
-            return _paint(labels, tile)
+            return paint(labels, tile)
         return _sample(labels, tile)
 
     def _read(self, path: Path) -> InstanceMap | list[Any]:
@@ -148,7 +148,7 @@ def read_rings(path: Path) -> list[list[npt.NDArray[np.float64]]]:
     return rings
 
 
-def _paint(rings: list[Any], tile: TileImage) -> InstanceMap:
+def paint(rings: list[Any], tile: TileImage) -> InstanceMap:
     """Polygons drawn onto a tile; where two overlap the later one wins."""
     height, width = tile.rgb.shape[:2]
     instances = np.zeros((height, width), dtype=np.int32)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform import segment_image, segment_slide
-from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Tiling
+from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Staining, Tiling
 from hoverfast_platform.errors import (
     ComputeError,
     Interrupted,
@@ -28,7 +28,9 @@ from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.mask_file import mask_record, write_mask
 from hoverfast_platform.slide import open_slide
-from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
+from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
+from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 
@@ -312,3 +314,31 @@ def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
 
     with pytest.raises(MaskError, match="other content"):
         segment_slide(slide, out_dir=tmp_path / "out", engine=engine, mask=tmp_path / "mask.png")
+
+
+def test_ihc_slides_are_measured_in_dab_and_large_ones_get_a_zip(engine, tmp_path):
+    """Brown discs on the left, blue ones on the right."""
+    y, x = np.mgrid[:240, :240]
+    rgb = np.full((240, 240, 3), (238, 236, 240), np.uint8)
+    disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
+    rgb[disc & (x < 120)] = (110, 70, 40)
+    rgb[disc & (x >= 120)] = (120, 130, 190)
+    path = write_slide(tmp_path / "ihc.tiff", rgb)
+    settings = SegmentationSettings(staining=Staining(stain="ihc_dab"))
+
+    done = segment_slide(
+        path, out_dir=tmp_path / "out", engine=engine, settings=settings, qupath_zip_above=10
+    )
+
+    dab = done.summary.dab
+    assert dab is not None
+    assert dab.positive_fraction == pytest.approx(0.5, abs=0.05)
+    assert 100 < dab.h_score <= 150
+    assert "eosin_od_mean" not in done.summary.distributions
+    zip_path = tmp_path / "out" / "ihc.qupath.zip"
+    assert check_qupath_zip(zip_path) == done.summary.n_nuclei
+    assert zip_path.name in done.summary.files
+    border = read_measurement(done.table_path, "mask_border_um")
+    assert (border >= 0).all()
+    assert border.max() < 33
+    assert (label_pyramid_of_table(done.table_path, tmp_path / "out" / "ihc.zarr")) == len(border)

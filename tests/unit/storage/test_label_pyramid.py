@@ -29,7 +29,9 @@ def pyramid(tmp_path):
     """Two blocks on a 2500 x 1300 slide; one nucleus across a chunk's edge, one at the corner."""
     blocks = [discs([(5, 5), (1024, 600), (990, 40)]), discs([(2490, 1290), (1700, 1024)])]
     path = tmp_path / "slide.zarr"
-    n = write_label_pyramid(path, blocks, width=2500, height=1300, mpp=Mpp(0.25, 0.5))
+    n = write_label_pyramid(
+        path, blocks, width=2500, height=1300, mpp=Mpp(0.25, 0.5), provenance={"a": 1}
+    )
     return path, n
 
 
@@ -84,7 +86,7 @@ def test_chunks_without_nuclei_are_not_written(pyramid):
 def test_no_nuclei_is_a_valid_pyramid_and_an_older_one_is_replaced(pyramid):
     path, _ = pyramid
 
-    assert write_label_pyramid(path, [], width=30, height=20, mpp=Mpp(1, 1)) == 0
+    assert write_label_pyramid(path, [], width=30, height=20, mpp=Mpp(1, 1), provenance={}) == 0
 
     level = zarr.open_group(path / LABELS, mode="r")["0"]
     assert level.shape == (20, 30)
@@ -99,7 +101,7 @@ def test_a_failure_leaves_the_older_one_and_no_rest(pyramid):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(StorageError, match="No space left"):
-        write_label_pyramid(path, broken(), width=2500, height=1300, mpp=Mpp(1, 1))
+        write_label_pyramid(path, broken(), width=2500, height=1300, mpp=Mpp(1, 1), provenance={})
 
     assert zarr.open_group(path / LABELS, mode="r")["0"].shape == (1300, 2500)
     assert [p.name for p in path.parent.iterdir()] == ["slide.zarr"]

@@ -1,0 +1,35 @@
+// Imports hoverfast's nuclei into the images of a QuPath project (0.4 and later).
+//
+// Script editor: set the folder below, then Run > Run for project. A project of one image works
+// too. Run twice: nuclei of the first run are replaced, not doubled.
+def resultsDir = "/path/to/results"
+
+import qupath.lib.common.GeneralTools
+import qupath.lib.io.PathIO
+
+def imageName = getCurrentServer().getMetadata().getName()
+def stem = GeneralTools.getNameWithoutExtension(imageName)
+def candidates = [".qupath.zip", ".json.gz"].collect { new File(resultsDir, stem + it) }
+candidates += new File(resultsDir + "/json", stem + ".json.gz") // of infer_roi
+def file = candidates.find { it.isFile() }
+if (file == null) {
+    println "${imageName}: none of ${candidates*.getName()} in ${resultsDir}"
+    return
+}
+
+def nuclei = PathIO.readObjects(file.toPath())
+def ids = nuclei.collect { it.getID() } as Set
+def earlier = getDetectionObjects().findAll { it.getID() in ids }
+removeObjects(earlier, true)
+addObjects(nuclei)
+resolveHierarchy()
+println "${imageName}: ${nuclei.size()} nuclei from ${file.getName()}, ${earlier.size()} replaced"
+
+// A zip names in manifest.txt how many nuclei it holds; QuPath skips a damaged piece silently.
+if (file.getName().endsWith(".zip")) {
+    def zip = new java.util.zip.ZipFile(file)
+    def manifest = new groovy.json.JsonSlurper().parse(zip.getInputStream(zip.getEntry("manifest.txt")))
+    zip.close()
+    if (manifest.n_nuclei != nuclei.size())
+        println "WARNING: the manifest says ${manifest.n_nuclei} nuclei"
+}

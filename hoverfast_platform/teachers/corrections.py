@@ -1,0 +1,299 @@
+"""Results corrected in QuPath, as a labelled set to learn from and to be measured on.
+
+A person draws annotations of the class ``Reviewed`` around what was looked at, corrects the
+nuclei inside (moves, deletes, adds), and exports everything as GeoJSON. Only the reviewed
+regions become images with labels; what lies outside was never judged and is left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import tifffile
+from PIL import Image
+
+from hoverfast_platform.config import Scale
+from hoverfast_platform.errors import LabelError, SettingsError
+from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.slide.digest import slide_digest
+from hoverfast_platform.slide.reader import SlideReader, open_slide
+from hoverfast_platform.slide.resample import read_region_at
+from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
+from hoverfast_platform.storage.imported_nuclei import polygon_rings
+from hoverfast_platform.teachers.annotations import paint
+from hoverfast_platform.teachers.teacher import TileImage
+
+REVIEWED = "Reviewed"
+"""Class of the annotations that say what was looked at."""
+
+MAX_NUCLEUS_UM2 = 3_000.0
+"""A larger "nucleus" is a region somebody forgot to give its class."""
+
+MAX_REGION_PX = 50_000_000
+_COLUMNS = ("stem", "group", "mpp", "slide", "slide_sha256", "edited", "reviewed_by", "n_nuclei")
+_KEPT_TOLERANCE_PX = 0.06
+"""Vertices that moved less are where they were: files hold a tenth of a pixel."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """Who reviewed which slide, and how its regions are wanted.
+
+    Attributes:
+        slide: The slide.
+        edited: QuPath's export.
+        patient: Group in the manifest; the slide's stem if empty.
+        reviewed_by: Name of the person, recorded.
+        mpp: Micrometres per pixel of the images made.
+        mpp_override: Of the slide, where it does not say.
+    """
+
+    slide: Path
+    edited: Path
+    patient: str = ""
+    reviewed_by: str = ""
+    mpp: float = 0.25
+    mpp_override: float | None = None
+
+
+@dataclass(frozen=True)
+class ImportedReview:
+    """What an import made.
+
+    Attributes:
+        stems: Names of the images in ``image/`` and ``label/``.
+        n_nuclei: In all of them.
+        n_unchanged: Reviewed nuclei whose id and outline are those of the original result.
+        n_changed: With an id of the original and another outline.
+        n_added: Without an id of the original.
+        n_deleted: Of the original inside reviewed regions, gone.
+    """
+
+    stems: tuple[str, ...]
+    n_nuclei: int
+    n_unchanged: int = 0
+    n_changed: int = 0
+    n_added: int = 0
+    n_deleted: int = 0
+
+
+@dataclass(frozen=True)
+class _Edited:
+    regions: npt.NDArray[np.object_]
+    nuclei: npt.NDArray[np.object_]
+    ids: tuple[str, ...]
+
+
+def import_review(review: Review, out_dir: Path, *, original: Path | None = None) -> ImportedReview:
+    """Write the reviewed regions as ``image/``, ``label/`` and rows of ``manifest.csv``.
+
+    Images and labels of an earlier import of the same slide are replaced. The set is read by
+    ``teacher-labels --teacher annotations`` and by ``evaluate``.
+
+    Args:
+        review: What was reviewed.
+        out_dir: Of the labelled set; other slides in it are kept.
+        original: The result that was corrected; with it changes are counted.
+
+    Raises:
+        LabelError: If there is no reviewed region, or something that cannot be a nucleus.
+        SlideError: If the slide cannot be read.
+        StorageError: If files are damaged or cannot be written.
+    """
+    sha256 = slide_digest(review.slide)
+    prefix = f"{review.slide.stem}-{sha256[:8]}"
+    rows: list[dict[str, str]] = []
+    with open_slide(review.slide, Scale(mpp_override=review.mpp_override)) as reader:
+        pixel_um2 = reader.info.mpp.pixel_area_um2
+        edited = _read_edited(review.edited, pixel_um2)
+        tiles = [_region_tile(reader, region, review) for region in edited.regions]
+    for i, (region, tile) in enumerate(zip(edited.regions, tiles, strict=True)):
+        stem = f"{prefix}-{i + 1:02d}"
+        labels = _labels(tile, region, edited.nuclei)
+        is_inside = paint([_rings(region)], tile) > 0
+        rgb = np.where(is_inside[..., None], tile.rgb, np.uint8(255))
+        with written_atomically(out_dir / "image" / f"{stem}.png") as part:
+            Image.fromarray(rgb).save(part, format="PNG")
+        with written_atomically(out_dir / "label" / f"{stem}.tif") as part:
+            tifffile.imwrite(part, labels, compression="zlib")
+        n_nuclei = len(np.unique(labels[labels > 0]))
+        rows.append(
+            {
+                "stem": stem,
+                "group": review.patient or review.slide.stem,
+                "mpp": f"{review.mpp:g}",
+                "slide": review.slide.name,
+                "slide_sha256": sha256,
+                "edited": review.edited.name,
+                "reviewed_by": review.reviewed_by,
+                "n_nuclei": str(n_nuclei),
+            }
+        )
+    _replace_rows(out_dir, sha256, rows)
+    return ImportedReview(
+        stems=tuple(row["stem"] for row in rows),
+        n_nuclei=sum(int(row["n_nuclei"]) for row in rows),
+        **(
+            _changes(edited, _read_edited(original, pixel_um2, needs_region=False))
+            if original
+            else {}
+        ),
+    )
+
+
+def _read_edited(path: Path, pixel_um2: float, *, needs_region: bool = True) -> _Edited:
+    """Regions and nuclei of an export; classes that end with ``*`` are ignored, as in QuPath."""
+    regions: list[Any] = []
+    nuclei: list[Any] = []
+    ids: list[str] = []
+    for feature in GeoJsonFile(path):
+        name = _class_name(feature)
+        if name.endswith("*") or _object_type(feature) in {"root", "tmacore", "tma_core", "tile"}:
+            continue
+        for polygon in _polygons(feature, path):
+            if name == REVIEWED:
+                regions.append(polygon)
+            elif polygon.area * pixel_um2 > MAX_NUCLEUS_UM2:
+                raise LabelError(
+                    f"{path.name} holds an object of {polygon.area * pixel_um2:.0f} um2 of class "
+                    f"{name or 'none'!r}, too large for a nucleus.",
+                    f"Give regions you reviewed the class {REVIEWED}; delete other annotations.",
+                )
+            else:
+                nuclei.append(polygon)
+                ids.append(str(feature.get("id", "")))
+    if needs_region and not regions:
+        raise LabelError(
+            f"{path.name} has no annotation of the class {REVIEWED}.",
+            "Without it nobody knows where missing nuclei are missing on purpose: draw a rectangle "
+            "around what you looked at, give it that class, export again.",
+        )
+    return _Edited(_array(regions), _array(nuclei), tuple(ids))
+
+
+def _array(polygons: Sequence[Any]) -> npt.NDArray[np.object_]:
+    array = np.empty(len(polygons), dtype=np.object_)
+    array[:] = polygons
+    return array
+
+
+def _polygons(feature: Feature, path: Path) -> list[Any]:
+    try:
+        polygons = [shapely.Polygon(rings[0], rings[1:]) for rings in polygon_rings(feature)]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise LabelError(
+            f"{path.name} holds something that is no polygon: {error!r}.",
+            "Delete points and lines in QuPath before exporting.",
+        ) from error
+    return [polygon if polygon.is_valid else shapely.buffer(polygon, 0) for polygon in polygons]
+
+
+def _class_name(feature: Feature) -> str:
+    found = (feature.get("properties") or {}).get("classification")
+    if isinstance(found, Mapping):
+        found = found.get("name") or ": ".join(found.get("names", []))
+    return str(found or "")
+
+
+def _object_type(feature: Feature) -> str:
+    return str((feature.get("properties") or {}).get("objectType", "")).lower()
+
+
+def _region_tile(reader: SlideReader, region: Any, review: Review) -> TileImage:
+    """The pixels of a region's bounding box at the scale asked for."""
+    info = reader.info
+    lattice = ModelLattice.of(
+        width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=review.mpp
+    )
+    x0, y0, x1, y1 = region.bounds
+    box = Box(
+        y0=int(y0 / lattice.scale_y),
+        x0=int(x0 / lattice.scale_x),
+        y1=int(np.ceil(y1 / lattice.scale_y)),
+        x1=int(np.ceil(x1 / lattice.scale_x)),
+    ).clipped(lattice.box)
+    if box.is_empty:
+        raise LabelError(
+            f"A reviewed region at ({x0:.0f}, {y0:.0f}) lies outside {info.name}.",
+            "The export belongs to another slide, or to an image with another origin.",
+        )
+    if box.width * box.height > MAX_REGION_PX:
+        raise SettingsError(
+            f"A reviewed region of {box.width}x{box.height} px is too large for one image.",
+            "Divide it into several.",
+        )
+    return TileImage(
+        rgb=read_region_at(reader, lattice, box),
+        mpp=review.mpp,
+        path=review.slide,
+        x0_px=box.x0,
+        y0_px=box.y0,
+        scale_x=lattice.scale_x,
+        scale_y=lattice.scale_y,
+    )
+
+
+def _labels(tile: TileImage, region: Any, nuclei: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
+    """Instance map of the nuclei that reach into a region, cut at its edge."""
+    inside = nuclei[shapely.intersects(nuclei, region)]
+    labels = paint([_rings(nucleus) for nucleus in inside if nucleus.area > 0], tile)
+    labels[paint([_rings(region)], tile) == 0] = 0
+    return labels
+
+
+def _rings(polygon: Any) -> list[npt.NDArray[np.float64]]:
+    parts = shapely.get_parts(polygon)
+    largest = parts[int(np.argmax(shapely.area(parts)))]
+    return [np.asarray(ring.coords) for ring in (largest.exterior, *largest.interiors)]
+
+
+def _changes(edited: _Edited, original: _Edited) -> dict[str, int]:
+    """How the reviewed nuclei differ from the result that was corrected."""
+    reviewed = shapely.union_all(edited.regions)
+    before = {
+        identity: nucleus
+        for identity, nucleus in zip(original.ids, original.nuclei, strict=True)
+        if shapely.intersects(shapely.centroid(nucleus), reviewed)
+    }
+    counts = {"n_unchanged": 0, "n_changed": 0, "n_added": 0}
+    everywhere = dict(zip(original.ids, original.nuclei, strict=True))
+    for identity, nucleus in zip(edited.ids, edited.nuclei, strict=True):
+        if not shapely.intersects(shapely.centroid(nucleus), reviewed):
+            continue
+        if identity not in everywhere:
+            counts["n_added"] += 1
+        elif shapely.hausdorff_distance(everywhere[identity], nucleus) < _KEPT_TOLERANCE_PX:
+            counts["n_unchanged"] += 1
+        else:
+            counts["n_changed"] += 1
+    counts["n_deleted"] = len(set(before) - set(edited.ids))
+    return counts
+
+
+def _replace_rows(out_dir: Path, slide_sha256: str, rows: Sequence[dict[str, str]]) -> None:
+    """Rows of a slide in the manifest; files that an earlier import alone had are removed."""
+    path = out_dir / "manifest.csv"
+    kept: list[dict[str, str]] = []
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            old = list(csv.DictReader(file))
+        kept = [row for row in old if row.get("slide_sha256") != slide_sha256]
+        gone = {row["stem"] for row in old} - {row["stem"] for row in [*kept, *rows]}
+        for stem in gone:
+            (out_dir / "image" / f"{stem}.png").unlink(missing_ok=True)
+            (out_dir / "label" / f"{stem}.tif").unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*kept, *rows])
+    with written_atomically(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
