@@ -17,6 +17,7 @@ from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings
 from hoverfast_platform.errors import CatalogueError, HoverFastError
 from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
 from hoverfast_platform.mask.engines import read_mask_settings
+from hoverfast_platform.storage.names import one_name
 from resources.heartbeat import Heartbeat
 
 
@@ -112,10 +113,10 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Catalogue.open(self.catalogue or Path(self.root) / "catalogue.sqlite")
 
     def mask_path(self, key: str) -> Path:
-        return Path(self.root) / "masks" / f"{key}.png"
+        return Path(self.root) / "masks" / f"{one_name(key)}.png"
 
     def nuclei_dir(self, key: str) -> Path:
-        return Path(self.root) / "nuclei" / key
+        return Path(self.root) / "nuclei" / one_name(key)
 
     def scale(self, key: str) -> Scale:
         """With the mpp that a person gave for this slide, if any."""

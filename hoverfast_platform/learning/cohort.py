@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
 from hoverfast_platform.learning.plan import CohortPlan, choose_members, read_plan
+from hoverfast_platform.storage.names import one_name
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
 
 
@@ -22,7 +23,7 @@ class LearningFolder:
     root: Path
 
     def plan(self, name: str) -> Path:
-        return self.root / "cohorts" / f"{name}.json"
+        return self.root / "cohorts" / f"{one_name(name)}.json"
 
     def plan_names(self) -> list[str]:
         return sorted(path.stem for path in (self.root / "cohorts").glob("*.json"))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
+from hoverfast_platform.storage.limits import check_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy"})
@@ -77,6 +78,7 @@ def _rgb_of(opened: Image.Image, path: Path) -> RgbImage:
 def _read_tiff(path: Path) -> RgbImage:
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
+        check_pixels(page.imagewidth, page.imagelength)
         pixels = page.asarray()
         planes_first = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     if planes_first and pixels.ndim == 3:
@@ -119,13 +121,24 @@ def read_instance_map(path: Path) -> InstanceMap:
     """
     try:
         if path.suffix.lower() == ".npy":
-            pixels = np.load(path, allow_pickle=False)
+            on_disk = np.load(path, mmap_mode="r", allow_pickle=False)
+            check_pixels(*on_disk.shape)
+            pixels = np.array(on_disk)
         elif path.suffix.lower() in {".tif", ".tiff"}:
-            pixels = np.squeeze(tifffile.imread(path))
+            with tifffile.TiffFile(path) as file:
+                check_pixels(*file.series[0].shape)
+                pixels = np.squeeze(file.asarray())
         else:
             with Image.open(path) as image:
                 pixels = np.asarray(image)
-    except (OSError, ValueError, EOFError, tifffile.TiffFileError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        IndexError,
+        tifffile.TiffFileError,
+        Image.DecompressionBombError,
+    ) as error:
         raise LabelError(
             f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF or NPY."
         ) from error

@@ -8,9 +8,7 @@ label images or GeoJSON that are read as they are.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.errors import LabelError
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.flat_images import LABEL_SUFFIXES, read_instance_map
+from hoverfast_platform.storage.limits import read_json
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 _GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
@@ -123,10 +122,8 @@ def read_rings(path: Path) -> list[list[npt.NDArray[np.float64]]]:
     Raises:
         LabelError: If it is no GeoJSON of polygons.
     """
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
-            content = json.load(file)
+        content = read_json(path)
         features = content["features"] if isinstance(content, dict) else content
         rings: list[list[npt.NDArray[np.float64]]] = []
         for feature in features:
@@ -140,7 +137,7 @@ def read_rings(path: Path) -> list[list[npt.NDArray[np.float64]]]:
                     "Delete points and lines in QuPath before exporting.",
                 )
             rings += [[np.asarray(ring, dtype=np.float64) for ring in one] for one in coordinates]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabelError(
             f"{path} is not a readable GeoJSON file: {error!r}.",
             "Expected QuPath's export (File > Export objects as GeoJSON).",
