@@ -56,14 +56,14 @@ def main() -> None:
         server = PostgresServer(Path(folder) / "postgres" / "server", programs)
         server.create()
         try:
-            figures = _simulate(Path(folder), server, arguments.slides)
+            figures = _simulate(Path(folder), server, arguments.slides, arguments.out)
         finally:
             server.stop()
     arguments.out.write_text(json.dumps(figures, indent=2))
     print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
 
 
-def _simulate(folder: Path, server: PostgresServer, n: int) -> dict[str, Any]:
+def _simulate(folder: Path, server: PostgresServer, n: int, out: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"slides": n, "load_average_at_start": os.getloadavg()[0]}
     upgrade_database(server.make_database("hoverfast"))
     server.sql("CREATE DATABASE dagster")
@@ -95,6 +95,9 @@ def _simulate(folder: Path, server: PostgresServer, n: int) -> dict[str, Any]:
                 for i in range(0, n, per_run):
                     _run(asset, keys[i : i + per_run], instance, resources)
             figures[name]["runs"] = -(-n // per_run)
+            out.write_text(json.dumps(figures, indent=2))  # a simulation may be cut short
+        _measure_storage(figures, server, artefacts, n)
+        out.write_text(json.dumps(figures, indent=2))
         with _timed(figures, "automation_evaluation_idle", 1):
             cursor = dg.evaluate_automation_conditions(defs, instance).cursor
             started = time.monotonic()
@@ -102,6 +105,12 @@ def _simulate(folder: Path, server: PostgresServer, n: int) -> dict[str, Any]:
         figures["automation_evaluation_idle"]["second_one_s"] = time.monotonic() - started
         done = instance.get_materialized_partitions(dg.AssetKey("nuclei"))
     assert len(done) == n, f"{len(done)} of {n} slides were segmented"
+    return figures
+
+
+def _measure_storage(
+    figures: dict[str, Any], server: PostgresServer, artefacts: Path, n: int
+) -> None:
     figures["bytes_per_slide"] = {
         "artefacts": _bytes(artefacts) / n,
         "files": sum(1 for path in artefacts.rglob("*") if path.is_file()) / n,
@@ -116,7 +125,6 @@ def _simulate(folder: Path, server: PostgresServer, n: int) -> dict[str, Any]:
             "dagster",
         )
     }
-    return figures
 
 
 def _write_slides(folder: Path, n: int) -> None:
