@@ -69,6 +69,7 @@ def _metadata(made: "MadeMask") -> dict[str, Any]:
         "tissue_fraction": statistics.tissue_fraction,
         "lost_fraction": statistics.total_lost_fraction,
         "findings": _table(statistics),
+        "pen_on_glass_mm2": statistics.glass_ink_mm2,
         "engine": made.mask.engine,
         "was_done": made.was_done,
         "path": dg.MetadataValue.path(str(made.path)),
@@ -81,7 +82,7 @@ def _metadata(made: "MadeMask") -> dict[str, Any]:
 
 
 def _table(statistics: "MaskStatistics") -> dg.TableMetadataValue:
-    """What was found, largest loss first; ink on glass costs no tissue."""
+    """What was found on tissue, largest loss first."""
     labels = sorted(
         statistics.lost_fraction.keys() | statistics.remarked_area_mm2.keys(),
         key=lambda label: (-statistics.lost_fraction.get(label, 0.0), label),
@@ -95,11 +96,6 @@ def _table(statistics: "MaskStatistics") -> dg.TableMetadataValue:
         }
         for label in labels
     ]
-    if statistics.glass_ink_mm2:
-        area = round(statistics.glass_ink_mm2, 4)
-        rows.append(
-            {"found": f"pen on glass, {area} mm2", "lost_percent": 0, "lost_mm2": 0, "kept_mm2": 0}
-        )
     columns = (("found", "string"), ("lost_percent", "float"), ("lost_mm2", "float"))
     return dg.MetadataValue.table(
         records=[dg.TableRecord(row) for row in rows],

@@ -25,6 +25,7 @@ from hoverfast_platform.mask.histoqc_output import MASK_SUFFIX, HistoQcRow, log_
 from hoverfast_platform.mask.imported import lay_on_slide
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideInfo
+from hoverfast_platform.storage.atomic import storage_error
 
 _GRACE_S = 5.0
 """Between asking a process to end and ending it."""
@@ -66,15 +67,15 @@ def run_histoqc(path: Path, info: SlideInfo, settings: HistoQc) -> TissueMask:
         SettingsError: If HistoQC or its configuration is not there.
         MaskError: If it failed on this slide, left out the mask, or the mask does not fit.
         ComputeError: If it ran out of time or was killed; trying again may help.
+        StorageError: If its working folder cannot be written.
     """
     path = path.absolute()
     _refuse_unsuitable(path, info)
-    with tempfile.TemporaryDirectory(prefix="histoqc-", dir=settings.scratch_dir or None) as name:
-        scratch = Path(name)
+    with _scratch_folder(settings.scratch_dir) as scratch:
         config = _configuration(settings, info, scratch)
-        (scratch / "config.ini").write_text(config, encoding="utf-8")
+        _write(scratch / "config.ini", config)
         # As a list: a name with brackets would be taken for a pattern.
-        (scratch / "slides.tsv").write_text(f"{path}\n", encoding="utf-8")
+        _write(scratch / "slides.tsv", f"{path}\n")
         out = scratch / "out"
         arguments = ["-c", "config.ini", "-o", "out", "-s", str(settings.seed), "-n", "1"]
         log = _run(settings, scratch, path, [*arguments, "slides.tsv"])
@@ -99,6 +100,23 @@ def run_histoqc(path: Path, info: SlideInfo, settings: HistoQc) -> TissueMask:
         findings=mask.findings,
         warnings=warnings,
     )
+
+
+@contextlib.contextmanager
+def _scratch_folder(parent: str) -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="histoqc-", dir=parent or None)
+    except OSError as error:
+        raise storage_error(Path(parent or tempfile.gettempdir()) / "histoqc", error) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _refuse_unsuitable(path: Path, info: SlideInfo) -> None:

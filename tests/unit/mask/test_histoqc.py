@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from hoverfast_platform.config import HistoQc, MaskImport, MaskSettings, Scale
-from hoverfast_platform.errors import ComputeError, MaskError, SettingsError
+from hoverfast_platform.errors import ComputeError, MaskError, SettingsError, StorageError
 from hoverfast_platform.mask.engines import make_mask
 from hoverfast_platform.mask.histoqc import run_histoqc
 from hoverfast_platform.mask.statistics import mask_statistics
@@ -197,6 +197,11 @@ def test_path_that_its_list_cannot_hold_is_refused(shared_data, tmp_path):
     (tmp_path / "a#b.svs").symlink_to(shared_data / "slides" / CMU)
     with pytest.raises(MaskError, match="splits at"):
         run(tmp_path / "a#b.svs", HistoQc())
+
+
+def test_scratch_folder_that_cannot_be_made_is_said(cmu, tmp_path):
+    with pytest.raises(StorageError, match="cannot be written"):
+        run(cmu, HistoQc(scratch_dir=str(tmp_path / "missing")))
 
 
 def test_two_runs_at_once_do_not_meet(cmu, outputs):
