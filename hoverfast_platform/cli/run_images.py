@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.inputs import check_name, printable
 from hoverfast_platform.config import Compute, SegmentationSettings
 from hoverfast_platform.errors import HoverFastError, Interrupted, UnreadableSlideError
 from hoverfast_platform.inference.engine import SegmentationEngine
@@ -39,6 +40,7 @@ def segment_images(  # noqa: PLR0913 - what the command line says, once
             )
         for path in images:
             try:
+                check_name(path)
                 rgb = read_rgb(path)
                 found = segment_image(
                     rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=settings
@@ -51,7 +53,7 @@ def segment_images(  # noqa: PLR0913 - what the command line says, once
                 raise
             except HoverFastError as error:
                 n_failed += 1
-                click.echo(f"{path.name}: FAILED ({error.kind}): {error}", err=True)
+                click.echo(f"{printable(path.name)}: FAILED ({error.kind}): {error}", err=True)
             else:
                 click.echo(f"{path.name}: {len(found.nuclei)} nuclei")
                 if summary.dab is not None and summary.dab.h_score is not None:

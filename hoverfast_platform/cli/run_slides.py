@@ -10,6 +10,7 @@ import click
 from tqdm import tqdm
 
 from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.cli.inputs import check_name, printable
 from hoverfast_platform.config import Compute, SegmentationSettings
 from hoverfast_platform.errors import HoverFastError, Interrupted, SettingsError
 from hoverfast_platform.inference.engine import SegmentationEngine
@@ -51,6 +52,7 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
         )
         for slide in slides:
             try:
+                check_name(slide)
                 mask = find_mask_file(mask_dir, slide) if mask_dir is not None else None
                 with tqdm(desc=slide.name, unit="tile") as bar:
 
@@ -75,8 +77,8 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
                 raise
             except HoverFastError as error:
                 failures[slide] = error
-                catalogue.record_failure(failure_record(slide, error))
-                click.echo(f"{slide.name}: FAILED ({error.kind}): {error}", err=True)
+                catalogue.record_failure(failure_record(Path(printable(slide)), error))
+                click.echo(f"{printable(slide.name)}: FAILED ({error.kind}): {error}", err=True)
             else:
                 catalogue.record_done(
                     segmentation_record(slide, done.slide_info, done, engine.model.card)

@@ -37,12 +37,12 @@ class GeoJsonFile:
         self.is_collection = False
         self._whole: list[Feature] | None = None
         with self._reading() as file:
-            head = file.readline().strip()
-            if head.endswith(_STARTS) and (head == "[" or head.startswith("{")):
-                self.is_collection = head != "["
+            head, second = file.readline(), file.readline()
+            if head.strip().endswith(_STARTS) and _is_one_feature(second):
+                self.is_collection = head.strip() != "["
                 self.members = json.loads(head + "]}") if self.is_collection else {}
             else:
-                content = json.loads(head + "\n" + file.read())
+                content = json.loads(head + second + file.read())
                 self.is_collection = isinstance(content, dict)
                 self.members = dict(content) if isinstance(content, dict) else {}
                 self._whole = self.members.get("features") if self.is_collection else content
@@ -79,6 +79,17 @@ class GeoJsonFile:
 
     def _reading(self) -> _Reading:
         return _Reading(self.path)
+
+
+def _is_one_feature(line: str) -> bool:
+    """Whether a line is a whole feature, or the end: not so in files with indentation."""
+    text = line.strip()
+    if text in _ENDS:
+        return True
+    try:
+        return isinstance(json.loads(text.removesuffix(",")), dict)
+    except ValueError:
+        return False
 
 
 class _Reading:

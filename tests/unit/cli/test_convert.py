@@ -1,5 +1,7 @@
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -58,6 +60,18 @@ def test_published_files_become_valid_ones(tmp_path, slide):
     assert report.n_features == 2
     assert report.provenance["converted_from"] == "old.json.gz"
     assert "1 without a valid polygon left out" in output
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_exports_of_any_layout_are_read(tmp_path, as_array, indent):
+    features = [published_feature(FIRST), published_feature(BOWTIE)]
+    content = features if as_array else {"type": "FeatureCollection", "features": features}
+    (tmp_path / "old.geojson").write_text(json.dumps(content, indent=indent))
+
+    converted(tmp_path / "old.geojson", tmp_path / "new.json.gz")
+
+    assert validate_qupath_file(tmp_path / "new.json.gz").n_features == 2
 
 
 def test_published_files_become_tables_with_sizes_if_the_scale_is_given(tmp_path):
@@ -143,3 +157,32 @@ def test_damaged_files_are_refused_and_nothing_is_left(tmp_path, text):
     with pytest.raises(StorageError):
         converted(tmp_path / "old.json.gz", tmp_path / "new.json.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["old.json.gz"]
+
+
+@pytest.mark.parametrize("target", ["x.json.gz", "x.zip", "x.parquet", "x.zarr"])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, target):
+    """A limit on the size of files stands in for the disk."""
+    table = tmp_path / "slide.parquet"
+    provenance = {
+        "segmentation_id": NAMESPACE.hex,
+        "width_px": 200_000,
+        "height_px": 50,
+        "slide_mpp_x": 0.25,
+        "slide_mpp_y": 0.25,
+    }
+    nuclei = squares(9000)
+    write_nuclei_table(
+        table, [nuclei], list(nuclei.measurements), metadata=provenance, namespace=NAMESPACE
+    )
+    out = tmp_path / "out"
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500));"
+        f"sys.argv = ['hoverfast', 'convert', {str(table)!r}, {str(out / target)!r}];"
+        "from hoverfast_platform.cli.main import main; main()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert not list(out.iterdir())

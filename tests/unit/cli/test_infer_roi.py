@@ -1,6 +1,7 @@
 """Flat images of every kind through the command, on crops small enough for a few seconds."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ def finished(tmp_path_factory):
     image.convert("L").save(folder / "grey.jpg")
     tifffile.imwrite(folder / "deep.tif", tissue(100, 80).astype(np.uint16) * 257)
     Image.new("RGB", (40, 30), (240, 240, 240)).save(folder / "blank.png")
+    image.save(folder / os.fsdecode(b"a\xff.png"))
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     other = tmp_path_factory.mktemp("other")
     Image.fromarray(tissue(90, 90)).save(other / "palette.png")
@@ -46,7 +48,8 @@ def test_one_bad_image_fails_alone_and_the_exit_code_says_so(finished):
     for run in runs:
         assert run.exit_code == 1
         assert "broken.png: FAILED (unreadable_slide)" in run.output
-        assert "1 of 8 images failed" in run.output
+        assert "a?.png: FAILED (unreadable_slide)" in run.output
+        assert "2 of 9 images failed" in run.output
     assert len(list((out / "json").iterdir())) == 7
 
 
