@@ -59,8 +59,8 @@ from hoverfast_platform.config import InstanceDecoding
 @click.option(
     "-b",
     "--binmask-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Tissue masks of slides. Default: built-in detection.",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder or table of tissue masks of slides. Default: built-in detection.",
 )
 @click.option("--tiles-per-slide", type=int, help="Random tiles of each slide. [default: 20]")
 @click.option("--tile-px", type=int, help="Side of tiles and patches. [default: 1024]")

@@ -85,11 +85,6 @@ def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetectio
     )
 
 
-def whole_slide(reader: SlideReader) -> TissueMask:
-    """A mask that lets everything through: ROI images, which a person has chosen."""
-    return TissueMask.of_slide(reader.info, np.ones((1, 1), dtype=np.bool_), "none", provenance={})
-
-
 @dataclass(frozen=True)
 class _Tissue:
     """``(H, W)`` each.

@@ -146,10 +146,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(content) as image:
                 _refuse_huge(path, image.width, image.height)
                 yield image
+    except MaskError:
+        raise
     except (
         OSError,
         UnidentifiedImageError,
         SyntaxError,  # Pillow's word for a broken PNG
+        ValueError,  # a text chunk that expands beyond Pillow's limit
         Image.DecompressionBombError,  # beyond twice Pillow's own limit
     ) as error:
         raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error

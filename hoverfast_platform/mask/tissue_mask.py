@@ -19,7 +19,7 @@ from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.slide.reader import SlideInfo
 
-MaskEngineName: TypeAlias = Literal["builtin", "histoqc", "import", "none"]
+MaskEngineName: TypeAlias = Literal["builtin", "histoqc", "import"]
 
 
 @dataclass(frozen=True)

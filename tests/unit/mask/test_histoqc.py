@@ -6,6 +6,7 @@ The real one is used where HOVERFAST_HISTOQC names its command.
 import configparser
 import contextlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -128,6 +129,30 @@ def test_hang_ends_with_all_processes_it_started(cmu, outputs, tmp_path, monkeyp
     assert caught.value.is_transient
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert wait_until_gone(pids)
+
+
+def test_interrupted_command_leaves_no_histoqc_behind(cmu, outputs, tmp_path):
+    pids_file = tmp_path / "pids"
+    command = f"{sys.executable} {FAKE} hang {outputs / 'rec_nopen'} histoqc"
+    arguments = ["mask", str(cmu), "-o", str(tmp_path / "out"), "-e", "histoqc"]
+    arguments += ["--histoqc-command", command]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hoverfast_platform.cli.main", *arguments],
+        env=os.environ | {"FAKE_HISTOQC_PIDS": str(pids_file)},
+        stderr=subprocess.PIPE,
+    )
+    end = time.monotonic() + 120
+    while not (pids_file.exists() and len(pids_file.read_text().split()) == 2):
+        assert time.monotonic() < end
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    pids = [int(pid) for pid in pids_file.read_text().split()]
+    process.terminate()
+    _, errors = process.communicate(timeout=120)
+
+    assert process.returncode == 130, errors
+    assert wait_until_gone(pids)
+    assert list((tmp_path / "out").glob("*.png")) == []
 
 
 def test_programs_that_are_not_there_are_named_with_how_to_get_them(cmu, tmp_path):

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hoverfast_platform.errors import ArrayContractError, MaskError
 from hoverfast_platform.mask.findings import Finding
@@ -85,8 +86,6 @@ def test_mask_resized_by_another_program_is_refused(tmp_path):
     with Image.open(path) as image:
         image.load()
         half = image.resize((80, 50))
-        from PIL.PngImagePlugin import PngInfo
-
         text = PngInfo()
         text.add_itxt("hoverfast-mask", image.text["hoverfast-mask"])
     half.save(path, pnginfo=text)
@@ -103,6 +102,16 @@ def test_damaged_file_is_refused(tmp_path, keep_bytes):
 
     with pytest.raises(MaskError, match="readable"):
         load_mask(path, slide_info())
+
+
+def test_record_that_expands_a_thousandfold_is_refused(tmp_path):
+    text = PngInfo()
+    text.add_itxt("hoverfast-mask", " " * 30_000_000, zip=True)
+    Image.new("L", (160, 100), 255).save(tmp_path / "m.png", pnginfo=text)
+    assert (tmp_path / "m.png").stat().st_size < 100_000
+
+    with pytest.raises(MaskError, match="readable"):
+        load_mask(tmp_path / "m.png", slide_info())
 
 
 def test_image_too_large_for_a_mask_is_refused(tmp_path):
