@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import torch
 
+from hoverfast_platform.benchmark.steps import StepTime
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.storage.atomic import written_atomically
@@ -103,11 +104,14 @@ def ratios(runs: Sequence[SlideRun]) -> str:
     return "\n".join(lines)
 
 
-def write_report(path: Path, runs: Sequence[SlideRun], *, options: dict[str, Any]) -> None:
-    """Write every run, not only medians, as JSON."""
+def write_report(
+    path: Path, runs: Sequence[SlideRun], steps: Sequence[StepTime], *, options: dict[str, Any]
+) -> None:
+    """Write every run and round, not only medians, as JSON."""
     content = {
         "machine": machine(),
         "options": options,
+        "steps": [dataclasses.asdict(step) for step in steps],
         "runs": [
             {**dataclasses.asdict(run), "slide_name": run.slide.name, "phases": dict(run.phases)}
             for run in runs

@@ -20,8 +20,11 @@ from hoverfast_platform.benchmark.published_tool import (
     save_published_format,
 )
 from hoverfast_platform.benchmark.report import phase_table, ratios, table, write_report
+from hoverfast_platform.benchmark.steps import REGION_PX, step_table, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
+from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.inference.predictors import make_predictor
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 
@@ -63,9 +66,17 @@ def run(request: BenchmarkRequest) -> None:
                 runs += _round(slide, path, request, Path(folder))
                 bar.update()
             path.unlink()
+        path = Path(folder) / "steps.tiff"
+        compose_slide(path, ComposedSlide(REGION_PX, 1.0), tiles)
+        model = load_model(request.model or DEFAULT_MODEL)
+        predictor = make_predictor(
+            model, Compute(device=request.device, precision=request.precision)
+        )
+        steps = time_steps(path, predictor, request.n_rounds, published=request.against)
     options = {name: str(value) for name, value in asdict(request).items() if value is not None}
-    write_report(request.outdir / "bench.json", runs, options=options | {"published": commit})
-    for text in (table(runs), phase_table(runs), ratios(runs)):
+    options["published"] = commit
+    write_report(request.outdir / "bench.json", runs, steps, options=options)
+    for text in (table(runs), phase_table(runs), ratios(runs), step_table(steps)):
         if text:
             click.echo(f"\n{text}")
     click.echo(f"\n{request.outdir / 'bench.json'}")

@@ -163,9 +163,10 @@ def _grow_markers(
 ) -> InstanceMap:
     """Grow markers to the edge of their piece; a piece with fewer than two is left whole."""
     at = np.flatnonzero(markers)
-    pairs = np.unique(np.stack([pieces.ravel()[at], markers.ravel()[at]], axis=1), axis=0)
-    n_markers = np.bincount(pairs[:, 0], minlength=n_pieces)
-    is_clump = n_markers > 1
+    # A marker is connected foreground and so lies in one piece: any of its pixels tells which.
+    piece_of_marker = np.zeros(int(markers.max(initial=0)) + 1, dtype=np.int32)
+    piece_of_marker[markers.ravel()[at]] = pieces.ravel()[at]
+    is_clump = np.bincount(piece_of_marker[1:], minlength=n_pieces) > 1
     if not is_clump.any():
         return pieces.astype(np.int32, copy=False)
     in_clump = is_clump[pieces]
@@ -178,7 +179,9 @@ def _renumber_in_raster_order(instances: npt.NDArray[np.integer]) -> InstanceMap
     """Numbers 1..N in order of each nucleus's first pixel, so equal input gives equal numbers."""
     flat = instances.ravel()
     at = np.flatnonzero(flat)
-    labels, first = np.unique(flat[at], return_index=True)
-    new_number = np.zeros(int(flat.max(initial=0)) + 1, dtype=np.int32)
-    new_number[labels[np.argsort(first)]] = np.arange(1, len(labels) + 1, dtype=np.int32)
+    first = np.full(int(flat.max(initial=0)) + 1, flat.size, dtype=np.int64)
+    first[flat[at[::-1]]] = at[::-1]  # of several values for one place the last, the first pixel
+    labels = np.flatnonzero(first < flat.size)
+    new_number = np.zeros(len(first), dtype=np.int32)
+    new_number[labels[np.argsort(first[labels])]] = np.arange(1, len(labels) + 1, dtype=np.int32)
     return new_number[instances]

@@ -123,6 +123,9 @@ def test_one_slide_is_measured_as_a_user_would_run_it(tmp_path):
     assert run["cost"]["peak_bytes"] > 50 * 2**20
     assert run["tissue_area_mm2"] == pytest.approx((512 * 0.25e-3) ** 2, rel=0.2)
     assert {"read", "predict", "decode", "contour"} <= set(run["phases"])
+    assert {step["name"] for step in measured["steps"]} >= {"read a region", "decode"}
+    assert all(step["milliseconds"] for step in measured["steps"])
     assert "512px-100pct" in done.output
+    assert "| write Parquet |" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
     assert np.isfinite(run["cost"]["seconds"])

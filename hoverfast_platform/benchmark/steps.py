@@ -1,0 +1,179 @@
+"""Single steps on one core: read a region, decode its maps, outline, measure, write."""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.hv.decode import decode_instance_map
+from hoverfast_platform.inference.predictors import Predictor
+from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
+from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide.resample import read_region_at
+from hoverfast_platform.storage.geojson import write_geojson
+from hoverfast_platform.storage.nuclei_table import write_nuclei_table
+
+REGION_PX = 1024
+_N_BLOCKS = 20
+"""Blocks of one region's nuclei that are written, so that files are not all header."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step, repeated in turn with the others.
+
+    Attributes:
+        name: Of the step.
+        milliseconds: Of processor, each round.
+        n_nuclei: It worked on, or found.
+    """
+
+    name: str
+    milliseconds: tuple[float, ...]
+    n_nuclei: int
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
+
+
+def time_steps(
+    slide_path: Path, predictor: Predictor, n_rounds: int, *, published: Path | None = None
+) -> list[StepTime]:
+    """Processor time of every step on the upper left region of a slide full of tissue.
+
+    Args:
+        slide_path: At least 1024 px wide and high, at the model's mpp.
+        predictor: Makes the maps, once; it is not timed here.
+        n_rounds: The steps follow each other in every round.
+        published: Checkout of the published HoverFast, whose post-processing then gets the
+            same maps.
+    """
+    cv2.setNumThreads(1)
+    settings = SegmentationSettings()
+    region = Box(0, 0, REGION_PX, REGION_PX)
+    with open_slide(slide_path) as reader, tempfile.TemporaryDirectory() as folder:
+        info = reader.info
+        lattice = ModelLattice.of(
+            width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=info.mpp.mean
+        )
+        rgb = read_region_at(reader, lattice, region)
+        maps = predictor.predict(rgb[None])[0]
+        task = RegionTask(0, region, region, lattice, info.mpp, settings)
+        nuclei = post_process(maps, rgb, task)[0].nuclei
+        probability, hv_maps = maps[0].astype(np.float32), maps[1:].astype(np.float32)
+        steps: dict[str, tuple[Callable[[], Any], int]] = {
+            "read a region": (lambda: read_region_at(reader, lattice, region), 0),
+            "decode": (
+                lambda: decode_instance_map(probability, hv_maps, decoding=settings.decoding),
+                len(nuclei),
+            ),
+            "post-process: decode, outline, measure": (
+                lambda: post_process(maps, rgb, task),
+                len(nuclei),
+            ),
+            "write GeoJSON": (
+                lambda: _write_geojson(Path(folder), nuclei),
+                _N_BLOCKS * len(nuclei),
+            ),
+            "write Parquet": (
+                lambda: _write_parquet(Path(folder), nuclei),
+                _N_BLOCKS * len(nuclei),
+            ),
+        }
+        if published is not None:
+            theirs = _published_post_processing(published, info.mpp.mean)
+            steps["published post_processing"] = (lambda: theirs(maps), theirs(maps))
+        taken: dict[str, list[float]] = {name: [] for name in steps}
+        for _ in range(n_rounds):
+            for name, (step, _n) in steps.items():
+                started = time.process_time()  # what others do on the machine is not counted
+                step()
+                taken[name].append((time.process_time() - started) * 1e3)
+    return [StepTime(name, tuple(taken[name]), n) for name, (_, n) in steps.items()]
+
+
+def step_table(steps: Sequence[StepTime]) -> str:
+    """Markdown, and how the published post-processing compares, if it was run."""
+    lines = [
+        f"| step on one core, {REGION_PX} px | CPU ms, median (least-most) | nuclei | us/nucleus |",
+        "|---|---|---|---|",
+    ]
+    for step in steps:
+        each = f"{1e3 * step.median / step.n_nuclei:.0f}" if step.n_nuclei else "-"
+        spread = f"{min(step.milliseconds):.1f}-{max(step.milliseconds):.1f}"
+        lines.append(f"| {step.name} | {step.median:.1f} ({spread}) | {step.n_nuclei} | {each} |")
+    by_name = {step.name: step for step in steps}
+    if "published post_processing" in by_name:
+        ours = by_name["post-process: decode, outline, measure"].milliseconds
+        theirs = by_name["published post_processing"].milliseconds
+        factors = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+        lines.append(
+            f"\nThe published post-processing takes {statistics.median(factors):.1f} "
+            f"({factors[0]:.1f}-{factors[-1]:.1f}) times as long as ours on the same maps."
+        )
+    return "\n".join(lines)
+
+
+def _write_geojson(folder: Path, nuclei: Nuclei) -> None:
+    write_geojson(
+        folder / "n.json.gz", [nuclei] * _N_BLOCKS, provenance={}, namespace=uuid.UUID(int=0)
+    )
+
+
+def _write_parquet(folder: Path, nuclei: Nuclei) -> None:
+    write_nuclei_table(
+        folder / "n.parquet",
+        [nuclei] * _N_BLOCKS,
+        measurement_columns(SegmentationSettings().staining.stain),
+        metadata={},
+        namespace=uuid.UUID(int=0),
+    )
+
+
+class _Discarded:
+    """Where the published code puts its features."""
+
+    def put(self, features: str) -> None:
+        """Forget them."""
+
+
+def _published_post_processing(checkout: Path, mpp: float) -> Callable[[PredictedMaps], int]:
+    """The published function with the defaults of its command line; returns its count."""
+    sys.path.insert(0, str(checkout))
+    try:
+        module = importlib.import_module("hoverfast.utils_wsi")
+    finally:
+        sys.path.remove(str(checkout))
+    slide_data = {
+        "threshold": 5 / mpp**2,
+        "downfactor": 1.0,
+        "poly_simplification": 6,
+        "region_size": REGION_PX,
+        "stride": 0,
+    }
+    origin = np.array([0, 0])
+
+    def run(maps: PredictedMaps) -> int:
+        foreground, hv_maps = maps[0] > 0.5, maps[1:].astype(np.float32)
+        found: int = module.post_processing(
+            [(foreground, hv_maps, origin)], slide_data, _Discarded()
+        )
+        return found
+
+    return run
