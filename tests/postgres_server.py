@@ -57,9 +57,7 @@ class PostgresServer:
                 if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
             if not self._may_read(self.programs):
-                self.programs = Path(
-                    shutil.copytree(self.programs.parent, self.folder.parent / "programs") / "bin"
-                )
+                self.programs = self._copy_of_wheel()
         password_file = self.folder / "password"
         password_file.write_text(PASSWORD)
         password_file.chmod(0o644)
@@ -70,6 +68,15 @@ class PostgresServer:
         )
         self.port = free_port()
         self.start()
+
+    def _copy_of_wheel(self) -> Path:
+        """The programs where another user may run them; they find their libraries beside."""
+        package = self.programs.parents[1]
+        libraries = package.with_name(f"{package.name}.libs")
+        target = self.folder.parent / "programs"
+        shutil.copytree(package / "pginstall", target / package.name / "pginstall")
+        shutil.copytree(libraries, target / libraries.name)
+        return target / package.name / "pginstall" / "bin"
 
     @property
     def data(self) -> Path:
