@@ -159,6 +159,9 @@ def _metadata(done: "SegmentedSlide") -> dict[str, Any]:
     if summary.nuclei_per_mm2 is not None:
         metadata["nuclei_per_mm2"] = summary.nuclei_per_mm2
         metadata["density"] = inline_picture(_density(done), "nuclei per mm2")
+    if summary.dab is not None and summary.dab.h_score is not None:
+        metadata["h_score"] = summary.dab.h_score
+        metadata["positive_fraction"] = summary.dab.positive_fraction or 0.0
     if summary.seconds_per_mm2 is not None:
         metadata["seconds_per_mm2"] = summary.seconds_per_mm2
     if summary.warnings:

@@ -41,7 +41,8 @@ _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em 
 table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;border-bottom:1px solid #ddd;
 text-align:right}th:first-child,td:first-child,td.text{text-align:left}figure{display:inline-block;
 width:360px;margin:.5em .8em .5em 0;vertical-align:top}img{max-width:100%;display:block}
-figcaption{font-size:85%;color:#555}svg{width:360px;height:150px}h2{border-top:2px solid #ccc;
+figure.wide{width:512px}figcaption{font-size:85%;color:#555}svg{width:360px;height:150px}
+h2{border-top:2px solid #ccc;
 padding-top:1em;margin-top:2em}.warn{background:#fff3cd;padding:.3em .7em;margin:.3em 0}
 .bad{color:#a00}"""
 
@@ -233,7 +234,9 @@ def _pixels_of_slide(
                 pixels = reader.read_level(0, box)
                 offset = nuclei.centroid_xy - corner
                 near = nuclei.take(((offset > 0) & (offset < _CLOSE_UP_PX)).min(axis=1))
-                yield _picture(_outlined(pixels, near, x, y), f"Its densest place, at ({x}, {y})")
+                yield _picture(
+                    _outlined(pixels, near, x, y), f"Its densest place, at ({x}, {y})", "wide"
+                )
     except HoverFastError as error:
         _LOG.warning("%s", error)
         yield f'<p class="bad">The slide cannot be read now: {escape(str(error))}</p>'
@@ -323,11 +326,11 @@ def _histogram(title: str, values: npt.NDArray[np.float32]) -> str:
     )
 
 
-def _picture(rgb: RgbImage, caption: str) -> str:
+def _picture(rgb: RgbImage, caption: str, kind: str = "") -> str:
     jpeg = encode_jpeg(rgb, max_side_px=_PICTURE_PX)
     data = base64.b64encode(jpeg).decode()
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{escape(caption)}">'
+        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

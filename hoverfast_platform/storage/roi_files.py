@@ -6,11 +6,12 @@ import uuid
 from pathlib import Path
 
 import tifffile
+from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.storage.atomic import storage_error, written_atomically
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import Line, draw_nuclei
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
@@ -34,7 +35,30 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
     Raises:
         StorageError: If something cannot be written or is not what was to be written.
     """
-    name = _free_name(out_dir, stem, summary.image_sha256)
+    scratch = out_dir / ".hoverfast"
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(scratch / "publish.lock")
+        lock.acquire()  # another run may be about to take the same name
+    except OSError as error:
+        raise storage_error(out_dir, error) from error
+    try:
+        name = _free_name(out_dir, stem, summary.image_sha256)
+        _write(out_dir, name, rgb, nuclei, instance_map, summary, line)
+    finally:
+        lock.release()
+    return name
+
+
+def _write(  # noqa: PLR0913 - as above
+    out_dir: Path,
+    name: str,
+    rgb: RgbImage,
+    nuclei: Nuclei,
+    instance_map: InstanceMap,
+    summary: RoiSummary,
+    line: Line,
+) -> None:
     namespace = uuid.UUID(summary.segmentation_id)
     provenance = summary.model_dump(mode="json", exclude_none=True)
     qupath_path = out_dir / "json" / f"{name}.json.gz"
@@ -51,7 +75,6 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
         Image.fromarray(overlay).save(part, format="PNG")
     with written_atomically(_summary_path(out_dir, name)) as part:
         summary.write(part)
-    return name
 
 
 def _summary_path(out_dir: Path, name: str) -> Path:
