@@ -8,7 +8,7 @@ import numpy as np
 import openslide
 import tifffile
 
-_WITH_TISSUE = ((900, 300), (900, 1200), (1500, 1200), (900, 2100), (1100, 1500), (1000, 2300))
+_WITH_TISSUE = ((1100, 1500), (900, 2100), (900, 300))
 """Places (level-0 pixels) of the skin slide at which there is tissue."""
 
 

@@ -39,10 +39,28 @@ query($key: [String!]!) {
   }
 }"""
 
+_STALE = """
+query($key: [String!]!, $partition: String!) {
+  assetNodeOrError(assetKey: {path: $key}) {
+    ... on AssetNode {
+      staleStatus(partition: $partition)
+      staleCauses(partition: $partition) { key { path } reason }
+    }
+  }
+}"""
+
 _RUNS = """
 { runsOrError(limit: 500) { ... on Runs { results {
   runId status tags { key value } assetSelection { path }
 } } } }"""
+
+
+_START_SENSOR = """
+mutation($sensor: String!) {
+  startSensor(sensorSelector: {
+    repositoryLocationName: "hoverfast", repositoryName: "__repository__", sensorName: $sensor
+  }) { __typename }
+}"""
 
 
 @dataclass(frozen=True)
@@ -79,9 +97,24 @@ def events(platform: RunningPlatform, asset: str) -> list[Event]:
 
 def partitions(platform: RunningPlatform, asset: str) -> tuple[set[str], set[str]]:
     """Those that are materialized, and those that failed."""
-    node = platform.ask(_PARTITIONS, key=[asset])["assetNodeOrError"]
-    statuses = node["assetPartitionStatuses"]
+    statuses = _node(platform.ask(_PARTITIONS, key=[asset]))["assetPartitionStatuses"]
     return set(statuses["materializedPartitions"]), set(statuses["failedPartitions"])
+
+
+def stale_because_of(platform: RunningPlatform, asset: str, partition: str) -> set[str]:
+    """Inputs whose change made a partition stale; empty while it is fresh."""
+    node = _node(platform.ask(_STALE, key=[asset], partition=partition))
+    if node["staleStatus"] == "FRESH":
+        return set()
+    return {"/".join(cause["key"]["path"]) for cause in node["staleCauses"]}
+
+
+def _node(answer: dict[str, Any]) -> dict[str, Any]:
+    """The asset in an answer; the webserver knows none while the code server is starting."""
+    node: dict[str, Any] = answer["assetNodeOrError"]
+    if not node:
+        raise ConnectionError("the code location is not served at the moment")
+    return node
 
 
 def runs(platform: RunningPlatform) -> list[Run]:
@@ -95,6 +128,12 @@ def runs(platform: RunningPlatform) -> list[Run]:
         )
         for run in platform.ask(_RUNS)["runsOrError"]["results"]
     ]
+
+
+def switch_on(platform: RunningPlatform, sensor: str) -> None:
+    """What the switch in the UI does."""
+    answer = platform.ask(_START_SENSOR, sensor=sensor)["startSensor"]
+    assert answer["__typename"] == "Sensor", answer
 
 
 def _value(entry: dict[str, Any]) -> Any:

@@ -1,4 +1,8 @@
-"""A webserver and a daemon of their own, on a scratch instance, and questions put to them."""
+"""A webserver, a daemon and a code server of their own, on a scratch instance.
+
+As in a deployment one code server serves both and starts the runs; without it each of the two
+would start its own anew every minute.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +18,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _BIN = Path(sys.executable).parent
@@ -31,8 +36,13 @@ class RunningPlatform:
         for made in (self.slides, self.artefacts, self.home):
             made.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "deploy" / "dagster.yaml", self.home / "dagster.yaml")
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._port, self._code_port = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._workspace = folder / "workspace.yaml"
+        self._workspace.write_text(
+            "load_from:\n  - grpc_server: {host: 127.0.0.1, "
+            f"port: {self._code_port}, location_name: hoverfast}}\n"
+        )
         self._environment = os.environ | {
             "DAGSTER_HOME": str(self.home),
             "HOVERFAST_ARTEFACTS": str(self.artefacts),
@@ -40,45 +50,54 @@ class RunningPlatform:
             "HOVERFAST_SENSORS": "on",
             **settings,
         }
-        self._webserver: subprocess.Popen[bytes] | None = None
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @contextlib.contextmanager
     def running(self) -> Iterator[RunningPlatform]:
-        """Start both, wait until the code location is loaded, stop both at the end."""
+        """Start all three, wait until the code location is loaded, stop all at the end."""
+        workspace = ("-w", str(self._workspace))
         try:
-            self._webserver = self._start(
-                "dagster-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(self.port)
-            )
-            self.wait_for(self._is_loaded, "the code location", within_s=180)
-            self.start_daemon()
+            self._start_code_server()
+            self.wait_for(self._serves_code, "code server", within_s=600)
+            self._start("dagster-webserver", *workspace, "-h", "127.0.0.1", "-p", str(self._port))
+            self._start("dagster-daemon", "run", *workspace)
+            self.wait_for(self._is_loaded, "the code location", within_s=600)
             yield self
         finally:
-            for process in (self._daemon, self._webserver):
-                if process is not None and process.poll() is None:
-                    process.terminate()
-            for process in (self._daemon, self._webserver):
-                if process is not None:
-                    _end(process)
+            for process in self._processes.values():
+                process.terminate()
+            for process in self._processes.values():
+                _end(process)
 
-    def start_daemon(self) -> None:
-        self._daemon = self._start("dagster-daemon", "run", "-w", "workspace.yaml")
+    def kill_all_but_webserver(self) -> int:
+        """As a power cut does: daemon, code server and the runs it started; how many processes."""
+        n_killed = 0
+        for program in ("dagster-daemon", "dagster"):
+            process = psutil.Process(self._processes[program].pid)
+            for one in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+                    n_killed += 1
+            self._processes[program].wait()
+        return n_killed
 
-    def kill_daemon(self) -> None:
-        """As a power cut does: the daemon, its code server and the runs it started."""
-        assert self._daemon is not None
-        os.killpg(self._daemon.pid, signal.SIGKILL)
-        self._daemon.wait()
+    def start_again(self) -> None:
+        self._start_code_server()
+        self._start("dagster-daemon", "run", "-w", str(self._workspace))
 
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start_code_server(self) -> None:
+        where = ("-h", "127.0.0.1", "-p", str(self._code_port))
+        self._start("dagster", "api", "grpc", "-m", "assets.definitions", *where)
+
+    def _start(self, program: str, *arguments: str) -> None:
         with (self.folder / f"{program}.log").open("ab") as log:
-            return subprocess.Popen(
+            self._processes[program] = subprocess.Popen(
                 [str(_BIN / program), *arguments],
                 cwd=REPOSITORY,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a process group that can be killed as a whole
+                start_new_session=True,  # Ctrl-C is for the test, which then stops them in order
             )
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -94,29 +113,36 @@ class RunningPlatform:
         return found
 
     def wait_for(self, condition: Callable[[], Any], what: str, *, within_s: float) -> Any:
-        """The first truthy answer of a condition, asked every two seconds."""
+        """The first truthy answer of a condition, asked every two seconds.
+
+        No answer is no yes: a server may be starting, or its machine be busy.
+        """
         deadline = time.monotonic() + within_s
         while True:
-            if found := condition():
-                return found
-            for process in (self._webserver, self._daemon):
-                assert process is None or process.poll() is None, f"{process.args} ended"
-            assert time.monotonic() < deadline, f"no {what} within {within_s:.0f} s"
+            with contextlib.suppress(OSError):
+                if found := condition():
+                    return found
+            for program, process in self._processes.items():
+                assert process.poll() is None, f"{program} ended: see {self.folder}"
+            assert time.monotonic() < deadline, (
+                f"no {what} within {within_s:.0f} s; logs are in {self.folder}"
+            )
             time.sleep(2)
 
+    def _serves_code(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self._code_port), timeout=5):
+            return True
+
     def _is_loaded(self) -> bool:
-        try:
-            found = self.ask(
-                "{workspaceOrError {... on Workspace {locationEntries {"
-                "loadStatus locationOrLoadError {__typename}}}}}"
-            )
-        except OSError:
-            return False
-        return [
-            entry["locationOrLoadError"]
-            for entry in found["workspaceOrError"]["locationEntries"]
-            if entry["loadStatus"] == "LOADED"
-        ] == [{"__typename": "RepositoryLocation"}]
+        found = self.ask(
+            "{workspaceOrError {... on Workspace {locationEntries {"
+            "loadStatus locationOrLoadError {__typename ... on PythonError {message}}}}}}"
+        )
+        entries = found["workspaceOrError"]["locationEntries"]
+        loaded = [e["locationOrLoadError"] for e in entries if e["loadStatus"] == "LOADED"]
+        for location in loaded:
+            assert location["__typename"] == "RepositoryLocation", location["message"]
+        return bool(loaded)
 
 
 def _free_port() -> int:
@@ -130,5 +156,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
