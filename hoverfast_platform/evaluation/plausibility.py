@@ -64,8 +64,8 @@ class QuPathCheck(Settings):
     """Would QuPath import the whole file?"""
 
     severity: Severity = "error"
-    max_nuclei: int = Field(default=1_000_000, ge=0)
-    """Files of more are not read back: it takes a minute and 5 GB for every million."""
+    max_nuclei: int = Field(default=2_000_000, ge=0)
+    """Files of more are not read back, to save the time."""
 
 
 class DriftCheck(Settings):
