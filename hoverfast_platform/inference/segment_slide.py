@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import math
 import time
 import uuid
@@ -15,11 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-import hoverfast_platform
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.engine import PhaseSeconds, SegmentationEngine
+from hoverfast_platform.inference.provenance import provenance_of
 from hoverfast_platform.inference.workers import RegionNuclei
 from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.builtin import find_tissue
@@ -57,9 +55,6 @@ from hoverfast_platform.tiling import Tile, TilePlan, plan_tiles
 
 TILES_PER_BLOCK = 16
 """What a killed run loses at most: under a minute on two CPU cores."""
-
-_RESULT_VERSION = 2
-"""Raise when the engine finds other nuclei from the same input: old results stop matching."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         slide_sha256 = slide_digest(path)
         tissue = _tissue(reader, mask, settings, slide_sha256)
         warnings += tissue.warnings
-        provenance = _provenance(slide_sha256, reader.info, tissue, engine, settings)
+        provenance = provenance_of(slide_sha256, reader.info, tissue, engine, settings)
         identity = provenance.segmentation_id
         scratch = out_dir / ".hoverfast"
         try:
@@ -184,52 +179,6 @@ def _tissue(
     if isinstance(mask, Path):
         return load_mask(mask, reader.info, slide_sha256=slide_sha256)
     return mask
-
-
-def _provenance(
-    slide_sha256: str,
-    info: SlideInfo,
-    tissue: TissueMask,
-    engine: SegmentationEngine,
-    settings: SegmentationSettings,
-) -> Provenance:
-    mask_sha256 = tissue.digest()
-    model, predictor = engine.model, engine.predictor
-    decided_by = {
-        "slide": slide_sha256,
-        "mask": mask_sha256,
-        "model": model.digest,
-        "model_mpp": model.card.mpp,
-        "settings": settings.digest(),
-        "arithmetic": predictor.arithmetic,
-        "version": _RESULT_VERSION,
-    }
-    canonical = json.dumps(decided_by, sort_keys=True).encode()
-    card = model.card
-    return Provenance(
-        segmentation_id=hashlib.sha256(canonical).hexdigest()[:32],
-        slide_name=info.name,
-        slide_sha256=slide_sha256,
-        slide_mpp_x=info.mpp.x,
-        slide_mpp_y=info.mpp.y,
-        slide_mpp_source=info.mpp_source,
-        frame=info.frame,
-        origin_px=info.origin_px,
-        width_px=info.width,
-        height_px=info.height,
-        mask_engine=tissue.engine,
-        mask_sha256=mask_sha256,
-        model_name=card.name,
-        model_version=card.version,
-        model_sha256=model.digest,
-        model_mpp=card.mpp,
-        model_labels=tuple(f"{source.name} ({source.licence})" for source in card.labels),
-        teacher=card.teacher,
-        cohort=card.cohort,
-        training_set_digest=card.training_set_digest,
-        settings=settings.model_dump(mode="json"),
-        code_version=hoverfast_platform.__version__,
-    )
 
 
 class _Job:
