@@ -205,6 +205,51 @@ def average(members: tuple[str, ...], out: Path) -> None:
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
+@command.command("adapt")
+@click.argument("model")
+@click.argument("dataset", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the new model, .safetensors; its name is the model's.",
+)
+@click.option("--patches", type=int, default=64, show_default=True, help="At most so many.")
+def adapt(model: str, dataset: Path, out: Path, patches: int) -> None:
+    """Adapt MODEL to the stain of DATASET's images (.pytable), without labels or training.
+
+    Only the statistics by which the network normalises what it sees are taken anew. On images
+    of that lab it is often better, on others worse: average it with MODEL for a compromise.
+    """
+    from hoverfast_platform.model.checkpoint import load_model, save_model
+    from hoverfast_platform.storage.patch_table import PatchTable
+    from hoverfast_platform.training.statistics import retake_statistics
+
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
+    loaded, table = load_model(model), PatchTable(dataset)
+    if table.mpp != loaded.card.mpp:
+        from hoverfast_platform.errors import SettingsError
+
+        raise SettingsError(
+            f"{dataset.name} is at {table.mpp} um/px, {loaded.card.name} at {loaded.card.mpp}.",
+            "Make the set at the model's scale.",
+        )
+    retake_statistics(loaded.network, [table], patches)
+    card = loaded.card.model_copy(
+        update={
+            "name": out.stem,
+            "version": table.digest[:10],
+            "description": f"{loaded.card.name} with batch-norm statistics of {dataset.stem}.",
+            "parent_digest": loaded.digest,
+            "metrics": (),
+        }
+    )
+    save_model(out, loaded.network, card)
+    click.echo(f"{card.name} {card.version}\n  {out}")
+
+
 @command.command("quantise")
 @click.argument("model")
 @click.option(
@@ -269,14 +314,33 @@ def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
 
 
 def _list_builtin() -> None:
-    from hoverfast_platform.model.registry import DEFAULT_MODEL, available_models
+    from hoverfast_platform.model.quantised import find_int8
+    from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, available_models
 
     for name, card in available_models().items():
         click.echo(f"{name}{' (default)' if name == DEFAULT_MODEL else ''}  {card.version}")
         click.echo(f"  {card.stain} at {card.mpp} um/px, licence {card.licence}")
         click.echo(f"  {card.description} {card.intended_use}")
         for m in card.metrics:
-            click.echo(f"  {m.dataset}: Dice {m.dice:.3f}, AJI {m.aji:.3f}, PQ {m.pq:.3f}")
+            scores = ", ".join(
+                f"{label} {value:.3f}{_interval(interval)}"
+                for label, value, interval in (
+                    ("Dice", m.dice, m.dice_interval),
+                    ("AJI", m.aji, m.aji_interval),
+                    ("PQ", m.pq, m.pq_interval),
+                )
+            )
+            click.echo(f"  {m.dataset}: {scores}")
+        if (int8 := find_int8(BUILTIN_DIR / f"{name}.safetensors")) is not None:
+            check = int8.card.check
+            click.echo(
+                f"  int8 on CPUs with VNNI: Dice {check.dice_between:.4f} against fp32, "
+                f"AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
+            )
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
 
 
 def _sha256(catalogue: Catalogue, model: str) -> str:

@@ -29,6 +29,10 @@ class Metrics(Settings):
     dice: float
     aji: float
     pq: float
+    dice_interval: tuple[float, float] | None = None
+    """95 % bootstrap interval that draws whole patients; None where it was not taken."""
+    aji_interval: tuple[float, float] | None = None
+    pq_interval: tuple[float, float] | None = None
 
 
 class ModelCard(Settings):

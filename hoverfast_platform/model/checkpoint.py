@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.model.card import ModelCard
@@ -81,7 +81,7 @@ def save_model(path: Path, network: HoverFast, card: ModelCard) -> None:
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
     part = path.with_name(f".{path.name}.part")
-    save_file(weights, part)
+    part.write_bytes(save(weights))  # save_file would make it readable for its owner alone
     part.replace(path)
     card_path = path.with_suffix(".json")
     part = card_path.with_name(f".{card_path.name}.part")

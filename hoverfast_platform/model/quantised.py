@@ -80,8 +80,12 @@ class Int8Form:
     card: Int8Card
 
 
-def find_int8(weights_path: Path, weights_digest: str) -> Int8Form | None:
+def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
     """The int8 form beside a weights file; None where there is none of these weights.
+
+    Args:
+        weights_path: The file.
+        weights_digest: Its SHA-256, hex, where it is known already.
 
     Raises:
         CheckpointError: If it is damaged, or did not pass its check.
@@ -96,7 +100,7 @@ def find_int8(weights_path: Path, weights_digest: str) -> Int8Form | None:
             f"{card_path} is not a readable int8 card: {error}",
             "Delete it, or make the int8 form again: hoverfast models quantise.",
         ) from error
-    if card.weights_digest != weights_digest:
+    if card.weights_digest != (weights_digest or _file_digest(weights_path)):
         _LOG.warning(
             "%s was made from other weights than %s and is not used; "
             "make it again with hoverfast models quantise.",
@@ -129,3 +133,8 @@ def graph_digest(graph_path: Path) -> str:
     for path in (graph_path, graph_path.with_suffix(".bin")):
         sha.update(path.read_bytes() if path.is_file() else b"")
     return sha.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,8 +11,8 @@ from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.model.card import ModelCard
 
 BUILTIN_DIR = Path(__file__).parent / "builtin"
-DEFAULT_MODEL = "interim-dev"
-"""Used where no model is named. Called a development model until a better one ships."""
+DEFAULT_MODEL = "cross-organ"
+"""Used where no model is named; docs/models.md says what it learned from and what it gets wrong."""
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -42,7 +42,10 @@ def weights_digest(path: Path) -> str:
 
 def available_models() -> dict[str, ModelCard]:
     """Cards of the models that ship with the platform, by name."""
-    return {path.stem: read_card(path) for path in sorted(BUILTIN_DIR.glob("*.json"))}
+    return {
+        path.stem: read_card(path.with_suffix(".json"))
+        for path in sorted(BUILTIN_DIR.glob("*.safetensors"))
+    }
 
 
 def read_card(path: Path) -> ModelCard:

@@ -53,7 +53,7 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     }
     made_from = {row.data["what"]: row.data for row in event.metadata["lineage"].records}
     assert made_from["segmentation"]["digest"] == event.metadata["segmentation_id"].value
-    assert made_from["model"]["which"].startswith("interim-dev")
+    assert made_from["model"]["which"].startswith("cross-organ")
     assert event.metadata["haematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/jpeg" in event.metadata["overlay"].value

@@ -49,15 +49,15 @@ def test_two_models_are_measured_compared_and_recorded(folder):
     save_model(folder / "untrained.safetensors", HoverFast(), card)
 
     output = run(
-        "interim-dev", folder / "untrained.safetensors", folder / "set", "-o", folder / "out",
+        "cross-organ", folder / "untrained.safetensors", folder / "set", "-o", folder / "out",
         "--mpp", "0.25", "--device", "cpu", "--catalogue", folder / "c.sqlite",
     )  # fmt: skip
 
-    assert "interim-dev-0.1.0 against annotations, 2 images, 4 nuclei" in output
-    assert "untrained-0 - interim-dev-0.1.0: PQ -" in output
+    assert "cross-organ-1.0.0 against annotations, 2 images, 4 nuclei" in output
+    assert "untrained-0 - cross-organ-1.0.0: PQ -" in output
     rows = list(
         csv.DictReader(
-            (folder / "out" / "interim-dev-0.1.0" / "images.csv").read_text().splitlines()
+            (folder / "out" / "cross-organ-1.0.0" / "images.csv").read_text().splitlines()
         )
     )
     assert [row["image"] for row in rows] == ["a", "b"]
@@ -76,9 +76,9 @@ def test_two_models_are_measured_compared_and_recorded(folder):
 def test_bad_input_leaves_no_report(folder):
     out = folder / "out"
     with pytest.raises(SettingsError, match="never guessed"):
-        run("interim-dev", folder / "set", "-o", out)
+        run("cross-organ", folder / "set", "-o", out)
     with pytest.raises(SettingsError, match="same weights"):
-        run("interim-dev", "interim-dev", folder / "set", "-o", out, "--mpp", "0.25")
+        run("cross-organ", "cross-organ", folder / "set", "-o", out, "--mpp", "0.25")
     with pytest.raises(LabelError, match="no labelled images"):
-        run("interim-dev", folder, "-o", out, "--mpp", "0.25")
+        run("cross-organ", folder, "-o", out, "--mpp", "0.25")
     assert not out.exists()

@@ -63,7 +63,7 @@ def promote(path, model, *args, exit_code=0):
 
 def test_alone_and_list_show_what_ships():
     assert run() == run("list")
-    assert "interim-dev (default)" in run()
+    assert "cross-organ (default)" in run()
 
 
 def test_better_one_replaces_and_the_former_can_come_back(catalogue):
@@ -159,4 +159,4 @@ def test_model_file_is_known_by_its_bytes(catalogue, tmp_path):
 
 
 def test_card_of_a_builtin_model():
-    assert json.loads(run("show", "interim-dev"))["mpp"] == 0.25
+    assert json.loads(run("show", "cross-organ"))["mpp"] == 0.25

@@ -37,12 +37,12 @@ def _train(dataset, *options):
 
 
 def test_trains_and_goes_on(dataset):
-    done = _train(dataset, "--steps", "2", "--seed", "7", "--parent", "interim-dev")
+    done = _train(dataset, "--steps", "2", "--seed", "7", "--parent", "cross-organ")
 
     student = load_model(dataset / "out" / "breast" / "student.safetensors")
     assert student.card.cohort == "breast 1"
     assert student.card.teacher == "people"
-    assert student.card.parent_digest == load_model("interim-dev").digest
+    assert student.card.parent_digest == load_model("cross-organ").digest
     assert json.loads(student.card.training["settings"])["seed"] == 7
     assert "Student of step 2 of 2" in done.output
 

@@ -31,7 +31,7 @@ def test_single_nucleus_is_its_whole_foreground():
 
     instances = decode_instance_map(probability, hv_maps)
 
-    assert np.array_equal(instances == 1, probability > 0.5)
+    assert np.array_equal(instances == 1, probability >= InstanceDecoding().foreground_threshold)
 
 
 def test_no_foreground_gives_no_nuclei():

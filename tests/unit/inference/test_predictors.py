@@ -17,7 +17,7 @@ from hoverfast_platform.model.checkpoint import load_model
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("interim-dev")
+    return load_model("cross-organ")
 
 
 def test_both_backends_predict_the_same_maps(model):

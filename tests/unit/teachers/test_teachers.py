@@ -70,7 +70,7 @@ def test_every_view_turned_back_is_the_image_again():
 
 def test_average_of_views_does_not_depend_on_how_the_image_lies():
     rgb, _ = _tissue(side=128, n=4)
-    teacher = StudentsTeacher([load_model("interim-dev")], Compute(device="cpu"))
+    teacher = StudentsTeacher([load_model("cross-organ")], Compute(device="cpu"))
 
     maps = teacher.predict_maps(rgb)
     of_turned = teacher.predict_maps(np.ascontiguousarray(turn_image(rgb, (True, False, True))))

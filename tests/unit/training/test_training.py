@@ -186,7 +186,7 @@ def test_finished_training_run_again_does_nothing(data, tmp_path):
 
 
 def test_the_student_can_be_loaded_and_says_what_it_was_made_from(data, tmp_path):
-    parent = load_model("interim-dev")
+    parent = load_model("cross-organ")
     student = fit(data, TINY, tmp_path / "student", parent=parent)
 
     loaded = load_model(student.model_path)

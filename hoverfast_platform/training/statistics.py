@@ -1,0 +1,69 @@
+"""Batch-norm statistics taken anew on other images, without labels and without training.
+
+A network normalises what it sees by the mean and variance of the stains it learned from; taking
+them of a lab's own images adapts it to that lab (Li et al., "Revisiting batch normalization
+for practical domain adaptation", arXiv 1603.04779).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from hoverfast_platform.model.network import HoverFast
+from hoverfast_platform.storage.patch_table import PatchTable
+
+_MULTIPLE_PX = 4
+_MIN_PX, _MAX_PX = 32, 512
+
+
+@torch.no_grad()
+def retake_statistics(network: HoverFast, tables: Sequence[PatchTable], n_patches: int) -> None:
+    """Replace mean and variance of every batch norm by their mean over patches, in place.
+
+    Always the same patches, so that equal weights get equal statistics. In float32 on every
+    device. The network is left in evaluation mode.
+
+    Args:
+        network: On any device.
+        tables: Their images, not their labels; in proportion to area times weight.
+        n_patches: How many; 0 changes nothing.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    chosen = _chosen(tables, n_patches)
+    if not chosen:
+        network.eval()
+        return
+    device = next(network.parameters()).device
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all patches
+    network.train()
+    for table, i in chosen:
+        image = table.read(i).image
+        height, width = (min(side - side % _MULTIPLE_PX, _MAX_PX) for side in image.shape[:2])
+        pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
+        network(pixels.permute(2, 0, 1)[None].float() / 255.0)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def _chosen(tables: Sequence[PatchTable], n_patches: int) -> list[tuple[PatchTable, int]]:
+    """Evenly spaced in the running sum of weight times area, each at most once."""
+    patches = [
+        (table, i, float(table.weights[i] * table.sizes_px[i].prod()))
+        for table in tables
+        for i in range(len(table))
+        if table.sizes_px[i].min() >= _MIN_PX
+    ]
+    if not patches or n_patches == 0:
+        return []
+    total = np.cumsum([share for _, _, share in patches])
+    wanted = (np.arange(n_patches) + 0.5) / n_patches * total[-1]
+    picked = sorted(set(np.searchsorted(total, wanted).tolist()))
+    return [patches[k][:2] for k in picked]
