@@ -46,9 +46,11 @@ def nuclei(
     """Every nucleus of one slide, as polygons in level-0 pixels.
 
     **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a
-    preview and a summary. **Running it again.** With nothing changed the result is found
-    complete and nothing is computed; a run that died goes on from its finished tile blocks.
-    **When it fails.** Nothing is published; the failure is in the catalogue with its remedy.
+    preview and a summary. **Which stain.** H&E, or nuclear DAB for slides that `stains.json` in
+    the artefact folder names; those are measured in DAB. **Running it again.** With nothing
+    changed the result is found complete and nothing is computed; a run that died goes on from
+    its finished tile blocks. **When it fails.** Nothing is published; the failure is in the
+    catalogue with its remedy.
     """
     from hoverfast_platform.inference.record import segmentation_record
     from hoverfast_platform.inference.segment_slide import segment_slide
@@ -56,21 +58,22 @@ def nuclei(
     policy = store.check_policy()
 
     def segment(key: str) -> SlideProduct:
-        path = store.slide_path(key)
+        path, settings = store.slide_path(key), store.settings(key)
         engine = compute.engine()
         done = segment_slide(
             path,
             out_dir=store.nuclei_dir(key),
             engine=engine,
             mask=store.mask_path(key),
-            settings=store.settings(key),
+            settings=settings,
             on_progress=log_progress(context, key),
             run_id=context.run.run_id,
         )
         store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
-        appearance = _appearance(store, key, done)
+        stain = settings.staining.stain
+        appearance = _appearance(store, key, done) if stain == "he" else None
         return SlideProduct(
-            _metadata(done) | _looks(appearance),
+            _metadata(done) | {"stain": stain} | _looks(appearance),
             done.summary.provenance.segmentation_id,
             _verdicts(store, key, done, appearance, policy),
         )

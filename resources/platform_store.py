@@ -13,9 +13,10 @@ from hoverfast_platform.catalogue import (
     SegmentationRecord,
     TissueMaskRecord,
 )
-from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings
+from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
 from hoverfast_platform.errors import CatalogueError, HoverFastError
 from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
+from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.storage.names import one_name
 from resources.heartbeat import Heartbeat
@@ -139,5 +140,13 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         return read_mask_settings(Path(self.root) / "masks.json")
 
+    def staining(self, key: str) -> Staining:
+        """What a slide is stained with, by the rules in `stains.json`; else H&E.
+
+        Raises:
+            SettingsError: If that file is wrong.
+        """
+        return read_stain_rules(Path(self.root) / "stains.json").staining(self.slide_path(key))
+
     def settings(self, key: str) -> SegmentationSettings:
-        return SegmentationSettings(scale=self.scale(key))
+        return SegmentationSettings(scale=self.scale(key), staining=self.staining(key))

@@ -214,13 +214,13 @@ def check_drift(
     """Judge how far a slide is from the others of its cohort.
 
     Args:
-        slide: None without tissue.
+        slide: None without tissue, and of slides that are not H&E.
         others: Of the cohort, without the slide itself.
         among: Who they are, for people.
         policy: How far is too far.
     """
     if slide is None:
-        return _passed(policy.severity, "Cannot be told: no tissue.")
+        return _passed(policy.severity, "Cannot be told: no tissue, or not H&E.")
     if len(others) < policy.min_slides:
         return _passed(
             policy.severity,

@@ -85,6 +85,25 @@ def test_thresholds_and_severities_are_settings(tmp_path):
     assert "maks" in str(result.failure_data_for_node("tissue_mask").error)
 
 
+def test_slides_named_in_stains_json_are_measured_in_dab(tmp_path):
+    resources, instance, keys, _ = registered(tmp_path, 2)
+    (tmp_path / "artefacts" / "stains.json").write_text(
+        '{"rules": [{"files": "*/s1.tiff", "staining": {"stain": "ihc_dab"}}]}'
+    )
+    seen = {}
+    with instance:
+        for key in keys:
+            result = dg.materialize(ALL, partition_key=key, instance=instance, resources=resources)
+            assert result.success
+            (event,) = result.asset_materializations_for_node("nuclei")
+            seen[event.metadata["stain"].value] = event.metadata
+
+    assert "h_score" in seen["ihc_dab"]
+    assert "haematoxylin_od" not in seen["ihc_dab"]  # no eosin, so not compared with H&E slides
+    assert "h_score" not in seen["he"]
+    assert "haematoxylin_od" in seen["he"]
+
+
 def test_bad_slide_in_a_batch_fails_alone(tmp_path):
     resources, instance, keys, paths = registered(tmp_path, 3)
     paths[1].write_bytes(paths[1].read_bytes()[:500])
