@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit simulate check fix clean
+.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit simulate mask-figures check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,9 @@ bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder
 
 test: $(STAMP)  ## Tests that need nothing but this checkout
 	$(BIN)/python -m pytest
+
+mask-figures: $(STAMP)  ## The figures of docs/masks.md; HOVERFAST_TEST_DATA=, HOVERFAST_HISTOQC=
+	$(BIN)/python -m pytest -m slow -s -q --timeout 3600 tests/integration/test_mask_quality.py
 
 test-slow: $(STAMP)  ## Those that take minutes, such as the Dockerfile's build commands
 	$(BIN)/python -m pytest -m slow --timeout 3600

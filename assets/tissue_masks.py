@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     kinds={"opencv"},
     owners=["team:platform"],
     output_required=False,
-    code_version="3",
+    code_version="4",
     check_specs=MASK_CHECKS,
     automation_condition=when_inputs_change(),
 )

@@ -67,7 +67,7 @@ class ArtefactDetection(Settings):
     min_sharpness: float = Field(default=1.5, gt=0, lt=10)
     """Lowest ratio of fine to coarse texture of tissue in focus.
 
-    Sharp slides have 2 to 3.4; a Gaussian blur of 2, 3, 4, 6 um leaves 1.8, 1.2, 0.9, 0.6.
+    Sharp slides have 2.6 to 3.5; a Gaussian blur of 2, 3, 4, 6 um leaves 2.0, 1.4, 1.0, 0.6.
     Higher removes slightly soft tissue too, and rims of pieces with it.
     """
 
@@ -90,7 +90,11 @@ class ArtefactDetection(Settings):
     """Folds and dark spots smaller than this are kept."""
 
     bubble: FindingAction = "remark"
-    """Air and films under the cover slip, seen where they reach onto glass."""
+    """Round bubbles of air with a grey rim, and films that reach onto glass."""
+
+    min_bubble_rim: float = Field(default=0.6, gt=0, le=1)
+    """Share of a circle that has to be a thin grey line for it to be a bubble. Lower finds
+    bubbles with broken rims, and takes bent hairs for bubbles."""
 
     min_film_area_um2: float = Field(default=100_000, ge=0)
     """Films on glass smaller than this are not looked at."""
@@ -116,6 +120,11 @@ class TissueDetection(Settings):
 
     min_tissue_area_um2: float = Field(default=2_000, ge=0)
     """Pieces of tissue smaller than this are dirt and are dropped."""
+
+    min_colourfulness: float = Field(default=0.2, ge=0, lt=1)
+    """Pieces less colourful than this are dust, hairs or pencil: spread of the channels' optical
+    densities, relative to their mean, at most of a piece's pixels. H&E has 0.5 and more. Without
+    effect where most of a slide is grey; 0 keeps all."""
 
     max_hole_area_um2: float = Field(default=20_000, ge=0)
     """Holes smaller than this are filled: lumina, fat cells, tears."""
@@ -157,7 +166,7 @@ class HistoQc(Settings):
     repair_templates: bool = True
     """Whether the three thresholds of a template that empty small slides are changed.
 
-    As shipped, the blur step takes bland stroma away (60 to 84 % of two sharp slides), the area
+    As shipped, the blur step takes bland stroma away (96 and 28 % of two sharp slides), the area
     step every piece below 0.64 or 5.8 mm2, and ``default`` trains for minutes on every run. A
     file is taken as it is.
     """

@@ -9,7 +9,7 @@ import click
 
 
 @click.command("mask")
-@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("slides", nargs=-1, required=True)
 @click.option(
     "-o", "--outdir", required=True, type=click.Path(path_type=Path), help="Folder for masks."
 )
@@ -49,16 +49,19 @@ import click
     type=float,
     help="Micrometres per level-0 pixel, instead of what the files say; recorded.",
 )
-def command(slides: tuple[Path, ...], outdir: Path, **options: Any) -> None:
-    """Find the usable tissue of SLIDES.
+def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
+    """Find the usable tissue of SLIDES: files, folders, or a quoted pattern.
 
     A mask is OUTDIR/<slide>.png, beside it a picture with the findings in colour; masks.tsv
     has the figures of all. `infer_wsi -b OUTDIR` takes them. A slide that fails does not stop
     the others; the exit code is 1 if any failed. A mask made with the same settings is kept.
     """
+    from hoverfast_platform.cli.inputs import expand
     from hoverfast_platform.cli.run_masks import mask_all, read_settings
     from hoverfast_platform.config import Scale
+    from hoverfast_platform.ingest.units import list_slides
 
     scale = Scale(mpp_override=options.pop("mpp"))
-    if mask_all(slides, outdir, read_settings(options), scale):
+    paths = expand(slides, lambda folder: list_slides(folder).units)
+    if mask_all(paths, outdir, read_settings(options), scale):
         raise click.exceptions.Exit(1)

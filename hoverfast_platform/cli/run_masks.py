@@ -12,6 +12,7 @@ import click
 
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import slide_record
+from hoverfast_platform.cli.inputs import check_name, printable
 from hoverfast_platform.cli.run_slides import CATALOGUE_NAME
 from hoverfast_platform.config import MaskSettings, Scale
 from hoverfast_platform.errors import HoverFastError, Interrupted, MaskError
@@ -19,6 +20,7 @@ from hoverfast_platform.evaluation.plausibility import MaskCheck, check_mask
 from hoverfast_platform.inference.record import failure_record, tissue_mask_record
 from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.mask.findings import Finding
+from hoverfast_platform.mask.imported import mask_file_name
 from hoverfast_platform.mask.make import MadeMask, make_mask_file
 from hoverfast_platform.mask.mask_file import MaskRecord, read_record
 from hoverfast_platform.slide import open_slide
@@ -62,13 +64,14 @@ def mask_all(slides: Sequence[Path], out_dir: Path, settings: MaskSettings, scal
     with Catalogue.open(out_dir / CATALOGUE_NAME) as catalogue:
         for slide in slides:
             try:
+                check_name(slide)
                 made = _mask_one(catalogue, slide, out_dir, settings, scale)
             except Interrupted:
                 raise
             except HoverFastError as error:
                 n_failed += 1
-                catalogue.record_failure(failure_record(slide, error))
-                click.echo(f"{slide.name}: FAILED ({error.kind}): {error}", err=True)
+                catalogue.record_failure(failure_record(Path(printable(slide)), error))
+                click.echo(f"{printable(slide.name)}: FAILED ({error.kind}): {error}", err=True)
             else:
                 _report(slide, made)
     _write_table(out_dir)
@@ -82,12 +85,12 @@ def _mask_one(
 ) -> MadeMask:
     with open_slide(slide, scale) as reader:
         sha256 = slide_digest(slide)
-        path = out_dir / f"{slide.name}.png"
+        path = mask_file_name(out_dir, slide.name, sha256)
         made = make_mask_file(
             slide, reader, sha256, path, settings, picture_side_px=_PREVIEW_SIDE_PX
         )
         info = reader.info
-    with written_atomically(out_dir / f"{slide.name}.preview.jpg") as part:
+    with written_atomically(path.with_suffix(".preview.jpg")) as part:
         part.write_bytes(encode_jpeg(made.picture, max_side_px=2 * _PREVIEW_SIDE_PX))
     key = catalogue.register_slide(slide_record(slide, info, sha256))
     catalogue.record_mask(key, tissue_mask_record(path, made.mask, made.record))

@@ -1,4 +1,4 @@
-"""Named artefacts on the slide at low resolution: ink, blur, folds, flat films, fat.
+"""Named artefacts on the slide at low resolution: ink, blur, folds, fat; air is in ``bubbles``.
 
 Each function is given the slide and the tissue and returns where it sees its artefact; what
 happens there is decided in ``builtin``. No model is trained: each rule is a colour or a ratio
@@ -17,12 +17,18 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import TissuePixels
 from hoverfast_platform.config import ArtefactDetection, PenColour
 from hoverfast_platform.mask.low_resolution import LowResolution
+from hoverfast_platform.mask.shapes import closed, connected_to, grown, opened, without_small
 
 _FOCUS_WINDOW_UM = 50.0
 """Focus is averaged over this deviation of a Gaussian; HistoQC's 400 um reaches over rims."""
 
 _COARSEST_TEXTURE_MPP = 6.0
 """Nuclei are gone in coarser pixels, and focus cannot be judged."""
+
+_MIN_KNOWN_INK_UM2 = 30_000.0
+"""Red strokes from which the marker's own hue is learned; less may be blood."""
+
+_PALEST_INK_DENSITY = 0.06
 
 _N_HUES = 16
 _HUE_RANGE = (0.1, 0.6)
@@ -36,10 +42,16 @@ def find_ink(low: LowResolution, detection: ArtefactDetection) -> TissuePixels:
     chroma = (light.max(axis=2) - light.min(axis=2)) * 255
     ink = np.zeros(low.shape, dtype=np.bool_)
     for colour in detection.pen_colours:
-        found = _has_ink_colour(colour, hsv, chroma)
-        found = cv2.morphologyEx(found.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        ink |= without_small(found.view(np.bool_), low.area_px(detection.min_pen_area_um2))
+        found = _strokes(_has_ink_colour(colour, hsv, chroma), low, detection)
+        if colour == "red":
+            found |= _strokes(_has_hue_of_red_ink(low, found), low, detection)
+        ink |= found
     return grown(ink, low.px(detection.pen_margin_um))
+
+
+def _strokes(found: TissuePixels, low: LowResolution, detection: ArtefactDetection) -> TissuePixels:
+    found = cv2.morphologyEx(found.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return without_small(found.view(np.bool_), low.area_px(detection.min_pen_area_um2))
 
 
 def _has_ink_colour(
@@ -57,6 +69,31 @@ def _has_ink_colour(
         case "red":
             found = ((hue > 345) | (hue < 15)) & (saturation > 0.62) & (value > 0.45)
     return np.asarray(found)
+
+
+def _has_hue_of_red_ink(low: LowResolution, strokes: TissuePixels) -> TissuePixels:
+    """Pale and dark red ink, once strokes of the slide's red marker are known.
+
+    Ratios of densities do not change with how thick the ink is. What is nearer to the strokes'
+    ratios than to the tissue's is ink; where the two are alike nothing is added. Red ink
+    absorbs less red and more blue than eosin does, but not by an amount that holds for all
+    slides.
+    """
+    if np.count_nonzero(strokes) < low.area_px(_MIN_KNOWN_INK_UM2):
+        return np.zeros_like(strokes)
+    density = low.optical_density(blur_um=4)
+    of_green = density[..., 1] + 1e-3
+    red, blue = density[..., 0] / of_green, density[..., 2] / of_green
+    absorbs = density.mean(axis=2) > _PALEST_INK_DENSITY
+    tissue = absorbs & ~grown(strokes, low.px(100))
+    if not tissue.any():
+        return np.zeros_like(strokes)
+    ink_red, ink_blue = np.median(red[strokes]), np.median(blue[strokes])
+    tissue_red, tissue_blue = np.median(red[tissue]), np.median(blue[tissue])
+    if ink_red > tissue_red - 0.1 or ink_blue < tissue_blue + 0.05:
+        return np.zeros_like(strokes)
+    found = (red < (ink_red + tissue_red) / 2) & (blue > (ink_blue + tissue_blue) / 2)
+    return np.asarray(found & absorbs)
 
 
 def sharpness(low: LowResolution, tissue: TissuePixels) -> npt.NDArray[np.float32]:
@@ -134,7 +171,7 @@ def find_fold_or_dark(
     ratio = _density_for_its_hue(density, total, stained)
     full, half = detection.fold_density_ratio, (1 + detection.fold_density_ratio) / 2
     seeds = without_small(tissue & (ratio > full), low.area_px(detection.min_fold_area_um2) / 4)
-    folded = _connected_to(tissue & (ratio > half), seeds)
+    folded = connected_to(tissue & (ratio > half), seeds)
     dark = tissue & (total > detection.max_optical_density)
     found = closed(folded | dark, low.px(24)) & tissue
     return without_small(found, low.area_px(detection.min_fold_area_um2))
@@ -163,27 +200,6 @@ def _density_for_its_hue(
     return ratio
 
 
-def find_film(
-    low: LowResolution, tissue: TissuePixels, detection: ArtefactDetection
-) -> TissuePixels:
-    """Tissue under air or mounting medium: inside the hull of a flat grey film on the glass.
-
-    Only films that reach onto glass are seen, and of those only the part inside their convex
-    hull; a bubble wholly over tissue looks like tissue.
-    """
-    density = low.optical_density(blur_um=16).mean(axis=2)
-    chroma = low.rgb.max(axis=2).astype(np.int16) - low.rgb.min(axis=2)
-    grey_of_glass = float(low.glass.max() - low.glass.min())
-    film = (density > 0.008) & (density < 0.1) & (chroma < grey_of_glass + 8) & ~tissue
-    film = opened(film & (low.fine_texture < 0.01), low.px(40))
-    film = without_small(film, low.area_px(detection.min_film_area_um2))
-    hulls = np.zeros(low.shape, dtype=np.uint8)
-    contours, _ = cv2.findContours(film.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for contour in contours:
-        cv2.fillConvexPoly(hulls, cv2.convexHull(contour), 1)
-    return hulls.view(np.bool_) & tissue
-
-
 def find_fat(
     low: LowResolution, tissue: TissuePixels, filled: TissuePixels, detection: ArtefactDetection
 ) -> TissuePixels:
@@ -198,46 +214,3 @@ def find_fat(
     cells = without_small(filled, low.area_px(300))
     fields = closed(cells, low.px(40))
     return without_small(fields, low.area_px(detection.min_fat_area_um2)) & tissue
-
-
-def without_small(mask: TissuePixels, min_area_px: float) -> TissuePixels:
-    """The mask without pieces smaller than an area."""
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(mask).view(np.uint8), connectivity=8
-    )
-    keep = statistics[:, cv2.CC_STAT_AREA] >= min_area_px
-    keep[0] = False
-    kept: TissuePixels = keep[labels]
-    return kept
-
-
-def grown(mask: TissuePixels, radius_px: float) -> TissuePixels:
-    """The mask widened by a radius, rounded to whole pixels."""
-    return cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), _disk(radius_px)).view(np.bool_)
-
-
-def opened(mask: TissuePixels, radius_px: float) -> TissuePixels:
-    """The mask without parts narrower than twice a radius."""
-    pixels = np.ascontiguousarray(mask).view(np.uint8)
-    return cv2.morphologyEx(pixels, cv2.MORPH_OPEN, _disk(radius_px)).view(np.bool_)
-
-
-def closed(mask: TissuePixels, radius_px: float) -> TissuePixels:
-    """The mask with gaps narrower than twice a radius filled."""
-    pixels = np.ascontiguousarray(mask).view(np.uint8)
-    return cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _disk(radius_px)).view(np.bool_)
-
-
-def _disk(radius_px: float) -> npt.NDArray[np.uint8]:
-    size = 2 * round(radius_px) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-
-
-def _connected_to(mask: TissuePixels, seeds: TissuePixels) -> TissuePixels:
-    """The pieces of a mask in which a seed lies."""
-    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    keep = np.zeros(int(labels.max()) + 1, dtype=np.bool_)
-    keep[np.unique(labels[seeds & mask])] = True
-    keep[0] = False
-    kept: TissuePixels = keep[labels]
-    return kept

@@ -12,18 +12,12 @@ import numpy as np
 
 from hoverfast_platform.arrays import TissuePixels
 from hoverfast_platform.config import FindingAction, TissueDetection
-from hoverfast_platform.mask.artefacts import (
-    find_blur,
-    find_fat,
-    find_film,
-    find_fold_or_dark,
-    find_ink,
-    grown,
-    without_small,
-)
+from hoverfast_platform.mask.artefacts import find_blur, find_fat, find_fold_or_dark, find_ink
+from hoverfast_platform.mask.bubbles import find_bubbles, find_film
 from hoverfast_platform.mask.findings import Finding, FindingPixels
 from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.low_resolution import LowResolution, read_low_resolution
+from hoverfast_platform.mask.shapes import grown, pieces_with_median_below, without_small
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
 
@@ -53,7 +47,11 @@ def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetectio
     found: tuple[tuple[Finding, FindingAction, TissuePixels], ...] = (
         (Finding.SPECK, "remove", tissue.specks),
         (Finding.FAT, artefacts.fat, find_fat(low, tissue.whole, tissue.filled, artefacts)),
-        (Finding.BUBBLE, artefacts.bubble, find_film(low, tissue.whole, artefacts)),
+        (
+            Finding.BUBBLE,
+            artefacts.bubble,
+            find_film(low, tissue.whole, artefacts) | (tissue.bubbles & tissue.whole),
+        ),
         (Finding.BLUR, artefacts.blur, blurred),
         (
             Finding.FOLD_DARK,
@@ -93,8 +91,9 @@ class _Tissue:
         whole: Tissue with artefacts still in it, holes filled, a margin around it.
         stained: The part of it that absorbs light.
         filled: The holes.
-        specks: What absorbs, beside it, in pieces too small.
+        specks: What absorbs, beside it: pieces too small, and grey ones.
         ink: Of markers, anywhere.
+        bubbles: Discs of round bubbles, anywhere.
     """
 
     whole: TissuePixels
@@ -102,6 +101,7 @@ class _Tissue:
     filled: TissuePixels
     specks: TissuePixels
     ink: TissuePixels
+    bubbles: TissuePixels
 
 
 def _detect(low: LowResolution, detection: TissueDetection) -> _Tissue:
@@ -113,17 +113,35 @@ def _detect(low: LowResolution, detection: TissueDetection) -> _Tissue:
         ink = np.zeros_like(absorbs)
     else:
         ink = find_ink(low, detection.artefacts)
+    bubbles = find_bubbles(low, ink, detection.artefacts)
     # Ink is neither tissue nor a bridge between specks; what it covers is decided later.
-    stained = without_small(absorbs & ~ink, low.area_px(detection.min_tissue_area_um2))
+    stained = absorbs & ~ink & ~bubbles.rims
+    stained = without_small(stained, low.area_px(detection.min_tissue_area_um2))
+    stained &= ~_grey_pieces(low, stained, detection.min_colourfulness)
     without_holes = ~without_small(~stained, low.area_px(detection.max_hole_area_um2))
     whole = grown(without_holes, low.px(detection.dilation_um))
     return _Tissue(
         whole=whole | ink if detection.artefacts.pen == "remark" else whole,
         stained=stained,
         filled=without_holes & ~stained & ~ink,
-        specks=absorbs & ~ink & ~whole,
+        specks=absorbs & ~ink & ~bubbles.rims & ~whole,
         ink=ink,
+        bubbles=bubbles.inside,
     )
+
+
+def _grey_pieces(
+    low: LowResolution, stained: TissuePixels, min_colourfulness: float
+) -> TissuePixels:
+    """Dust, hairs, pencil: pieces without colour beside tissue that has some.
+
+    Where most of what absorbs is grey, as in silver stains, colour says nothing.
+    """
+    colourfulness = low.colourfulness(blur_um=8)
+    grey = pieces_with_median_below(stained, colourfulness, min_colourfulness)
+    if 2 * np.count_nonzero(grey) > np.count_nonzero(stained):
+        return np.zeros_like(stained)
+    return grey
 
 
 def _warnings(

@@ -6,6 +6,7 @@ Ours (see ``mask_file``), HistoQC's, or any image with tissue bright on dark.
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 from pathlib import Path
 
@@ -26,16 +27,18 @@ from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.mask_file import MaskRecord, read_levels, read_record, split_levels
 from hoverfast_platform.mask.registration import cut_to_frame, mask_box
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
+from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.reader import SlideInfo
 
 
 def find_mask_file(source: Path, slide_path: Path) -> Path:
     """The mask of a slide in a folder of masks, or by a table.
 
-    In a folder looked for in this order: ``<name>/<name>_mask_use.png`` (HistoQC),
-    ``<name>_mask_use.png``, ``<name>.png``, ``<stem>.png``, where name includes the slide's
-    suffix. A table (``.csv``, ``.tsv``) has the columns ``slide`` (name, stem or path) and
-    ``mask`` (path, from the table's folder if relative).
+    In a folder looked for in this order: ``<name>.<start of its digest>.png`` (ours, where two
+    slides have one name), ``<name>/<name>_mask_use.png`` (HistoQC), ``<name>_mask_use.png``,
+    ``<name>.png``, ``<stem>.png``, where name includes the slide's suffix. A table (``.csv``,
+    ``.tsv``) has the columns ``slide`` (name, stem or path) and ``mask`` (path, from the table's
+    folder if relative).
 
     Raises:
         MaskError: If there is none, with what HistoQC said about the slide if it failed there.
@@ -44,6 +47,7 @@ def find_mask_file(source: Path, slide_path: Path) -> Path:
         return _by_table(source, slide_path)
     name, stem = slide_path.name, slide_path.stem
     candidates = (
+        *_of_content(source, slide_path),
         source / name / f"{name}{MASK_SUFFIX}",
         source / f"{name}{MASK_SUFFIX}",
         source / f"{name}.png",
@@ -65,6 +69,27 @@ def find_mask_file(source: Path, slide_path: Path) -> Path:
         "Name the mask after the slide, give HistoQC's output folder, or leave the mask folder "
         "out to use the built-in tissue detection.",
     )
+
+
+def mask_file_name(folder: Path, slide_name: str, slide_sha256: str) -> Path:
+    """Where a slide's mask goes in a folder of ours; longer if another slide has taken that."""
+    path = folder / f"{slide_name}.png"
+    if path.exists():
+        try:
+            record = read_record(path)
+        except MaskError:
+            return path  # damaged: made anew
+        if record is not None and record.slide_sha256 != slide_sha256:
+            return folder / f"{slide_name}.{slide_sha256[:8]}.png"
+    return path
+
+
+def _of_content(folder: Path, slide_path: Path) -> tuple[Path, ...]:
+    """Its mask in a folder that holds masks of several slides of this name."""
+    pattern = f"{glob.escape(slide_path.name)}.{8 * '[0-9a-f]'}.png"
+    if next(folder.glob(pattern), None) is None or not slide_path.exists():
+        return ()  # the digest, for which all of the slide is read, is not needed
+    return (folder / f"{slide_path.name}.{slide_digest(slide_path)[:8]}.png",)
 
 
 def _by_table(table: Path, slide_path: Path) -> Path:

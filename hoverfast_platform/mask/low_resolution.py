@@ -76,6 +76,17 @@ class LowResolution:
         density: npt.NDArray[np.float32] = np.log10(self.glass) - np.log10(light)
         return density
 
+    def colourfulness(self, blur_um: float) -> npt.NDArray[np.float32]:
+        """``(H, W)`` spread of the channels' densities, relative to their mean.
+
+        Whatever the stain's strength: below 0.15 for dust, hairs, pencil and the rims of
+        bubbles, from 0.3 for a greyish silver stain, from 0.5 for H&E.
+        """
+        density = self.optical_density(blur_um)
+        spread: npt.NDArray[np.float32] = density.max(axis=2) - density.min(axis=2)
+        # The small term keeps glass, where both are noise, grey.
+        return spread / (np.maximum(density.mean(axis=2), 0) + 0.02)
+
 
 def read_low_resolution(reader: SlideReader, mpp: float) -> LowResolution:
     """Read a slide once, at about ``mpp`` um per pixel and never finer than the slide.

@@ -13,6 +13,9 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 
 _EDGE_COLOUR = (20, 60, 220)
 _ROW_PX = 18
+_PLAIN_WIDTH_PX = 700
+"""Of a picture whose legend has rows of that height; wider ones are seen shrunk."""
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -71,9 +74,15 @@ def _legend(statistics: MaskStatistics, width: int) -> RgbImage:
     if statistics.glass_ink_mm2:
         text = f"pen on glass {statistics.glass_ink_mm2:.3g} mm2"
         rows.append((COLOURS[Finding.PEN_ON_GLASS], text))
-    legend = np.full((_ROW_PX * len(rows) + 8, width, 3), 255, dtype=np.uint8)
+    zoom = max(1.0, width / _PLAIN_WIDTH_PX)
+
+    def px(length: float) -> int:
+        return round(length * zoom)
+
+    legend = np.full((px(_ROW_PX * len(rows) + 8), width, 3), 255, dtype=np.uint8)
     for i, (colour, text) in enumerate(rows):
         top = 4 + i * _ROW_PX
-        cv2.rectangle(legend, (8, top + 3), (20, top + 14), colour, -1)
-        cv2.putText(legend, text, (28, top + 13), _FONT, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.rectangle(legend, (px(8), px(top + 3)), (px(20), px(top + 14)), colour, -1)
+        place, thickness = (px(28), px(top + 13)), round(zoom)
+        cv2.putText(legend, text, place, _FONT, 0.42 * zoom, (0, 0, 0), thickness, cv2.LINE_AA)
     return legend

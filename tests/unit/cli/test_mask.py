@@ -15,6 +15,7 @@ from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.cli.mask import command
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.mask.imported import find_mask_file, load_mask
+from hoverfast_platform.mask.statistics import mask_statistics
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.digest import slide_digest
 
@@ -105,18 +106,43 @@ def test_damaged_mask_is_made_anew(tmp_path):
     assert list(table(out)) == ["a.tiff"]
 
 
-def test_slide_of_the_same_name_does_not_overwrite_another_ones_mask(tmp_path):
+def test_slides_of_one_name_keep_a_mask_each_and_each_finds_its_own(tmp_path):
     (tmp_path / "x").mkdir()
-    done = run(
-        write_slide(tmp_path / "a.tiff"),
-        write_slide(tmp_path / "x" / "a.tiff", pen=True),
-        "-o",
-        tmp_path / "out",
-    )
+    slides = write_slide(tmp_path / "a.tiff"), write_slide(tmp_path / "x" / "a.tiff", pen=True)
+    done = run(*slides, "-o", tmp_path / "out")
+
+    assert done.exit_code == 0
+    assert len(list((tmp_path / "out").glob("a.tiff*.preview.jpg"))) == 2
+    for slide, has_pen in zip(slides, (False, True), strict=True):
+        with open_slide(slide) as reader:
+            path = find_mask_file(tmp_path / "out", slide)
+            mask = load_mask(path, reader.info, slide_sha256=slide_digest(slide))
+        assert (mask_statistics(mask).lost_fraction.get("pen", 0) > 0.1) == has_pen
+    assert "already done" in run(slides[1], "-o", tmp_path / "out").output
+
+
+def test_another_programs_mask_is_not_replaced(tmp_path):
+    slide = write_slide(tmp_path / "a.tiff")
+    (tmp_path / "out").mkdir()
+    Image.fromarray(np.ones((80, 100), np.bool_)).save(tmp_path / "out" / "a.tiff.png")
+    done = run(slide, "-o", tmp_path / "out")
 
     assert done.exit_code == 1
     assert "not ours to replace" in done.output
-    assert float(table(tmp_path / "out")["a.tiff"]["lost_pen"]) == 0
+
+
+def test_folders_and_patterns_stand_for_slides_and_names_may_be_odd(tmp_path):
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    names = ["a.tiff", "b [1].tiff", "Müller 切片.tiff"]
+    for name in names:
+        write_slide(folder / name)
+    assert run(folder, "-o", tmp_path / "out").exit_code == 0
+    assert sorted(table(tmp_path / "out")) == sorted(names)
+    assert run(folder / "b [1].tiff", "-o", tmp_path / "one").exit_code == 0
+    assert list(table(tmp_path / "one")) == ["b [1].tiff"]
+    assert run(f"{folder}/*.tiff", "-o", tmp_path / "all").exit_code == 0
+    assert len(table(tmp_path / "all")) == 3
 
 
 def test_masks_of_another_program_are_imported_and_recorded(tmp_path):

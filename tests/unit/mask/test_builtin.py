@@ -137,6 +137,56 @@ def test_fold_doubles_density_and_is_found_though_other_tissue_is_as_dark():
     assert found_in(mask, Finding.FOLD_DARK, (1350, 350, 1650, 1250)) < 0.02
 
 
+def test_round_bubble_is_remarked_on_and_its_rim_is_no_tissue():
+    density = tissue_slide()
+    air = cv2.circle(np.zeros((1600, 2000), np.uint8), (400, 900), 350, 1, -1) > 0
+    rim = cv2.circle(np.zeros((1600, 2000), np.uint8), (400, 900), 350, 1, 40) > 0
+    density[air] *= 0.6
+    density[rim] = 0.35
+    mask = find_tissue(ArrayReader(rgb_of(density), mpp=1.0))
+
+    assert found_in(mask, Finding.BUBBLE, (400, 700, 650, 1100)) > 0.95
+    assert found_in(mask, Finding.BUBBLE, (900, 700, 1600, 1100)) == 0
+    assert list(mask.contains(np.array([[500.0, 900.0], [52.0, 900.0]]))) == [True, False]
+
+
+def test_bent_hair_and_dust_are_neither_tissue_nor_bubble():
+    density = tissue_slide()
+    cv2.ellipse(density, (1850, 300), (90, 90), 0, 0, 150, (0.3, 0.3, 0.3), 16)
+    cv2.circle(density, (150, 150), 40, (0.2, 0.2, 0.2), -1)
+    rgb = rgb_of(density)
+    mask = find_tissue(ArrayReader(rgb, mpp=1.0))
+    kept = find_tissue(ArrayReader(rgb, mpp=1.0), TissueDetection(min_colourfulness=0))
+
+    grey = np.array([[150.0, 150.0], [1850.0, 390.0]])
+    assert not mask.contains(grey).any()
+    assert kept.contains(grey).all()
+    assert found_in(mask, Finding.SPECK, (125, 125, 175, 175)) > 0.95
+    assert not (mask.findings == Finding.BUBBLE).any()
+    assert mask.tissue_area_mm2 == pytest.approx(1.4, rel=0.1)
+
+
+def test_slide_without_colour_keeps_its_tissue():
+    density = tissue_slide().mean(axis=2, keepdims=True).repeat(3, axis=2)
+    mask = find_tissue(ArrayReader(rgb_of(density), mpp=1.0))
+
+    assert mask.tissue_area_mm2 == pytest.approx(1.4, rel=0.1)
+
+
+def test_pale_ink_of_a_red_marker_is_found_once_its_strokes_are_known():
+    density = tissue_slide()
+    ink = np.array([0.08, 0.85, 0.62])
+    density[60:160, 100:1900] = ink
+    density[1400:1500, 100:1900] = 0.2 * ink  # as pale as tissue
+    with_strokes = find_tissue(ArrayReader(rgb_of(density), mpp=1.0))
+    density[60:160] = 0
+    alone = find_tissue(ArrayReader(rgb_of(density), mpp=1.0))
+
+    assert found_in(with_strokes, PEN, (120, 1420, 1880, 1480)) > 0.95
+    assert found_in(with_strokes, PEN, (310, 310, 1690, 1290)) < 0.01
+    assert found_in(alone, PEN, (120, 1420, 1880, 1480)) == 0
+
+
 def test_fat_is_remarked_on_and_removed_only_by_setting():
     density = tissue_slide()
     for y in range(400, 800, 80):
