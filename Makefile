@@ -97,8 +97,9 @@ audit: $(STAMP)  ## Known vulnerabilities of the pinned versions; asks a service
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict
 
-simulate: $(STAMP)  ## What the platform costs besides prediction; N=slides
-	$(BIN)/python -m tests.scaling.simulate --slides $(or $(N),200)
+N ?= 200
+simulate: $(STAMP)  ## What the platform costs besides prediction; N=slides; goes on where it was ended
+	$(BIN)/python -m tests.scaling.simulate --slides $(N) --folder simulation/$(N) $(SIMULATE)
 
 check: $(STAMP)  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -111,4 +112,4 @@ fix: $(STAMP)  ## Format and apply safe fixes
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything made by demo and tests
-	rm -rf $(VENV) demo experiments .dagster_home
+	rm -rf $(VENV) demo experiments simulation .dagster_home

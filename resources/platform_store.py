@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +21,7 @@ from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.storage.names import one_name
 from resources.heartbeat import Heartbeat
+from resources.kept_connections import KeptConnections
 
 
 class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -32,14 +34,24 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     comes from the environment (`dg.EnvVar`): the UI shows what is written here."""
 
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
+    _catalogue: Catalogue | None = PrivateAttr(default=None)
+    _connections: KeptConnections | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Every run that touches the store shows that it is alive."""
+        """Every run that touches the store shows that it is alive, and keeps its connections."""
         if context.run is not None:
             self._heartbeat = Heartbeat(self.root, context.run.run_id)
+            if context.instance is not None:
+                self._connections = KeptConnections(context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """The run ends."""
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+        if self._catalogue is not None:
+            self._catalogue.close()
+            self._catalogue = None
         if self._heartbeat is not None:
             self._heartbeat.stop()
             self._heartbeat = None
@@ -109,9 +121,18 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def folder(self) -> Path:
         return Path(self.root)
 
-    def open_catalogue(self) -> Catalogue:
-        """The catalogue; use as a context manager."""
-        return Catalogue.open(self.catalogue or Path(self.root) / "catalogue.sqlite")
+    def open_catalogue(self) -> AbstractContextManager[Catalogue]:
+        """The catalogue; use as a context manager.
+
+        A run opens it once: connecting to a server takes longer than what is asked of it, and a
+        slide asks some ten times.
+        """
+        location = self.catalogue or Path(self.root) / "catalogue.sqlite"
+        if self._heartbeat is None:
+            return Catalogue.open(location)
+        if self._catalogue is None:
+            self._catalogue = Catalogue.open(location)
+        return nullcontext(self._catalogue)
 
     def mask_path(self, key: str) -> Path:
         return Path(self.root) / "masks" / f"{one_name(key)}.png"

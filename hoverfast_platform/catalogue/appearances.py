@@ -15,6 +15,9 @@ from hoverfast_platform.catalogue.tables import (
     SlideAppearance,
 )
 
+N_COMPANIONS = 500
+"""Newest slides that one is compared with: enough for medians, and no slower in an archive."""
+
 
 def record(
     session: Session, slide: Slide, appearance: AppearanceRecord, now: datetime.datetime
@@ -29,7 +32,7 @@ def record(
 
 
 def companions(session: Session, slide: Slide) -> tuple[str, tuple[AppearanceRecord, ...]]:
-    """The other slides of its cohort; those of the whole platform where it has none.
+    """The newest other slides of its cohort; those of the whole platform where it has none.
 
     Of several cohorts the one whose newest version is the youngest counts.
     """
@@ -42,12 +45,12 @@ def companions(session: Session, slide: Slide) -> tuple[str, tuple[AppearanceRec
         .order_by(CohortVersion.id.desc())
         .limit(1)
     )
-    others = select(SlideAppearance).where(SlideAppearance.slide_id != slide.id)
+    others = select(
+        SlideAppearance.haematoxylin, SlideAppearance.eosin, SlideAppearance.nuclei_per_mm2
+    ).where(SlideAppearance.slide_id != slide.id)
     if cohort is not None:
         members = select(CohortMember.slide_id).where(CohortMember.cohort_version_id == cohort.id)
         others = others.where(SlideAppearance.slide_id.in_(members))
     name = f"cohort {cohort.name} v{cohort.version}" if cohort is not None else "all slides"
-    return name, tuple(
-        AppearanceRecord(row.haematoxylin, row.eosin, row.nuclei_per_mm2)
-        for row in session.scalars(others.order_by(SlideAppearance.slide_id))
-    )
+    rows = session.execute(others.order_by(SlideAppearance.slide_id.desc()).limit(N_COMPANIONS))
+    return name, tuple(AppearanceRecord(*row) for row in rows)

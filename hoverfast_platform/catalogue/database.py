@@ -23,6 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from filelock import FileLock
+from pydantic_core import to_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -217,7 +218,9 @@ def _migrate(database: Database) -> None:
 
 def _connect(url: URL, server_away_s: float) -> Database:
     if url.drivername == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": _MAX_WAIT_S})
+        engine = create_engine(
+            url, connect_args={"timeout": _MAX_WAIT_S}, json_serializer=_strict_json
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -226,6 +229,7 @@ def _connect(url: URL, server_away_s: float) -> Database:
                 url,
                 connect_args={k: v for k, v in _LIBPQ.items() if k not in url.query},
                 pool_pre_ping=True,
+                json_serializer=_strict_json,
             )
         except ModuleNotFoundError as error:
             raise CatalogueError(
@@ -236,6 +240,11 @@ def _connect(url: URL, server_away_s: float) -> Database:
         event.listen(engine, "begin", _begin_postgresql)
     event.listen(engine, "handle_error", _explain)
     return Database(engine, engine.execution_options(**{_WRITES: True}))
+
+
+def _strict_json(value: Any) -> str:
+    """NaN and infinity, for instance a score of no images, as null: PostgreSQL takes no others."""
+    return to_json(value, inf_nan_mode="null").decode()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

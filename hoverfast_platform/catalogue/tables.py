@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -12,7 +12,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     MetaData,
-    String,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -21,17 +20,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
-class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can refer to it on any database."""
+class AnyText(TypeDecorator[str]):
+    """Text of any length; NUL, as damaged files have it, is replaced: PostgreSQL takes none."""
 
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):
@@ -54,23 +50,41 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
         return known.astimezone(datetime.UTC)
 
 
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can refer to it on any database."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: AnyText,
+        datetime.datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+    }
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
 class Slide(Base):
     """A slide, one row per content."""
 
     __tablename__ = "slides"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    key: Mapped[str] = mapped_column(String(200), unique=True)
-    name: Mapped[str] = mapped_column(Text)
-    path: Mapped[str] = mapped_column(Text)
-    vendor: Mapped[str] = mapped_column(String(40))
+    sha256: Mapped[str] = mapped_column(unique=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    path: Mapped[str]
+    vendor: Mapped[str]
     width_px: Mapped[int]
     height_px: Mapped[int]
     mpp_x: Mapped[float]
     mpp_y: Mapped[float]
-    mpp_source: Mapped[str] = mapped_column(String(20))
-    first_seen: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    mpp_source: Mapped[str]
+    first_seen: Mapped[datetime.datetime]
 
 
 class SlidePath(Base):
@@ -79,9 +93,9 @@ class SlidePath(Base):
     __tablename__ = "slide_paths"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
-    path: Mapped[str] = mapped_column(Text)
-    first_seen: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
+    path: Mapped[str]
+    first_seen: Mapped[datetime.datetime]
 
 
 class WatchedFile(Base):
@@ -90,17 +104,17 @@ class WatchedFile(Base):
     __tablename__ = "watched_files"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    root: Mapped[str] = mapped_column(Text, index=True)
-    path: Mapped[str] = mapped_column(Text, unique=True)
-    signature: Mapped[str] = mapped_column(String(100))
-    state: Mapped[str] = mapped_column(String(20), index=True)
-    unchanged_since: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
-    updated_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    root: Mapped[str] = mapped_column(index=True)
+    path: Mapped[str] = mapped_column(unique=True)
+    signature: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    unchanged_since: Mapped[datetime.datetime]
+    updated_at: Mapped[datetime.datetime]
     slide_id: Mapped[int | None] = mapped_column(ForeignKey("slides.id"), index=True)
     mpp_override: Mapped[float | None]
-    kind: Mapped[str | None] = mapped_column(String(40))
-    message: Mapped[str | None] = mapped_column(Text)
-    remedy: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str | None]
+    message: Mapped[str | None]
+    remedy: Mapped[str | None]
 
 
 class Mask(Base):
@@ -109,13 +123,13 @@ class Mask(Base):
     __tablename__ = "masks"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
-    sha256: Mapped[str] = mapped_column(String(64), index=True)
-    engine: Mapped[str] = mapped_column(String(20))
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
+    sha256: Mapped[str] = mapped_column(index=True)
+    engine: Mapped[str]
     tissue_area_mm2: Mapped[float]
-    path: Mapped[str | None] = mapped_column(Text)
-    record: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    made_at: Mapped[datetime.datetime | None] = mapped_column(DateTime(timezone=True))
+    path: Mapped[str | None]
+    record: Mapped[dict[str, Any] | None]
+    made_at: Mapped[datetime.datetime | None]
 
 
 class ModelVersion(Base):
@@ -124,11 +138,11 @@ class ModelVersion(Base):
     __tablename__ = "model_versions"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    name: Mapped[str] = mapped_column(String(200))
-    version: Mapped[str] = mapped_column(String(100))
-    card: Mapped[dict[str, Any]] = mapped_column(JSON)
-    path: Mapped[str | None] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    card: Mapped[dict[str, Any]]
+    path: Mapped[str | None]
 
 
 class ModelStage(Base):
@@ -142,12 +156,12 @@ class ModelStage(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
-    scope: Mapped[str] = mapped_column(String(200))
-    stage: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
-    verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    entered_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
-    left_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
+    scope: Mapped[str]
+    stage: Mapped[str]
+    reason: Mapped[str]
+    verdict: Mapped[dict[str, Any] | None]
+    entered_at: Mapped[datetime.datetime]
+    left_at: Mapped[datetime.datetime | None]
 
     model: Mapped[ModelVersion] = relationship()
 
@@ -176,12 +190,12 @@ class Evaluation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"), index=True)
-    dataset: Mapped[str] = mapped_column(Text)
-    dataset_digest: Mapped[str] = mapped_column(String(64))
-    settings_digest: Mapped[str] = mapped_column(String(64))
-    summary: Mapped[dict[str, Any]] = mapped_column(JSON)
-    report_path: Mapped[str] = mapped_column(Text)
-    at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    dataset: Mapped[str]
+    dataset_digest: Mapped[str]
+    settings_digest: Mapped[str]
+    summary: Mapped[dict[str, Any]]
+    report_path: Mapped[str]
+    at: Mapped[datetime.datetime]
 
     model: Mapped[ModelVersion] = relationship()
 
@@ -192,19 +206,19 @@ class Segmentation(Base):
     __tablename__ = "segmentations"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    segmentation_id: Mapped[str] = mapped_column(String(64), unique=True)
+    segmentation_id: Mapped[str] = mapped_column(unique=True)
     slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
     mask_id: Mapped[int] = mapped_column(ForeignKey("masks.id"))
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    code_version: Mapped[str] = mapped_column(String(40))
-    device: Mapped[str] = mapped_column(String(40))
-    backend: Mapped[str] = mapped_column(String(40))
-    precision: Mapped[str] = mapped_column(String(10))
-    run_id: Mapped[str] = mapped_column(String(100))
+    settings: Mapped[dict[str, Any]]
+    code_version: Mapped[str]
+    device: Mapped[str]
+    backend: Mapped[str]
+    precision: Mapped[str]
+    run_id: Mapped[str]
     n_nuclei: Mapped[int]
     seconds_per_mm2: Mapped[float | None]
-    finished_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime.datetime]
 
     slide: Mapped[Slide] = relationship()
     mask: Mapped[Mask] = relationship()
@@ -219,8 +233,8 @@ class ResultFile(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     segmentation_row_id: Mapped[int] = mapped_column(ForeignKey("segmentations.id"), index=True)
-    path: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    path: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
 
 
 class SlideAppearance(Base):
@@ -233,7 +247,7 @@ class SlideAppearance(Base):
     haematoxylin: Mapped[float]
     eosin: Mapped[float]
     nuclei_per_mm2: Mapped[float]
-    at: Mapped[datetime.datetime] = mapped_column(DateTime(timezone=True))
+    at: Mapped[datetime.datetime]
 
 
 class Failure(Base):
@@ -242,12 +256,12 @@ class Failure(Base):
     __tablename__ = "failures"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    path: Mapped[str] = mapped_column(Text)
-    kind: Mapped[str] = mapped_column(String(40))
-    message: Mapped[str] = mapped_column(Text)
-    remedy: Mapped[str] = mapped_column(Text)
-    run_id: Mapped[str] = mapped_column(String(100))
-    at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    path: Mapped[str]
+    kind: Mapped[str]
+    message: Mapped[str]
+    remedy: Mapped[str]
+    run_id: Mapped[str]
+    at: Mapped[datetime.datetime]
 
 
 class CohortVersion(Base):
@@ -257,11 +271,11 @@ class CohortVersion(Base):
     __table_args__ = (UniqueConstraint("name", "version"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str]
     version: Mapped[int]
-    digest: Mapped[str] = mapped_column(String(64))
-    plan: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
+    digest: Mapped[str]
+    plan: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime.datetime]
     members: Mapped[list[CohortMember]] = relationship(order_by="CohortMember.id")
 
 
@@ -272,6 +286,6 @@ class CohortMember(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     cohort_version_id: Mapped[int] = mapped_column(ForeignKey("cohort_versions.id"), index=True)
-    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"))
-    patient: Mapped[str] = mapped_column(String(200))
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
+    patient: Mapped[str]
     slide: Mapped[Slide] = relationship()

@@ -1,167 +1,288 @@
 """Many slides through the real assets on PostgreSQL, with prediction that costs nothing.
 
-    python -m tests.scaling.simulate --slides 1000 --out simulation.json
+    python -m tests.scaling.simulate --slides 10000 --folder simulation
 
 Slides are real TIFF files, but tiny, so what is left is the platform: intake, partitions,
-Dagster's events, masks, post-processing of a few nuclei, publishing, the catalogue. Seconds
-are of the process's CPU and of the clock; a busy machine shows in the second only.
+Dagster's events, masks, post-processing of a few nuclei, publishing, the catalogue. A
+simulation that was ended goes on where it was when it is started again on its folder; what it
+found is in ``figures.json`` there.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import json
+import logging
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import psutil
 import tifffile
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.definitions.automation_tick_evaluation_context import (
+    AutomationTickEvaluationContext,
+)
 
+from assets import segmentation, slides, tissue_masks
 from assets.definitions import build_definitions
 from assets.partitions import add_slides
-from assets.segmentation import nuclei
 from assets.sensors import new_slides
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.database import upgrade_database
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.watch import look
 from tests.conftest import REPOSITORY
-from tests.postgres_server import PASSWORD, PostgresServer, find_programs
+from tests.postgres_server import PASSWORD, PostgresServer, find_programs, free_port
 from tests.scaling.fake_predictor import use_fake_predictor
+from tests.scaling.meter import Meter
 
 _SIDE_PX = 256
-_STAGES = {"slide": (slide, 256), "tissue_mask": (tissue_mask, 64), "nuclei": (nuclei, 32)}
+_STAGES = (slides.slide, tissue_masks.tissue_mask, segmentation.nuclei)
+_N_SINGLE = 5
+"""Runs of one slide per stage, from which the cost of a run is told."""
 
 
 def main() -> None:
-    """Write figures as JSON, to a file and to the terminal."""
+    """Simulate, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slides", type=int, default=200)
-    parser.add_argument("--out", type=Path, default=Path("simulation.json"))
+    parser.add_argument("--folder", type=Path, required=True, help="kept; start again to go on")
+    parser.add_argument("--no-pictures", action="store_true", help="none in Dagster's events")
     arguments = parser.parse_args()
-    use_fake_predictor()
     programs = find_programs()
     assert programs is not None, "no PostgreSQL programs: make setup"
-    with tempfile.TemporaryDirectory(prefix="hoverfast-simulation-") as folder:
-        server = PostgresServer(Path(folder) / "postgres" / "server", programs)
+    use_fake_predictor()
+    if arguments.no_pictures:
+        for module in (slides, tissue_masks, segmentation):
+            module.inline_picture = lambda rgb, title: dg.MarkdownMetadataValue(title)
+    folder = arguments.folder.absolute()
+    server = PostgresServer(folder / "postgres" / "server", programs)
+    if server.data.exists():
+        server.port = free_port()
+        server.start()
+    else:
         server.create()
-        try:
-            figures = _simulate(Path(folder), server, arguments.slides, arguments.out)
-        finally:
-            server.stop()
-    arguments.out.write_text(json.dumps(figures, indent=2))
+    try:
+        with _instance(folder, server) as instance:
+            figures = Simulation(folder, server, instance, arguments.slides).run()
+    finally:
+        server.stop()
     print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
 
 
-def _simulate(folder: Path, server: PostgresServer, n: int, out: Path) -> dict[str, Any]:
-    figures: dict[str, Any] = {"slides": n, "load_average_at_start": os.getloadavg()[0]}
-    upgrade_database(server.make_database("hoverfast"))
-    server.sql("CREATE DATABASE dagster")
-    slides_dir, artefacts = folder / "slides", folder / "artefacts"
-    _write_slides(slides_dir, n)
-    defs = build_definitions(
-        artefacts, catalogue=server.url("hoverfast"), slide_folders=[slides_dir], settle_s=0
-    )
-    resources = dict(defs.resources or {})
-    with _instance(folder, server) as instance:
-        keys: list[str] = []
-        with _timed(figures, "intake", n), resources["store"].open_catalogue() as catalogue:
-            files = catalogue.watched_files()
-            now = datetime.datetime.now(datetime.UTC)
-            for seconds in (0, 60):
-                look(files, [slides_dir], settle_s=0, now=now + datetime.timedelta(seconds=seconds))
-            for batch in register_ready(files):
-                keys += batch.slide_keys
-        with _timed(figures, "partitions", n):
-            add_slides(instance, keys)
-        with _timed(figures, "sensor_tick", 1):
-            new_slides(
-                dg.build_sensor_context(instance=instance),
-                resources["store"],
-                resources["slide_folders"],
+class Simulation:
+    """All stages, each run of each stage measured and noted the moment it is done."""
+
+    def __init__(
+        self, folder: Path, server: PostgresServer, instance: dg.DagsterInstance, n: int
+    ) -> None:
+        self.folder, self.server, self.instance, self.n = folder, server, instance, n
+        self.meter = Meter(server.pid)
+        self.notes_path = folder / "runs.json"
+        self.notes: dict[str, Any] = (
+            json.loads(self.notes_path.read_text())
+            if self.notes_path.exists()
+            else {"once": {}, "runs": {}}
+        )
+        self.defs = build_definitions(
+            folder / "artefacts",
+            catalogue=server.url("hoverfast"),
+            slide_folders=[folder / "slides"],
+            settle_s=0,
+        )
+        self.resources = dict(self.defs.resources or {})
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; the figures of all of it."""
+        self._once("slides_written", self._write_slides, per=self.n)
+        self._once("intake", self._take_in, per=self.n)
+        keys = list(self.instance.get_dynamic_partitions("slides"))
+        assert len(keys) == self.n, f"the folder holds a simulation of {len(keys)} slides"
+        self._once("sensor_tick_idle", self._tick, per=1)
+        for asset in _STAGES:
+            for part in _parts(keys, asset):
+                self._run(asset, part)
+        self._once("automation_tick_first", lambda: self._evaluate(None), per=1)
+        self._once("automation_tick_idle", lambda: self._evaluate(self.cursor), per=1)
+        done = self.instance.get_materialized_partitions(dg.AssetKey("nuclei"))
+        assert len(done) == self.n, f"{len(done)} of {self.n} slides were segmented"
+        figures = self._figures()
+        (self.folder / "figures.json").write_text(json.dumps(figures, indent=2))
+        return figures
+
+    def _once(self, name: str, work: Any, *, per: int) -> None:
+        if name in self.notes["once"] and not name.startswith("automation"):
+            return
+        before = self.meter.read()
+        work()
+        self._note("once", name, (self.meter.read() - before).per(per))
+
+    def _run(self, asset: dg.AssetsDefinition, keys: Sequence[str]) -> None:
+        name = f"{asset.key.to_user_string()} {keys[0]}"
+        if name in self.notes["runs"]:
+            return
+        before = self.meter.read()
+        result = dg.materialize(
+            [asset],
+            instance=self.instance,
+            resources=self.resources,
+            tags={
+                "dagster/asset_partition_range_start": keys[0],
+                "dagster/asset_partition_range_end": keys[-1],
+            },
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert result.success
+        note = {
+            "stage": asset.key.to_user_string(),
+            "n": len(keys),
+            **dataclasses.asdict(self.meter.read() - before),
+            "load": os.getloadavg()[0],
+            **{f"{database}_bytes": self._bytes(database) for database in ("dagster", "hoverfast")},
+        }
+        self._note("runs", name, note)
+
+    def _note(self, kind: str, name: str, note: dict[str, Any]) -> None:
+        self.notes[kind][name] = note
+        part = self.notes_path.with_suffix(".part")
+        part.write_text(json.dumps(self.notes, indent=1))
+        part.replace(self.notes_path)
+
+    def _write_slides(self) -> None:
+        folder = self.folder / "slides"
+        folder.mkdir(exist_ok=True)
+        noise = np.random.default_rng(0)
+        for i in range(self.n):
+            pixels = noise.integers(150, 190, (_SIDE_PX, _SIDE_PX, 3), dtype=np.uint8)
+            pixels[..., 1] //= 2  # stained, so that it counts as tissue
+            tifffile.imwrite(
+                folder / f"slide-{i:06d}.tiff",
+                pixels,
+                photometric="rgb",
+                tile=(128, 128),
+                compression="jpeg",
+                resolution=(1e4 / 0.25, 1e4 / 0.25),
+                resolutionunit=3,
             )
-        for name, (asset, per_run) in _STAGES.items():
-            with _timed(figures, name, n):
-                for i in range(0, n, per_run):
-                    _run(asset, keys[i : i + per_run], instance, resources)
-            figures[name]["runs"] = -(-n // per_run)
-            out.write_text(json.dumps(figures, indent=2))  # a simulation may be cut short
-        _measure_storage(figures, server, artefacts, n)
-        out.write_text(json.dumps(figures, indent=2))
-        with _timed(figures, "automation_evaluation_idle", 1):
-            cursor = dg.evaluate_automation_conditions(defs, instance).cursor
-            started = time.monotonic()
-            dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
-        figures["automation_evaluation_idle"]["second_one_s"] = time.monotonic() - started
-        done = instance.get_materialized_partitions(dg.AssetKey("nuclei"))
-    assert len(done) == n, f"{len(done)} of {n} slides were segmented"
-    return figures
 
+    def _take_in(self) -> None:
+        """Two looks, digests, registration, partitions: what the sensor does in its ticks."""
+        folder = self.folder / "slides"
+        now = datetime.datetime.now(datetime.UTC)
+        with self.resources["store"].open_catalogue() as catalogue:
+            files = catalogue.watched_files()
+            for seconds in (0, 60):
+                look(files, [folder], settle_s=0, now=now + datetime.timedelta(seconds=seconds))
+            for batch in register_ready(files):
+                add_slides(self.instance, batch.slide_keys)
 
-def _measure_storage(
-    figures: dict[str, Any], server: PostgresServer, artefacts: Path, n: int
-) -> None:
-    figures["bytes_per_slide"] = {
-        "artefacts": _bytes(artefacts) / n,
-        "files": sum(1 for path in artefacts.rglob("*") if path.is_file()) / n,
-        "catalogue": _database_bytes(server, "hoverfast") / n,
-        "dagster": _database_bytes(server, "dagster") / n,
-    }
-    figures["dagster_events_per_slide"] = {
-        str(kind): int(str(count)) / n
-        for kind, count in server.sql(
-            "SELECT coalesce(dagster_event_type, 'log line'), count(*) FROM event_logs "
-            "GROUP BY 1 ORDER BY 2 DESC LIMIT 8",
+    def _tick(self) -> None:
+        context = dg.build_sensor_context(instance=self.instance)
+        new_slides(context, self.resources["store"], self.resources["slide_folders"])
+
+    def _evaluate(self, cursor: AssetDaemonCursor | None) -> None:
+        """What the daemon does at every tick of automation."""
+        graph = self.defs.resolve_asset_graph()
+        _, self.cursor, _ = AutomationTickEvaluationContext(
+            evaluation_id=1,
+            instance=self.instance,
+            asset_graph=graph,
+            cursor=cursor or AssetDaemonCursor.empty(),
+            materialize_run_tags={},
+            observe_run_tags={},
+            auto_observe_asset_keys=set(),
+            asset_selection=dg.AssetSelection.all(),
+            logger=logging.getLogger("simulation"),
+            emit_backfills=False,
+        ).evaluate()
+
+    def _figures(self) -> dict[str, Any]:
+        stages = {asset.key.to_user_string(): self._stage(asset) for asset in _STAGES}
+        files = [path for path in (self.folder / "artefacts").rglob("*") if path.is_file()]
+        kinds = self.server.sql(
+            "SELECT coalesce(dagster_event_type, 'log line'), count(*), sum(length(event)) "
+            "FROM event_logs GROUP BY 1 ORDER BY 3 DESC LIMIT 8",
             "dagster",
         )
+        return {
+            "slides": self.n,
+            "runs": len(self.notes["runs"]),
+            "once": self.notes["once"],
+            "stages": stages,
+            "bytes_per_slide": {
+                "artefacts": sum(path.stat().st_size for path in files) / self.n,
+                "files": len(files) / self.n,
+                "dagster": self._bytes("dagster") / self.n,
+                "catalogue": self._bytes("hoverfast") / self.n,
+            },
+            "events_per_slide": {
+                str(kind): {"rows": int(str(n)) / self.n, "bytes": int(str(size)) / self.n}
+                for kind, n, size in kinds
+            },
+        }
+
+    def _stage(self, asset: dg.AssetsDefinition) -> dict[str, Any]:
+        """What a slide and a run cost, and whether it grew from the first runs to the last."""
+        name = asset.key.to_user_string()
+        runs = [run for run in self.notes["runs"].values() if run["stage"] == name]
+        single = [run for run in runs if run["n"] == 1][:_N_SINGLE]
+        batches = [run for run in runs if run["n"] > 1]
+        n_fifth = max(1, len(batches) // 5)
+        return {
+            "slides_per_run": max(run["n"] for run in runs),
+            "runs": len(runs),
+            "per_slide": _per_slide(batches or single),
+            "per_slide_first_fifth": _per_slide((batches or single)[:n_fifth]),
+            "per_slide_last_fifth": _per_slide((batches or single)[-n_fifth:]),
+            # The first loads the code and the model's library.
+            "run_of_one": {
+                key: statistics.median(run[key] for run in single[1:] or runs)
+                for key in ("clock_s", "cpu_s", "server_cpu_s")
+            },
+            "load_average": statistics.mean(run["load"] for run in runs),
+        }
+
+    def _bytes(self, database: str) -> int:
+        ((size,),) = self.server.sql(f"SELECT pg_database_size('{database}')")
+        ((empty,),) = self.server.sql("SELECT pg_database_size('template1')")
+        return int(str(size)) - int(str(empty))
+
+
+def _parts(keys: Sequence[str], asset: dg.AssetsDefinition) -> Iterator[Sequence[str]]:
+    """A few runs of one slide, then as many per run as the platform puts into one."""
+    policy = asset.backfill_policy
+    assert policy is not None
+    assert policy.max_partitions_per_run is not None
+    n_single = min(_N_SINGLE, len(keys))
+    for i in range(n_single):
+        yield keys[i : i + 1]
+    for i in range(n_single, len(keys), policy.max_partitions_per_run):
+        yield keys[i : i + policy.max_partitions_per_run]
+
+
+def _per_slide(runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    n = sum(run["n"] for run in runs)
+    return {
+        key: round(sum(run[key] for run in runs) / n, 4)
+        for key in ("clock_s", "cpu_s", "server_cpu_s")
     }
-
-
-def _write_slides(folder: Path, n: int) -> None:
-    folder.mkdir()
-    noise = np.random.default_rng(0)
-    for i in range(n):
-        pixels = noise.integers(150, 190, (_SIDE_PX, _SIDE_PX, 3), dtype=np.uint8)
-        pixels[..., 1] //= 2  # stained, so that it counts as tissue
-        tifffile.imwrite(
-            folder / f"slide-{i:06d}.tiff",
-            pixels,
-            photometric="rgb",
-            tile=(128, 128),
-            compression="jpeg",
-            resolution=(1e4 / 0.25, 1e4 / 0.25),
-            resolutionunit=3,
-        )
-
-
-def _run(asset: Any, keys: list[str], instance: dg.DagsterInstance, resources: Any) -> None:
-    result = dg.materialize(
-        [asset],
-        instance=instance,
-        resources=resources,
-        tags={
-            "dagster/asset_partition_range_start": keys[0],
-            "dagster/asset_partition_range_end": keys[-1],
-        },
-    )
-    assert result.success
 
 
 @contextlib.contextmanager
 def _instance(folder: Path, server: PostgresServer) -> Iterator[dg.DagsterInstance]:
-    """With the settings of deploy/server."""
+    """With the settings of deploy/server; databases are made if need be."""
+    if not server.sql("SELECT 1 FROM pg_database WHERE datname = 'dagster'"):
+        server.sql("CREATE DATABASE dagster")
+        upgrade_database(server.make_database("hoverfast"))
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     shutil.copy(REPOSITORY / "deploy/server/dagster.yaml", home)
     os.environ |= {
         "DAGSTER_HOME": str(home),
@@ -173,31 +294,6 @@ def _instance(folder: Path, server: PostgresServer) -> Iterator[dg.DagsterInstan
     }
     with dg.DagsterInstance.get() as instance:
         yield instance
-
-
-@contextlib.contextmanager
-def _timed(figures: dict[str, Any], name: str, n: int) -> Iterator[None]:
-    """Seconds per item, of the clock and of this process and its children."""
-    started, cpu = time.monotonic(), _cpu_s()
-    yield
-    wall_s, cpu_s = time.monotonic() - started, _cpu_s() - cpu
-    figures[name] = {"s_each": wall_s / n, "cpu_s_each": cpu_s / n}
-
-
-def _cpu_s() -> float:
-    """Of this process; workers that live on are counted by the next stage."""
-    me = psutil.Process().cpu_times()
-    return float(me.user + me.system + me.children_user + me.children_system)
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _database_bytes(server: PostgresServer, name: str) -> int:
-    ((size,),) = server.sql(f"SELECT pg_database_size('{name}')")
-    ((empty,),) = server.sql("SELECT pg_database_size('template1')")
-    return int(str(size)) - int(str(empty))
 
 
 if __name__ == "__main__":
