@@ -21,7 +21,7 @@ from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.hv.decode import decode_instance_map
 from hoverfast_platform.inference.predictors import Predictor
-from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.inference.workers import RegionTask, keep_freed_memory, post_process
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.resample import read_region_at
@@ -65,6 +65,7 @@ def time_steps(
             same maps.
     """
     cv2.setNumThreads(1)
+    keep_freed_memory()  # as workers do
     settings = SegmentationSettings()
     region = Box(0, 0, REGION_PX, REGION_PX)
     with open_slide(slide_path) as reader, tempfile.TemporaryDirectory() as folder:

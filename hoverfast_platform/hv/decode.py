@@ -15,11 +15,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.segmentation import watershed
 
-from hoverfast_platform.arrays import Foreground, ForegroundProbability, HvMaps, InstanceMap
+from hoverfast_platform.arrays import ForegroundProbability, HvMaps, InstanceMap
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import ArrayContractError
+from hoverfast_platform.half_precision import to_float32
+from hoverfast_platform.hv.components import fill_holes, keep_large_parts
+from hoverfast_platform.hv.flooding import grow_markers
 
 SLOPE_KERNEL_PX = 7
 """Side of the Sobel kernel. HoVer-Net uses 21; at 7 two touching
@@ -27,6 +29,10 @@ nuclei of 8 px still have separate borders. On TNBC 5 to 15 differ by less than 
 
 MIN_FOREGROUND_AREA_PX = 10
 """Specks of foreground below this hold no nucleus at any supported mpp."""
+
+MAX_HOLE_AREA_PX = 150
+"""Largest hole filled: a vesicular nucleus with an unstained centre, 9 um2 at 0.25 mpp. Larger
+ones are kept: a ring of touching nuclei around a gland's lumen is not one nucleus."""
 
 _OPENING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 
@@ -72,11 +78,19 @@ def decode_instance_map(
             f"{foreground_probability.shape[1]}) to match the foreground, got {hv_maps.shape}. "
             "A trailing channel axis means the maps were not moved to channels-first."
         )
-    foreground = clean_foreground(foreground_probability >= decoding.foreground_threshold)
-    steepness = border_steepness(hv_maps)
-    n_pieces, pieces = cv2.connectedComponents(foreground.view(np.uint8), connectivity=4)
-    markers = _find_markers(foreground & (steepness < decoding.border_steepness), decoding)
-    return _grow_markers(pieces, n_pieces, markers, steepness)
+    probability, horizontal, vertical = (
+        to_float32(plane) for plane in (foreground_probability, *hv_maps)
+    )
+    foreground = (probability >= np.float32(decoding.foreground_threshold)).view(np.uint8)
+    fill_holes(foreground, MAX_HOLE_AREA_PX)
+    pieces, n_pieces = keep_large_parts(foreground, MIN_FOREGROUND_AREA_PX)
+    if n_pieces == 0:
+        return np.zeros(foreground.shape, np.int32)
+    steepness = border_steepness(horizontal, vertical)
+    seeds = foreground & (steepness < np.float32(decoding.border_steepness)).view(np.uint8)
+    opened = cv2.morphologyEx(seeds, cv2.MORPH_OPEN, _OPENING)
+    markers, n_markers = keep_large_parts(opened, decoding.min_marker_area_px)
+    return grow_markers(pieces, n_pieces, markers, n_markers, steepness)
 
 
 def without_small_nuclei(
@@ -89,99 +103,17 @@ def without_small_nuclei(
     return kept
 
 
-def clean_foreground(foreground: Foreground) -> Foreground:
-    """The foreground without specks and with holes filled."""
-    filled = _fill_holes(foreground)
-    n, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        filled.view(np.uint8), connectivity=4
-    )
-    keep = statistics[:, cv2.CC_STAT_AREA] >= MIN_FOREGROUND_AREA_PX
-    keep[0] = False
-    return keep[labels] if n > 1 else filled
-
-
-def border_steepness(hv_maps: HvMaps) -> npt.NDArray[np.float32]:
+def border_steepness(
+    horizontal: npt.NDArray[np.float32], vertical: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
     """How steeply the HV maps fall at each pixel, ``(H, W)``, 0 where they rise.
 
     1 is the response to a perfect border, a fall from 1 to -1 between two pixels along a
     straight line; the larger of the falls in x and in y counts.
     """
-    horizontal = np.ascontiguousarray(hv_maps[0], dtype=np.float32)
-    vertical = np.ascontiguousarray(hv_maps[1], dtype=np.float32)
     derivative, smoothing = cv2.getDerivKernels(1, 0, SLOPE_KERNEL_PX, normalize=False)
     # Response of the kernel pair to a step of height 2, used as the unit.
     unit = 2.0 * float(np.abs(derivative).sum()) / 2.0 * float(smoothing.sum())
     fall_x = cv2.sepFilter2D(horizontal, cv2.CV_32F, derivative / -unit, smoothing)
     fall_y = cv2.sepFilter2D(vertical, cv2.CV_32F, smoothing, derivative / -unit)
-    steepest: npt.NDArray[np.float32] = np.maximum(np.maximum(fall_x, fall_y), 0.0)
-    return steepest
-
-
-def _fill_holes(foreground: Foreground) -> Foreground:
-    """Background that does not reach the region's border becomes foreground.
-
-    Holes larger than any nucleus' interior are kept: a ring of touching nuclei around a
-    gland's lumen is not one nucleus.
-    """
-    background = (~foreground).view(np.uint8)
-    n, labels, statistics, _ = cv2.connectedComponentsWithStats(background, connectivity=8)
-    if n <= 1:
-        return foreground
-    height, width = foreground.shape
-    left, top = statistics[:, cv2.CC_STAT_LEFT], statistics[:, cv2.CC_STAT_TOP]
-    right = left + statistics[:, cv2.CC_STAT_WIDTH]
-    bottom = top + statistics[:, cv2.CC_STAT_HEIGHT]
-    is_hole = (left > 0) & (top > 0) & (right < width) & (bottom < height)
-    is_hole &= statistics[:, cv2.CC_STAT_AREA] <= MAX_HOLE_AREA_PX
-    is_hole[0] = False  # label 0 is the foreground here
-    if not is_hole.any():
-        return foreground
-    filled: Foreground = foreground | is_hole[labels]
-    return filled
-
-
-MAX_HOLE_AREA_PX = 150
-"""Largest hole filled: a vesicular nucleus with an unstained centre, 9 um2 at 0.25 mpp."""
-
-
-def _find_markers(seeds: Foreground, decoding: InstanceDecoding) -> InstanceMap:
-    """Number the seeds that survive an opening and are large enough, 0 elsewhere."""
-    opened = cv2.morphologyEx(seeds.view(np.uint8), cv2.MORPH_OPEN, _OPENING)
-    n, labels, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    keep = statistics[:, cv2.CC_STAT_AREA] >= decoding.min_marker_area_px
-    keep[0] = False
-    renumber = np.cumsum(keep, dtype=np.int32) * keep
-    markers: InstanceMap = renumber[labels] if n > 1 else labels
-    return markers
-
-
-def _grow_markers(
-    pieces: InstanceMap,
-    n_pieces: int,
-    markers: InstanceMap,
-    steepness: npt.NDArray[np.float32],
-) -> InstanceMap:
-    """Grow markers to the edge of their piece; a piece with fewer than two is left whole."""
-    at = np.flatnonzero(markers)
-    # A marker is connected foreground and so lies in one piece: any of its pixels tells which.
-    piece_of_marker = np.zeros(int(markers.max(initial=0)) + 1, dtype=np.int32)
-    piece_of_marker[markers.ravel()[at]] = pieces.ravel()[at]
-    is_clump = np.bincount(piece_of_marker[1:], minlength=n_pieces) > 1
-    if not is_clump.any():
-        return pieces.astype(np.int32, copy=False)
-    in_clump = is_clump[pieces]
-    split = watershed(steepness, np.where(in_clump, markers, 0), mask=in_clump)
-    instances = np.where(in_clump, split + n_pieces, pieces)
-    return _renumber_in_raster_order(instances)
-
-
-def _renumber_in_raster_order(instances: npt.NDArray[np.integer]) -> InstanceMap:
-    """Numbers 1..N in order of each nucleus's first pixel, so equal input gives equal numbers."""
-    flat = instances.ravel()
-    at = np.flatnonzero(flat)
-    first = np.full(int(flat.max(initial=0)) + 1, flat.size, dtype=np.int64)
-    first[flat[at[::-1]]] = at[::-1]  # of several values for one place the last, the first pixel
-    labels = np.flatnonzero(first < flat.size)
-    new_number = np.zeros(len(first), dtype=np.int32)
-    new_number[labels[np.argsort(first[labels])]] = np.arange(1, len(labels) + 1, dtype=np.int32)
-    return new_number[instances]
+    return cv2.max(cv2.max(fall_x, fall_y), 0.0)

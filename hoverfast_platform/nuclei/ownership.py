@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import ForegroundProbability, InstanceMap
 from hoverfast_platform.geometry import Box
+from hoverfast_platform.half_precision import to_float32
+from hoverfast_platform.nuclei.pixel_sums import sum_places
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,12 @@ def describe_instances(
     Centroids come from integer sums of global coordinates, so two regions that see the same
     pixels give the same bits, and the half-open rule can never give a nucleus to both.
     """
-    at = np.flatnonzero(instances)
-    label = instances.ravel()[at]
-    n = int(label.max(initial=0)) + 1
-    y, x = np.divmod(at, instances.shape[1])
-    area = np.bincount(label, minlength=n)
-    sum_x = np.bincount(label, weights=x + region.x0, minlength=n)
-    sum_y = np.bincount(label, weights=y + region.y0, minlength=n)
-    belief = foreground_probability.ravel()[at].astype(np.float64)
-    sum_belief = np.bincount(label, weights=belief, minlength=n)
-    labels = np.flatnonzero(area)
-    area = area[labels]
-    centroid = np.stack([sum_x[labels] / area + 0.5, sum_y[labels] / area + 0.5], axis=1)
-    return PixelNuclei(labels, area, centroid, (sum_belief[labels] / area).astype(np.float32))
+    n_labels = int(instances.max(initial=0)) + 1
+    places, belief = sum_places(instances, to_float32(foreground_probability), n_labels)
+    labels = np.flatnonzero(places[:, 0])
+    area, sum_x, sum_y = places[labels].T
+    centroid = np.stack([(sum_x + area * region.x0) / area, (sum_y + area * region.y0) / area])
+    return PixelNuclei(labels, area, centroid.T + 0.5, (belief[labels] / area).astype(np.float32))
 
 
 def is_owned(centroid_xy_px: npt.NDArray[np.float64], tile: Box) -> npt.NDArray[np.bool_]:

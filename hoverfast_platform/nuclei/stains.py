@@ -70,6 +70,11 @@ def stain_optical_density(rgb: RgbImage, stain: Stain) -> npt.NDArray[np.float32
     return _OPTICAL_DENSITY[rgb] @ StainPair.of(stain).to_stains
 
 
+def density_by_byte(stain: Stain) -> npt.NDArray[np.float32]:
+    """``(3, 256, 2)``: what a value of R, G or B adds to the density of both stains."""
+    return _OPTICAL_DENSITY[None, :, None] * StainPair.of(stain).to_stains[:, None, :]
+
+
 def nuclear_stain_image(rgb: RgbImage) -> RgbImage:
     """A hematoxylin and DAB image as a network for H&E expects it: nuclei of both colours blue.
 

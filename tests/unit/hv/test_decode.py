@@ -75,8 +75,8 @@ def test_perfect_border_has_steepness_one():
     hv_maps = np.zeros((2, 40, 40), np.float32)
     hv_maps[0, :, :20], hv_maps[0, :, 20:] = 1, -1
 
-    assert border_steepness(hv_maps)[20].max() == pytest.approx(1.0, abs=1e-5)
-    assert border_steepness(-hv_maps)[20, 15:25].max() == pytest.approx(0.0, abs=1e-5)
+    assert border_steepness(*hv_maps)[20].max() == pytest.approx(1.0, abs=1e-5)
+    assert border_steepness(*-hv_maps)[20, 15:25].max() == pytest.approx(0.0, abs=1e-5)
 
 
 def test_misfitting_maps_are_refused():
