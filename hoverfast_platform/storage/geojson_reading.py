@@ -6,12 +6,13 @@ RAM does not hold the file; anything else is parsed as a whole.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
+from isal import igzip, isal_zlib
 
 from hoverfast_platform.errors import StorageError
 
@@ -74,11 +75,18 @@ class GeoJsonFile:
                     raise _damaged(self.path, "a comma is missing between features")
                 has_comma = text.endswith(",")
                 may_end, must_end = not has_comma, not has_comma
-                yield json.loads(text.removesuffix(","))
+                yield _parsed(text.removesuffix(","))
             raise _damaged(self.path, "it ends in the middle")
 
     def _reading(self) -> _Reading:
         return _Reading(self.path)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)  # takes NaN too, and tells what is wrong
 
 
 def _is_one_feature(line: str) -> bool:
@@ -100,7 +108,7 @@ class _Reading:
 
     def __enter__(self) -> Any:
         try:
-            opener = gzip.open if self._path.suffix == ".gz" else open
+            opener = igzip.open if self._path.suffix == ".gz" else open
             self._file = opener(self._path, "rt", encoding="utf-8")
         except OSError as error:
             raise _damaged(self._path, str(error)) from error
@@ -108,7 +116,7 @@ class _Reading:
 
     def __exit__(self, kind: object, error: BaseException | None, _traceback: object) -> None:
         self._file.close()
-        if isinstance(error, OSError | EOFError | ValueError | zlib.error) and not isinstance(
+        if isinstance(error, OSError | EOFError | ValueError | isal_zlib.error) and not isinstance(
             error, StorageError
         ):
             raise _damaged(self._path, str(error)) from error
