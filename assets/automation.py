@@ -39,7 +39,8 @@ def _status(is_on: bool) -> dg.DefaultSensorStatus:
 
 
 _SWEEP = "*/30 * * * *"
-"""How often slides are looked for that were missed: a run was cancelled, automation was off."""
+"""How often slides are looked for that were missed, such as after a cancelled run; also once
+when the automation is switched on for the first time."""
 
 _Condition = dg.AutomationCondition
 
@@ -77,7 +78,7 @@ def when_inputs_change(*, sweeps: bool = True) -> dg.AutomationCondition[dg.Asse
     )
     if sweeps:
         was_missed = (
-            _Condition.cron_tick_passed(_SWEEP)
+            (_Condition.cron_tick_passed(_SWEEP) | _Condition.initial_evaluation())
             & _Condition.missing()
             & ~_Condition.execution_failed()
         ).with_label("missed before")

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.automation import when_inputs_change
+from assets.failures import failures_by_kind
 from assets.partitions import cohorts
 from assets.pictures import inline_picture
 from assets.progress_log import log_progress
@@ -28,17 +29,19 @@ _MAX_PICTURES = 4
 def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.MaterializeResult[Any]:
     """A named list of slides a student learns from, in versions.
 
-    **Where it is.** Its plan is `cohorts/<name>.json` in the artefact folder, written by you;
-    the versions are in the catalogue. **Running it again.** Makes a new version only if the
-    slides it matches, their patients, their labels or the plan changed. The sensor
-    `cohort_changes` does it once a change stands still, and the rest of this group follows by
-    itself. **When it fails.** The
-    plan is wrong or no slide matches; the message says which.
+    **Where it is.** Its plan is `cohorts/<name>.json` in the artefact folder, written by you; the
+    versions are in the catalogue.
+
+    **Running it again.** Makes a new version only if the slides it matches, their patients, their
+    labels or the plan changed. The sensor `cohort_changes` does it once a change stands still, and
+    the rest of this group follows by itself.
+
+    **When it fails.** The plan is wrong or no slide matches; the message says which.
     """
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.steps import resolve_cohort
 
-    with store.open_catalogue() as catalogue:
+    with store.open_catalogue() as catalogue, failures_by_kind():
         found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
     rows = "\n".join(f"| {m.slide.key} | {m.slide.name} | {m.patient} |" for m in found.members)
     return dg.MaterializeResult(
@@ -67,19 +70,23 @@ def teacher_labels(
     """Tiles of the cohort's slides with the nuclei a teacher or people found in them.
 
     **Where it is.** `teacher_labels/<cohort>/v<version>/`, two PyTables files; no patient is in
-    both. **Running it again.** Gives the same tiles and labels; an interrupted run goes on from
-    the tiles that were labelled. **When it fails.** A slide has no tissue, or a label file does
-    not fit its slide; nothing half-made is left under the final name.
+    both.
+
+    **Running it again.** Gives the same tiles and labels; an interrupted run goes on from the
+    tiles that were labelled.
+
+    **When it fails.** A slide has no tissue, or a label file does not fit its slide; nothing
+    half-made is left under the final name.
     """
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.steps import make_teacher_labels
     from hoverfast_platform.storage.previews import draw_instances
 
-    with store.open_catalogue() as catalogue:
+    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohort(context.partition_key)
-    with compute.leased() as device:
         made = make_teacher_labels(
             LearningFolder(store.folder()),
+            catalogue,
             found,
             device=device,
             on_progress=log_progress(context, found.name),
@@ -120,16 +127,18 @@ def student_model(
     """A student trained on the cohort's labels; a candidate, used by nobody yet.
 
     **Where it is.** `students/<cohort>-v<version>/`: weights, card, checkpoints, TensorBoard.
-    **Running it again.** Finds a finished training finished; an interrupted one goes on from
-    its last checkpoint. **When it fails.** The loss was not finite (the batch is kept), or the
-    labels cannot teach.
+
+    **Running it again.** Finds a finished training finished; an interrupted one goes on from its
+    last checkpoint.
+
+    **When it fails.** The loss was not finite (the batch is kept), or the labels cannot teach.
     """
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.pictures import draw_learning_curves
     from hoverfast_platform.learning.steps import train_student
 
     folder = LearningFolder(store.folder())
-    with store.open_catalogue() as catalogue, compute.leased() as device:
+    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohort(context.partition_key)
         student = train_student(
             folder,
@@ -144,11 +153,11 @@ def student_model(
             "cohort_version": found.version,
             "n_steps": student.n_steps,
             "kept_step": kept.step,
-            "dice": kept.dice,
-            "aji": kept.aji,
-            "pq": kept.pq,
-            "f1": kept.f1,
             "curves": inline_picture(draw_learning_curves(student.validations), "learning curves"),
+            "dice": round(kept.dice, 4),
+            "aji": round(kept.aji, 4),
+            "pq": round(kept.pq, 4),
+            "f1": round(kept.f1, 4),
             "model": dg.MetadataValue.path(str(student.model_path)),
             "tensorboard": f"tensorboard --logdir {student.model_path.parent}",
         },
@@ -180,9 +189,10 @@ def model_evaluation(
     """The student and the model it would replace, on patients neither was trained on.
 
     **Where it is.** `evaluations/<cohort>-v<version>/`: tables and a page with pictures (white:
-    agree, green: only the student, magenta: only the labels). **Running it again.** Measures
-    again; equal inputs give equal scores. A student that is worse stays a candidate, and the
-    check `model_gate` says why.
+    agree, green: only the student, magenta: only the labels).
+
+    **Running it again.** Measures again; equal inputs give equal scores. A student that is worse
+    stays a candidate, and the check `model_gate` says why.
     """
     import numpy as np
     from PIL import Image
@@ -190,7 +200,7 @@ def model_evaluation(
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.steps import judge_student
 
-    with store.open_catalogue() as catalogue, compute.leased() as device:
+    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohort(context.partition_key)
         judged = judge_student(
             LearningFolder(store.folder()),
@@ -199,20 +209,20 @@ def model_evaluation(
             device=device,
             on_progress=log_progress(context, found.name),
         )
+    verdict = judged.judgement.verdict
     ours, theirs = judged.student.overall(), judged.baseline.overall()
     table = "\n".join(f"| {name} | {ours[name]} | {theirs[name]} |" for name in ours)
     baseline = f"{judged.baseline.model.name} {judged.baseline.model.version}"
     metadata: dict[str, Any] = {
+        "gate": f"passed: {verdict}" if verdict.passed else f"stays a candidate: {verdict}",
         "cohort_version": found.version,
         "scores": dg.MetadataValue.md(f"| | student | {baseline} |\n|---|---|---|\n{table}"),
-        **{name: interval.mean for name, interval in ours.items()},
-        "report": dg.MetadataValue.path(str(judged.report_path)),
+        **{name: round(interval.mean, 4) for name, interval in ours.items()},
     }
     for i, path in enumerate(judged.picture_paths[:_MAX_PICTURES]):
         with Image.open(path) as picture:
             metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
-    verdict = judged.judgement.verdict
-    metadata["gate"] = f"passed: {verdict}" if verdict.passed else f"stays a candidate: {verdict}"
+    metadata["report"] = dg.MetadataValue.path(str(judged.report_path))
     record = json.dumps([judged.judgement.sha256, judged.judgement.record], sort_keys=True)
     yield dg.MaterializeResult(
         metadata=metadata,
@@ -223,6 +233,11 @@ def model_evaluation(
                 passed=verdict.passed,
                 severity=dg.AssetCheckSeverity[store.check_policy().gate.severity.upper()],
                 description=str(verdict),
+                metadata={
+                    f"{whose}_{name}": round(interval.mean, 4)
+                    for whose, scores in (("student", ours), ("promoted", theirs))
+                    for name, interval in scores.items()
+                },
             )
         ],
     )
@@ -243,14 +258,15 @@ def promoted_model(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The student, once it is what slides are segmented with.
 
-    **Where it is.** The catalogue; `hoverfast models` lists it with its history. Not
-    materialized while the gate refuses the student. **Rolling back.** `hoverfast models
-    promote FORMER --roll-back --reason "..."`.
+    **Where it is.** The catalogue; `hoverfast models` lists it with its history. Not materialized
+    while the gate refuses the student.
+
+    **Rolling back.** `hoverfast models promote FORMER --roll-back --reason "..."`.
     """
     from hoverfast_platform.learning.cohort import LearningFolder
     from hoverfast_platform.learning.steps import promote_student, read_judgement
 
-    with store.open_catalogue() as catalogue:
+    with store.open_catalogue() as catalogue, failures_by_kind():
         found = catalogue.cohort(context.partition_key)
         judgement = read_judgement(LearningFolder(store.folder()), found)
         if not judgement.verdict.passed:

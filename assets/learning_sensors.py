@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -42,17 +43,19 @@ def build_learning_sensors(automation: Automation) -> list[dg.SensorDefinition]:
             target=[cohort],
             minimum_interval_seconds=30,
             default_status=automation.status,
-            description=look_for_changes.__doc__,
+            description=inspect.getdoc(look_for_changes),
         )(cohort_changes),
         dg.sensor(
             target=[segmentation_model],
             minimum_interval_seconds=30,
             default_status=automation.status,
+            description=inspect.getdoc(model_changes),
         )(model_changes),
         dg.sensor(
             target=[nuclei],
             minimum_interval_seconds=60,
             default_status=automation.resegment_status,
+            description=inspect.getdoc(resegment_slides),
         )(resegment_slides),
         dg.AutomationConditionSensorDefinition(
             "learn_from_cohorts",
@@ -106,6 +109,7 @@ def _request(change: CohortChange) -> dg.RunRequest:
         # The version is in it since a cohort may become again what it once was.
         run_key=f"{change.name} v{change.version} {change.digest}",
         partition_key=change.name,
+        asset_selection=[cohort.key],
         tags={"hoverfast/why": "cohort changed"},
     )
 
@@ -125,7 +129,9 @@ def model_changes(
         return dg.SkipReason(f"still {now[:10]}")
     if has_unfinished_run(context.instance, _MODEL_TAG):
         return dg.SkipReason("it is being looked at")
-    return dg.SensorResult(run_requests=[dg.RunRequest(tags=_MODEL_TAG)])
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(tags=_MODEL_TAG, asset_selection=[segmentation_model.key])]
+    )
 
 
 def resegment_slides(
@@ -152,6 +158,7 @@ def resegment_slides(
         return dg.SkipReason(f"none left to do for model {model[:10]}")
     request = dg.RunRequest(
         run_key=f"{model} {block[0]} {block[-1]}",
+        asset_selection=[nuclei.key],
         tags=_RESEGMENT_TAG
         | {
             "dagster/asset_partition_range_start": block[0],

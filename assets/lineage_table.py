@@ -19,7 +19,7 @@ def lineage_table(made_from: Provenance) -> dg.TableMetadataValue:
         ("slide", f"{p.slide_name}, {p.width_px} x {p.height_px} px, {mpp}", p.slide_sha256),
         ("tissue mask", p.mask_engine, p.mask_sha256),
         ("model", f"{p.model_name} {p.model_version}, {p.model_mpp:g} um/px", p.model_sha256),
-        *(("labels of the model", labels, "") for labels in p.model_labels),
+        ("labels of the model", "; ".join(p.model_labels), ""),
         ("teacher of the model", p.teacher, ""),
         ("cohort of the model", p.cohort, p.training_set_digest),
         ("settings", json.dumps(p.settings, sort_keys=True), ""),

@@ -1,16 +1,14 @@
 """The ``nuclei`` asset: every nucleus of a slide."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.checks import NUCLEI_CHECKS, verdict
-from assets.lineage_table import lineage_table
+from assets.nuclei_metadata import nuclei_metadata
 from assets.partitions import slides
-from assets.pictures import inline_picture
 from assets.progress_log import log_progress
 from hoverfast_platform.evaluation.plausibility import (
     CheckPolicy,
@@ -45,12 +43,18 @@ def nuclei(
 ) -> SlideEvents:
     """Every nucleus of one slide, as polygons in level-0 pixels.
 
-    **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a
-    preview and a summary. **Which stain.** H&E, or nuclear DAB for slides that `stains.json` in
-    the artefact folder names; those are measured in DAB. **Running it again.** With nothing
-    changed the result is found complete and nothing is computed; a run that died goes on from
-    its finished tile blocks. **When it fails.** Nothing is published; the failure is in the
-    catalogue with its remedy.
+    **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a preview
+    and a summary.
+
+    **Which stain.** H&E, or nuclear DAB for slides that `stains.json` in the artefact folder names;
+    those are measured in DAB.
+
+    **Running it again.** With nothing changed the result is found complete and nothing is
+    computed; a run that died goes on from its finished tile blocks.
+
+    **When it fails.** Nothing is published; the failure is in the catalogue with its remedy.
+
+    **Over time.** Overview, Metadata, Plots: seconds and nuclei per mm2, stain.
     """
     from hoverfast_platform.inference.record import segmentation_record
     from hoverfast_platform.inference.segment_slide import segment_slide
@@ -73,7 +77,7 @@ def nuclei(
         stain = settings.staining.stain
         appearance = _appearance(store, key, done) if stain == "he" else None
         return SlideProduct(
-            _metadata(done) | {"stain": stain} | _looks(appearance),
+            nuclei_metadata(done, appearance) | {"stain": stain},
             done.summary.provenance.segmentation_id,
             _verdicts(store, key, done, appearance, policy),
         )
@@ -107,12 +111,6 @@ def _appearance(
     return appearance
 
 
-def _looks(appearance: "AppearanceRecord | None") -> dict[str, Any]:
-    if appearance is None:
-        return {}
-    return {"haematoxylin_od": appearance.haematoxylin, "eosin_od": appearance.eosin}
-
-
 def _verdicts(
     store: PlatformStore,
     key: str,
@@ -136,59 +134,3 @@ def _verdicts(
         "looks_like_its_cohort": check_drift(appearance, others, among, policy.drift),
     }
     return tuple(verdict(name, finding) for name, finding in findings.items())
-
-
-def _metadata(done: "SegmentedSlide") -> dict[str, Any]:
-    import numpy as np
-    from PIL import Image
-
-    summary = done.summary
-    with Image.open(done.preview_path) as preview:
-        picture = inline_picture(np.asarray(preview), "nuclei")
-    metadata: dict[str, Any] = {
-        "overlay": picture,
-        "n_nuclei": summary.n_nuclei,
-        "tissue_area_mm2": summary.tissue_area_mm2,
-        "n_duplicates_at_seams": summary.seams.n_duplicates,
-        "seconds": dg.MetadataValue.json(summary.seconds),
-        "model": f"{summary.provenance.model_name} {summary.provenance.model_version}",
-        "segmentation_id": summary.provenance.segmentation_id,
-        "device": f"{summary.device} ({summary.backend} {summary.precision})",
-        "lineage": lineage_table(summary.provenance),
-        "qupath_file": _path(done.qupath_path),
-        "table": _path(done.table_path),
-        "preview": _path(done.preview_path),
-    }
-    if summary.nuclei_per_mm2 is not None:
-        metadata["nuclei_per_mm2"] = summary.nuclei_per_mm2
-        metadata["density"] = inline_picture(_density(done), "nuclei per mm2")
-    if summary.dab is not None and summary.dab.h_score is not None:
-        metadata["h_score"] = summary.dab.h_score
-        metadata["positive_fraction"] = summary.dab.positive_fraction or 0.0
-    if summary.seconds_per_mm2 is not None:
-        metadata["seconds_per_mm2"] = summary.seconds_per_mm2
-    if summary.warnings:
-        metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {w}" for w in summary.warnings))
-    return metadata
-
-
-def _density(done: "SegmentedSlide") -> Any:
-    """Counts on a grid of at most 60 cells a side."""
-    import numpy as np
-
-    from hoverfast_platform.storage.nuclei_table import read_nuclei_table
-    from hoverfast_platform.storage.previews import draw_density
-
-    info = done.slide_info
-    cell_px = max(64.0, max(info.width, info.height) / 60)
-    shape = (int(np.ceil(info.height / cell_px)), int(np.ceil(info.width / cell_px)))
-    xy = read_nuclei_table(done.table_path).centroid_xy
-    counts = np.zeros(shape, dtype=np.int64)
-    cells = (xy // cell_px).astype(int)
-    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
-    cell_mm2 = cell_px**2 * info.mpp.pixel_area_um2 * 1e-6
-    return draw_density(counts, counts > 0, cell_mm2)
-
-
-def _path(path: Path) -> dg.PathMetadataValue:
-    return dg.MetadataValue.path(str(path))

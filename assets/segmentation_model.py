@@ -20,10 +20,13 @@ def segmentation_model(store: PlatformStore, compute: Compute) -> dg.Materialize
     """The model that slides are segmented with: the promoted one, or the one that ships.
 
     **Where it is.** The catalogue says which is promoted; `path` is its weights file.
+
     **Running it again.** Looks again; the sensor `model_changes` does so after every promotion,
-    retirement and roll-back, also those from the command line. **When it changes.** Nuclei made
-    by another model are shown as stale and stay as they are. To make them again, materialize
-    them, or switch on the sensor `resegment_slides`, which does it bit by bit.
+    retirement and roll-back, also those from the command line.
+
+    **When it changes.** Nuclei made by another model are shown as stale and stay as they are. To
+    make them again, materialize them, or switch on the sensor `resegment_slides`, which does it
+    bit by bit.
     """
     from hoverfast_platform.model.checkpoint import load_model
 

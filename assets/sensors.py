@@ -5,6 +5,8 @@ From a new partition on, the automation conditions of ``assets.automation`` take
 
 from __future__ import annotations
 
+import inspect
+
 import dagster as dg
 
 from assets.automation import Automation
@@ -29,12 +31,15 @@ def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
 
     return [
         dg.sensor(
-            target=[slide_inventory], minimum_interval_seconds=15, default_status=automation.status
+            target=[slide_inventory],
+            minimum_interval_seconds=15,
+            default_status=automation.status,
+            description=inspect.getdoc(new_slides),
         )(new_slides),
         dg.sensor(
             minimum_interval_seconds=30,
             default_status=automation.status,
-            description=give_up_lost_runs.__doc__,
+            description=inspect.getdoc(give_up_lost_runs),
         )(lost_runs),
         dg.AutomationConditionSensorDefinition(
             "segment_slides",
@@ -67,7 +72,9 @@ def new_slides(
     requests = []
     if counts["ready"] and not has_unfinished_run(context.instance, INTAKE_TAG):
         config = dg.RunConfig({"slide_inventory": {"config": {"retry_quarantined": False}}})
-        requests = [dg.RunRequest(run_config=config, tags=INTAKE_TAG)]
+        requests = [
+            dg.RunRequest(run_config=config, tags=INTAKE_TAG, asset_selection=[slide_inventory.key])
+        ]
     state = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no slides"
     return dg.SensorResult(
         run_requests=requests,

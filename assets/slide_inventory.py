@@ -58,10 +58,13 @@ def slide_inventory(
     """Every slide file in the watched folders: registered, still settling, or in quarantine.
 
     **Where it is.** In the catalogue, table `watched_files`. Slides stay where they are.
-    **Running it again.** The sensor `new_slides` does it when files have settled. By hand it
-    also judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to
-    a file that has none. **When a file is in quarantine.** Its reason and remedy are in the
-    table; once the file is repaired it is taken up by itself.
+
+    **Running it again.** The sensor `new_slides` does it when files have settled. By hand it also
+    judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to a file
+    that has none.
+
+    **When a file is in quarantine.** Its reason and remedy are in the table `quarantine`; once the
+    file is repaired it is taken up by itself.
     """
     with store.open_catalogue() as catalogue:
         files = catalogue.watched_files()
@@ -76,7 +79,10 @@ def slide_inventory(
         keys = files.slide_keys()
     for problem in problems:
         context.log.warning(problem)
-    metadata: dict[str, Any] = {
+    metadata: dict[str, Any] = {"quarantine": _table(bad)} if bad else {}
+    if problems:
+        metadata["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in problems))
+    metadata |= {
         "new_slides": new,
         "registered_files": counts["registered"],
         "slides": len(keys),
@@ -84,10 +90,8 @@ def slide_inventory(
         "in_quarantine": len(bad),
         "folders": dg.MetadataValue.json(slide_folders.folders),
     }
-    if problems:
-        metadata["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in problems))
     yield dg.MaterializeResult(
-        metadata=metadata | ({"quarantine": _table(bad)} if bad else {}),
+        metadata=metadata,
         data_version=dg.DataVersion(hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()),
         check_results=[_verdict(bad)],
     )

@@ -22,9 +22,12 @@ from resources.platform_store import PlatformStore
 def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
     """A whole slide image: can it be read, how large is it, at what scale?
 
-    **Where it is.** Where it was registered from; nothing is copied. **Running it again.**
-    Reads the header, the thumbnail and every byte for the digest; changes nothing. **When it
-    fails.** The slide is damaged or has no mpp; the message says what to do.
+    **Where it is.** Where it was registered from; nothing is copied.
+
+    **Running it again.** Reads the header, the thumbnail and every byte for the digest; changes
+    nothing.
+
+    **When it fails.** The slide is damaged or has no mpp; the message says what to do.
     """
     from hoverfast_platform.slide import open_slide
     from hoverfast_platform.slide.thumbnail import read_thumbnail
@@ -44,7 +47,7 @@ def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvent
                 "mpp_x": info.mpp.x,
                 "mpp_y": info.mpp.y,
                 "mpp_source": info.mpp_source,
-                "area_mm2": info.area_mm2,
+                "area_mm2": round(info.area_mm2, 4),
             },
             # With another mpp everything made of the slide is another.
             data_version=content if info.mpp_source == "file" else f"{content} {info.mpp.x} mpp",

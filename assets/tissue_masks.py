@@ -32,11 +32,16 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     """Usable tissue of a slide, and what was taken from it: pen, blur, folds and the like.
 
     **Where it is.** `masks/<slide>.png` in the artefact folder; above half grey is usable, the
-    rest of the grey levels and the record inside the file say why not. **Which engine.**
-    `masks.json` in the artefact folder: the built-in one, an installed HistoQC, or imported
-    masks. **Running it again.** Keeps a mask that was made with the same settings. An empty
-    mask is a result: the slide will have zero nuclei, and the check says so. **When it fails.**
-    HistoQC is not installed or failed on the slide, or an imported mask does not fit it.
+    rest of the grey levels and the record inside the file say why not.
+
+    **Which engine.** `masks.json` in the artefact folder: the built-in one, an installed HistoQC,
+    or imported masks.
+
+    **Running it again.** Keeps a mask that was made with the same settings. An empty mask is a
+    result: the slide will have zero nuclei, and the check says so.
+
+    **When it fails.** HistoQC is not installed or failed on the slide, or an imported mask does
+    not fit it.
     """
     from hoverfast_platform.evaluation.plausibility import check_mask
     from hoverfast_platform.inference.record import tissue_mask_record
@@ -65,20 +70,21 @@ def _metadata(made: "MadeMask") -> dict[str, Any]:
     statistics = made.record.statistics
     metadata: dict[str, Any] = {
         "overlay": inline_picture(made.picture, "tissue mask"),
-        "tissue_area_mm2": statistics.tissue_area_mm2,
-        "tissue_fraction": statistics.tissue_fraction,
-        "lost_fraction": statistics.total_lost_fraction,
+        "tissue_area_mm2": round(statistics.tissue_area_mm2, 4),
+        "tissue_fraction": round(statistics.tissue_fraction, 4),
+        "lost_fraction": round(statistics.total_lost_fraction, 4),
+        "pen_on_glass_mm2": round(statistics.glass_ink_mm2, 4),
         "findings": _table(statistics),
-        "pen_on_glass_mm2": statistics.glass_ink_mm2,
-        "engine": made.mask.engine,
-        "was_done": made.was_done,
-        "path": dg.MetadataValue.path(str(made.path)),
-        "provenance": dg.MetadataValue.json(made.record.provenance),
     }
     if made.mask.warnings:
         text = "\n".join(f"- {warning}" for warning in made.mask.warnings)
         metadata["warnings"] = dg.MetadataValue.md(text)
-    return metadata
+    return metadata | {
+        "path": dg.MetadataValue.path(str(made.path)),
+        "engine": made.mask.engine,
+        "was_done": made.was_done,
+        "provenance": dg.MetadataValue.json(made.record.provenance),
+    }
 
 
 def _table(statistics: "MaskStatistics") -> dg.TableMetadataValue:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.records import CohortMemberRecord, CohortRecord, KnownSlide
+from hoverfast_platform.catalogue.slides import replaced
 from hoverfast_platform.catalogue.tables import CohortMember, CohortVersion, Slide
 from hoverfast_platform.errors import CatalogueError
 
@@ -16,7 +17,8 @@ from hoverfast_platform.errors import CatalogueError
 def known_slides(session: Session) -> tuple[KnownSlide, ...]:
     """All registered slides, in order of key."""
     rows = session.scalars(select(Slide).order_by(Slide.key)).all()
-    return tuple(_known(row) for row in rows)
+    gone = replaced(session)
+    return tuple(_known(row, is_replaced=row.id in gone) for row in rows)
 
 
 def record(
@@ -83,6 +85,6 @@ def _record(row: CohortVersion) -> CohortRecord:
     )
 
 
-def _known(row: Slide) -> KnownSlide:
+def _known(row: Slide, *, is_replaced: bool = False) -> KnownSlide:
     override = row.mpp_x if row.mpp_source == "override" else None
-    return KnownSlide(row.key, row.name, row.path, row.sha256, override)
+    return KnownSlide(row.key, row.name, row.path, row.sha256, override, is_replaced)

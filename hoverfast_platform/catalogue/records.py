@@ -192,6 +192,7 @@ class KnownSlide:
         path: Where it was last seen.
         sha256: Digest of its content.
         mpp_override: Micrometres per level-0 pixel that a person gave.
+        is_replaced: Its file holds something else now, a slide of its own.
     """
 
     key: str
@@ -199,6 +200,7 @@ class KnownSlide:
     path: str
     sha256: str
     mpp_override: float | None = None
+    is_replaced: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -24,7 +25,10 @@ from hoverfast_platform.errors import CatalogueError
 def register(
     session: Session, records: Sequence[SlideRecord], at: datetime.datetime
 ) -> list[Slide]:
-    """Add slides, or note where known ones are now; in the order of ``records``."""
+    """Add slides, or note where known ones are now; in the order of ``records``.
+
+    A copy beside a file that is still there renames nothing: cohorts go by names.
+    """
     digests = {record.sha256 for record in records}
     known = {
         slide.sha256: slide
@@ -37,8 +41,13 @@ def register(
             key = readable_key(record.name, record.sha256)
             slide = known[record.sha256] = Slide(sha256=record.sha256, key=key, first_seen=at)
             session.add(slide)
+            known_as = record
+        elif slide.path != record.path and _is_still_there(session, slide):
+            known_as = replace(record, path=slide.path, name=slide.name)
+        else:
+            known_as = record
         for name in _DESCRIBED:
-            setattr(slide, name, getattr(record, name))
+            setattr(slide, name, getattr(known_as, name))
         slides.append(slide)
     session.flush()
     seen = {
@@ -52,6 +61,29 @@ def register(
             seen.add((slide.id, record.path))
             session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=at))
     return slides
+
+
+def _is_still_there(session: Session, slide: Slide) -> bool:
+    """Whether the file that a slide is known by holds it as far as is known."""
+    watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
+    if watched is not None and (watched.slide_id != slide.id or watched.state == "missing"):
+        return False
+    return Path(slide.path).exists()
+
+
+def replaced(session: Session) -> frozenset[int]:
+    """Ids of slides whose watched file holds something else now, and no other file holds them."""
+    elsewhere = select(WatchedFile.slide_id).where(WatchedFile.state == "registered")
+    return frozenset(
+        session.scalars(
+            select(Slide.id)
+            .join(WatchedFile, WatchedFile.path == Slide.path)
+            .where(
+                WatchedFile.slide_id.is_distinct_from(Slide.id),
+                Slide.id.not_in(elsewhere.where(WatchedFile.slide_id.is_not(None))),
+            )
+        )
+    )
 
 
 def current_path(session: Session, key: str) -> Path:

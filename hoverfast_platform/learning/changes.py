@@ -146,5 +146,5 @@ def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) 
     except (HoverFastError, OSError) as error:  # gone or wrong: resolving it will say so
         sha.update(str(error).encode())
     for slide in slides:
-        sha.update(f"{slide.key} {slide.name} {slide.sha256}\n".encode())
+        sha.update(f"{slide.key} {slide.name} {slide.sha256} {slide.is_replaced}\n".encode())
     return sha.hexdigest()

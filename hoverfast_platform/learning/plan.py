@@ -112,16 +112,17 @@ def choose_members(
     Raises:
         TrainingError: If a slide asked for is not registered, or none matches.
     """
-    known = {slide.key: slide for slide in slides}
+    known = {slide.key: slide for slide in slides if not slide.is_replaced}
     missing = [key for key in plan.slides if key not in known]
     if missing:
         raise TrainingError(
-            f"Cohort {name}: {len(missing)} slides are not registered: {', '.join(missing[:5])}.",
+            f"Cohort {name}: {len(missing)} slides are not registered, or their files hold "
+            f"something else now: {', '.join(missing[:5])}.",
             "Keys are the partitions of `slide`; register the files first.",
         )
     chosen = set(plan.slides) | {
         slide.key
-        for slide in slides
+        for slide in known.values()
         if plan.slides_like and fnmatch.fnmatch(slide.name, plan.slides_like)
     }
     members = tuple(
@@ -131,7 +132,7 @@ def choose_members(
     )
     if not members:
         raise TrainingError(
-            f"Cohort {name} is empty: of {len(slides)} registered slides none matches.",
+            f"Cohort {name} is empty: of {len(known)} registered slides none matches.",
             "Check slides and slides_like in its plan, and that labels have the slides' names.",
         )
     content = [(m.slide.sha256, m.patient) for m in members]

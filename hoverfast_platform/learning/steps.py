@@ -64,6 +64,7 @@ def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> C
 
 def make_teacher_labels(
     folder: LearningFolder,
+    catalogue: Catalogue,
     cohort: CohortRecord,
     *,
     device: str = "auto",
@@ -72,6 +73,7 @@ def make_teacher_labels(
     """Label the cohort's slides; goes on where an earlier run stopped.
 
     Raises:
+        CatalogueError: If a slide's file is known to have changed.
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = read_plan(folder.plan(cohort.name))
@@ -83,7 +85,7 @@ def make_teacher_labels(
         mask = folder.mask(member.slide.key)
         sources.append(
             Source(
-                Path(member.slide.path),
+                catalogue.slide_path(member.slide.key),
                 member.patient,
                 mpp_if_unknown=member.slide.mpp_override,
                 mask_path=mask if mask.is_file() else None,

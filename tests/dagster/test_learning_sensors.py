@@ -168,6 +168,22 @@ def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
     assert n_made["promoted_model"] == 3
 
 
+def test_slides_that_came_while_nothing_ran_by_itself_are_asked_for_at_once(platform):
+    done, new = platform.slide("skin1"), platform.slide("skin2")
+    platform.report("segmentation_model", "m")
+    for asset in ("slide", "tissue_mask", "nuclei"):
+        platform.report(asset, "1", done)
+
+    first = dg.evaluate_automation_conditions(platform.defs, platform.instance)
+
+    for asset in ("slide", "tissue_mask", "nuclei"):
+        assert first.get_requested_partitions(dg.AssetKey(asset)) == {new}
+    second = dg.evaluate_automation_conditions(
+        platform.defs, platform.instance, cursor=first.cursor
+    )
+    assert second.total_requested == 0
+
+
 def test_promotion_makes_no_slide_again_by_itself(platform):
     key = platform.slide("skin1")
     platform.report("segmentation_model", "old")

@@ -17,6 +17,7 @@ from assets.segmentation import nuclei
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.synthetic import write_synthetic_slide
 from resources.compute import Compute, lease_name
 
@@ -53,7 +54,7 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     }
     made_from = {row.data["what"]: row.data for row in event.metadata["lineage"].records}
     assert made_from["segmentation"]["digest"] == event.metadata["segmentation_id"].value
-    assert made_from["model"]["which"].startswith("cross-organ")
+    assert made_from["model"]["which"].startswith(DEFAULT_MODEL)
     assert event.metadata["haematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/jpeg" in event.metadata["overlay"].value

@@ -148,6 +148,24 @@ def test_changed_file_is_another_slide_and_the_old_one_says_so(intake):
         intake.catalogue.slide_path(old)
 
 
+def test_copy_renames_nothing_and_a_changed_file_leaves_its_cohort(intake):
+    first = write_slide(intake.root / "a.tiff", seed=1)
+    (key,) = intake.settle()
+    shutil.copy(first, intake.root / "copy.tiff")
+    assert intake.settle() == [key]
+    (known,) = intake.catalogue.known_slides()
+    assert (known.name, known.path) == ("a.tiff", str(first))
+
+    write_slide(first, seed=2)
+    (new,) = intake.settle()
+    assert {slide.key for slide in intake.catalogue.known_slides() if slide.is_replaced} == set()
+
+    (intake.root / "copy.tiff").unlink()
+    intake.look()
+    by_key = {slide.key: slide.is_replaced for slide in intake.catalogue.known_slides()}
+    assert by_key == {key: True, new: False}
+
+
 def test_share_that_is_not_mounted_is_not_taken_for_deleted_slides(intake):
     path = write_slide(intake.root / "a.tiff")
     (key,) = intake.settle()

@@ -1,0 +1,107 @@
+"""What the UI shows of a slide's nuclei: pictures, figures, files, and what it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.lineage_table import lineage_table
+from assets.pictures import inline_picture
+
+if TYPE_CHECKING:
+    from hoverfast_platform.catalogue import AppearanceRecord
+    from hoverfast_platform.inference.segment_slide import SegmentedSlide
+    from hoverfast_platform.storage.summary import SegmentationSummary
+
+
+def nuclei_metadata(done: SegmentedSlide, appearance: AppearanceRecord | None) -> dict[str, Any]:
+    """Pictures first, then what is plotted over time, files, and how it was made.
+
+    Args:
+        done: The result.
+        appearance: What the slide looks like; None without tissue.
+    """
+    import numpy as np
+    from PIL import Image
+
+    summary = done.summary
+    with Image.open(done.preview_path) as preview:
+        picture = inline_picture(np.asarray(preview), "nuclei")
+    metadata: dict[str, Any] = {"overlay": picture}
+    if summary.nuclei_per_mm2 is not None:
+        metadata["density"] = inline_picture(_density(done), "nuclei per mm2")
+    metadata |= {
+        "n_nuclei": summary.n_nuclei,
+        "tissue_area_mm2": round(summary.tissue_area_mm2, 4),
+    }
+    if summary.nuclei_per_mm2 is not None:
+        metadata["nuclei_per_mm2"] = round(summary.nuclei_per_mm2, 1)
+    if summary.seconds_per_mm2 is not None:
+        metadata["seconds_per_mm2"] = round(summary.seconds_per_mm2, 2)
+    if appearance is not None:
+        metadata["haematoxylin_od"] = round(appearance.haematoxylin, 4)
+        metadata["eosin_od"] = round(appearance.eosin, 4)
+    if summary.dab is not None and summary.dab.h_score is not None:
+        metadata["h_score"] = round(summary.dab.h_score, 1)
+        metadata["positive_fraction"] = round(summary.dab.positive_fraction or 0.0, 4)
+    if summary.warnings:
+        metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {w}" for w in summary.warnings))
+    return metadata | {
+        "qupath_file": _path(done.qupath_path),
+        "table": _path(done.table_path),
+        "preview": _path(done.preview_path),
+        "n_duplicates_at_seams": summary.seams.n_duplicates,
+        "model": f"{summary.provenance.model_name} {summary.provenance.model_version}",
+        "device": f"{summary.device} ({summary.backend} {summary.precision})",
+        "seconds": _seconds(summary),
+        "lineage": lineage_table(summary.provenance),
+        "segmentation_id": summary.provenance.segmentation_id,
+    }
+
+
+def _seconds(summary: SegmentationSummary) -> dg.TableMetadataValue:
+    """By step; steps overlap, so they add up to more than the total."""
+    area = summary.tissue_area_mm2
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                {
+                    "step": step,
+                    "seconds": round(seconds, 2),
+                    "s_per_mm2": round(seconds / area, 2) if area else None,
+                }
+            )
+            for step, seconds in sorted(summary.seconds.items(), key=lambda item: -item[1])
+        ],
+        schema=dg.TableSchema(
+            [
+                dg.TableColumn("step"),
+                dg.TableColumn("seconds", "float"),
+                dg.TableColumn("s_per_mm2", "float"),
+            ]
+        ),
+    )
+
+
+def _density(done: SegmentedSlide) -> Any:
+    """Counts on a grid of at most 60 cells a side."""
+    import numpy as np
+
+    from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+    from hoverfast_platform.storage.previews import draw_density
+
+    info = done.slide_info
+    cell_px = max(64.0, max(info.width, info.height) / 60)
+    shape = (int(np.ceil(info.height / cell_px)), int(np.ceil(info.width / cell_px)))
+    xy = read_nuclei_table(done.table_path).centroid_xy
+    counts = np.zeros(shape, dtype=np.int64)
+    cells = (xy // cell_px).astype(int)
+    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
+    cell_mm2 = cell_px**2 * info.mpp.pixel_area_um2 * 1e-6
+    return draw_density(counts, counts > 0, cell_mm2)
+
+
+def _path(path: Path) -> dg.PathMetadataValue:
+    return dg.MetadataValue.path(str(path))
