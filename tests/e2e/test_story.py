@@ -92,6 +92,11 @@ def model_in_use(platform):
     return events(platform, "segmentation_model")[0].metadata["sha256"]
 
 
+def promoted(platform):
+    with Catalogue.open(platform.artefacts / "catalogue.sqlite") as catalogue:
+        return catalogue.promoted_model().sha256
+
+
 def wait_for_evaluation(platform, number):
     platform.wait_for(
         lambda: len(events(platform, "model_evaluation")) == number,
@@ -190,7 +195,9 @@ def test_4_killed_in_the_middle_nothing_is_lost_or_done_twice(platform, crops):
 
 
 def test_5_worse_student_is_not_promoted_and_says_why(platform):
-    before, n_promoted = model_in_use(platform), len(events(platform, "promoted_model"))
+    before, n_promoted = promoted(platform), len(events(platform, "promoted_model"))
+    # The sensor looks every half minute.
+    platform.wait_for(lambda: model_in_use(platform) == before, "model in use", within_s=300)
 
     write_plan(platform, parent="")  # from random weights, in two steps
     wait_for_evaluation(platform, 3)
@@ -200,7 +207,7 @@ def test_5_worse_student_is_not_promoted_and_says_why(platform):
     assert newest.metadata["gate"].startswith("stays a candidate: ")
     assert "is worse than the promoted model's" in newest.metadata["gate"]
     assert len(events(platform, "promoted_model")) == n_promoted
-    assert model_in_use(platform) == before
+    assert model_in_use(platform) == promoted(platform) == before
     with Catalogue.open(platform.artefacts / "catalogue.sqlite") as catalogue:
         stages = {model.name: model.stage for model in catalogue.models()}
     assert stages["skin-v3"] == "candidate"
