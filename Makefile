@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit simulate mask-figures check fix clean
+.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit arrivals simulate mask-figures check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,7 +42,8 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
 	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
-	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT
+	@# Warnings only, so that the lines above stay in sight; `Function`: `dg dev` would need more packages.
+	@$(BIN)/python -W ignore:Function -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
 
 # The paper's experiments on your slides; docs/learning.md says what to expect.
 SLIDES  ?=
@@ -96,6 +97,10 @@ test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
 audit: $(STAMP)  ## Known vulnerabilities of the pinned versions; asks a service on the internet
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict
+
+FILES ?= 10000
+arrivals: $(STAMP)  ## How long until so many FILES in a watched folder are slides
+	$(BIN)/python -m tests.scaling.arrivals --files $(FILES)
 
 N ?= 200
 simulate: $(STAMP)  ## What the platform costs besides prediction; N=slides; goes on where it was ended

@@ -193,6 +193,9 @@ def model_evaluation(
 
     **Running it again.** Measures again; equal inputs give equal scores. A student that is worse
     stays a candidate, and the check `model_gate` says why.
+
+    **Over time.** Overview, Metadata, Plots, Events: Dice, AJI and PQ of one student after the
+    other.
     """
     import numpy as np
     from PIL import Image
