@@ -8,9 +8,14 @@ import qupath.lib.common.GeneralTools
 import qupath.lib.io.PathIO
 
 def imageName = getCurrentServer().getMetadata().getName()
-def stem = GeneralTools.getNameWithoutExtension(imageName)
-def candidates = [".qupath.zip", ".json.gz"].collect { new File(resultsDir, stem + it) }
-candidates += new File(resultsDir + "/json", stem + ".json.gz") // of infer_roi
+// QuPath takes .ome.tif for one ending, hoverfast takes off .tif alone.
+def stems = [imageName.contains(".") ? imageName[0..<imageName.lastIndexOf(".")] : imageName,
+             GeneralTools.getNameWithoutExtension(imageName)].unique()
+def candidates = stems.collectMany { stem -> [
+    new File(resultsDir, stem + ".qupath.zip"),
+    new File(resultsDir, stem + ".json.gz"),
+    new File(resultsDir + "/json", stem + ".json.gz") // of infer_roi
+] }
 def file = candidates.find { it.isFile() }
 if (file == null) {
     println "${imageName}: none of ${candidates*.getName()} in ${resultsDir}"

@@ -39,8 +39,9 @@ _HISTOGRAMS = ("area_um2", "hematoxylin_od_mean", "dab_od_mean", "confidence")
 _LABELS = {m.column: m.qupath_name for m in MEASUREMENTS}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;border-bottom:1px solid #ddd;
-text-align:right}th:first-child,td:first-child,td.text{text-align:left}figure{display:inline-block;
-width:360px;margin:.5em .8em .5em 0;vertical-align:top}img{max-width:100%;display:block}
+text-align:right}th:first-child,td:first-child,table.text *{text-align:left}
+figure{display:inline-block;width:360px;margin:.5em .8em .5em 0;vertical-align:top}
+img{max-width:100%;display:block}
 figure.wide{width:512px}figcaption{font-size:85%;color:#555}svg{width:360px;height:150px}
 h2{border-top:2px solid #ccc;
 padding-top:1em;margin-top:2em}.warn{background:#fff3cd;padding:.3em .7em;margin:.3em 0}
@@ -129,14 +130,14 @@ def _parts(content: RunContent) -> Iterable[str]:
         yield "".join(f'<p class="bad">{escape(text)}</p>' for text in content.unreadable)
     if content.slides:
         yield "<h2>Slides</h2>"
-        yield _table(
+        yield _overview(
             ("slide", "nuclei", "tissue mm2", "per mm2", "median area um2", "s/mm2", "positive %"),
             [_slide_row(summary) for _, summary in content.slides],
         )
     if content.images:
         yield "<h2>Images</h2>"
-        yield _table(
-            ("image", "nuclei", "mm2", "per mm2", "median area um2", "", "positive %"),
+        yield _overview(
+            ("image", "nuclei", "mm2", "per mm2", "median area um2", "positive %"),
             [_image_row(summary) for _, summary in content.images],
         )
     for name, summary in content.slides:
@@ -164,9 +165,14 @@ def _image_row(summary: RoiSummary) -> tuple[str, ...]:
         f"{summary.area_mm2:.4f}",
         _figure(summary.nuclei_per_mm2, 0),
         _median_area(summary),
-        "",
         _positive(summary.dab),
     )
+
+
+def _overview(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table of all; without its last column, of positive nuclei, where nothing is IHC."""
+    width = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    return _table(head[:width], [row[:width] for row in rows])
 
 
 def _median_area(summary: SegmentationSummary | RoiSummary) -> str:
@@ -281,7 +287,7 @@ def _image_section(content: RunContent, name: str, summary: RoiSummary) -> Itera
     overlay = content.folder / "overlay" / f"{name}_overlay.png"
     if overlay.is_file():
         with Image.open(overlay) as picture:
-            yield _picture(np.asarray(picture.convert("RGB")), "Nuclei")
+            yield _picture(np.asarray(picture.convert("RGB")), "Nuclei", "wide")
     yield _dab(summary.dab)
 
 
@@ -296,11 +302,12 @@ def _dab(dab: DabPositivity | None) -> str:
 
 
 def _histograms(nuclei: Nuclei) -> str:
-    return "".join(
+    drawn = "".join(
         _histogram(_LABELS[column], nuclei.measurements[column])
         for column in _HISTOGRAMS
         if column in nuclei.measurements and len(nuclei)
     )
+    return f"<div>{drawn}</div>"
 
 
 def _histogram(title: str, values: npt.NDArray[np.float32]) -> str:
@@ -340,9 +347,9 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False) -> str:
-    cell = '<td class="text">' if is_text else "<td>"
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
     lines = "".join(
-        "<tr>" + "".join(f"{cell}{escape(text)}</td>" for text in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
     )
-    return f"<table><tr>{titles}</tr>{lines}</table>"
+    kind = ' class="text"' if is_text else ""
+    return f"<table{kind}><tr>{titles}</tr>{lines}</table>"
