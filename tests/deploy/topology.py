@@ -60,6 +60,7 @@ class Topology:
             "HOVERFAST_SLIDES": str(self.slides),
             "HOVERFAST_SENSORS": "on",
             "HOVERFAST_SETTLE_S": "1",
+            "HOVERFAST_LOST_AFTER_S": "45",  # not the two minutes of a deployment
         }
 
     @contextlib.contextmanager
