@@ -35,6 +35,7 @@ def build_definitions(
     slide_folders: Sequence[Path] = (),
     settle_s: float = 30.0,
     automation: Automation = Automation(),
+    pseudonyms: bool = False,
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
@@ -44,6 +45,7 @@ def build_definitions(
         slide_folders: Where slides arrive.
         settle_s: How long a file must stay unchanged before it counts.
         automation: What runs by itself.
+        pseudonyms: Whether result files are named after content instead of after files.
     """
     catalogue = catalogue or str(root / "catalogue.sqlite")
     return dg.Definitions(
@@ -61,7 +63,7 @@ def build_definitions(
         ],
         sensors=[*build_sensors(automation), *build_learning_sensors(automation)],
         resources={
-            "store": PlatformStore(root=str(root), catalogue=catalogue),
+            "store": PlatformStore(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
             "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
             "slide_folders": SlideFolders(
                 folders=[str(folder) for folder in slide_folders], settle_s=settle_s
@@ -88,4 +90,5 @@ defs = build_definitions(
         resegments=os.environ.get("HOVERFAST_RESEGMENT", "off") == "on",
         lost_after_s=float(os.environ.get("HOVERFAST_LOST_AFTER_S", "120")),
     ),
+    pseudonyms=os.environ.get("HOVERFAST_PSEUDONYMS", "off") == "on",
 )

@@ -16,7 +16,7 @@ def lineage_table(made_from: Provenance) -> dg.TableMetadataValue:
     p = made_from
     mpp = f"{p.slide_mpp_x:.4g} um/px from {p.slide_mpp_source}"
     rows = [
-        ("slide", f"{p.slide_name}, {p.width_px} x {p.height_px} px, {mpp}", p.slide_sha256),
+        ("slide", f"{p.width_px} x {p.height_px} px, {mpp}", p.slide_sha256),
         ("tissue mask", p.mask_engine, p.mask_sha256),
         ("model", f"{p.model_name} {p.model_version}, {p.model_mpp:g} um/px", p.model_sha256),
         ("labels of the model", "; ".join(p.model_labels), ""),

@@ -72,6 +72,7 @@ def nuclei(
             settings=settings,
             on_progress=log_progress(context, key),
             run_id=context.run.run_id,
+            pseudonym=store.pseudonyms,
         )
         store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
         stain = settings.staining.stain

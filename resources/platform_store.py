@@ -33,6 +33,9 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     """SQLite file or PostgreSQL URL; empty: `catalogue.sqlite` in the root. A URL with a password
     comes from the environment (`dg.EnvVar`): the UI shows what is written here."""
 
+    pseudonyms: bool = False
+    """Name result files `slide-<digest>`, not after the slide's file."""
+
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
     _connections: KeptConnections | None = PrivateAttr(default=None)

@@ -59,6 +59,12 @@ from hoverfast_platform.config import Scale, Tiling
     show_default=True,
     help="Slides with more nuclei get <stem>.qupath.zip too, in pieces QuPath can hold.",
 )
+@click.option(
+    "--pseudonyms",
+    is_flag=True,
+    help="Name results after the slide's content, slide-<digest>, instead of after its file, whose "
+    "name may say whose it is. catalogue.sqlite knows which is which: keep it, pass on the others.",
+)
 @inference_options
 def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     """Find the nuclei of SLIDES: files, folders, or a quoted pattern.
@@ -86,6 +92,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         compute=compute_of(options),
         with_zarr=options["with_zarr"],
         qupath_zip_above=options["qupath_zip_above"],
+        pseudonyms=options["pseudonyms"],
     )
     if n_failed:
         raise click.exceptions.Exit(1)

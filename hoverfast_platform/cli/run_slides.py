@@ -38,6 +38,7 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
     compute: Compute,
     with_zarr: bool,
     qupath_zip_above: int,
+    pseudonyms: bool,
 ) -> int:
     """Segment slides one after another and record each; returns how many failed."""
     failures: dict[Path, HoverFastError] = {}
@@ -68,6 +69,7 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
                         settings=settings,
                         on_progress=show,
                         qupath_zip_above=qupath_zip_above,
+                        pseudonym=pseudonyms,
                     )
                 if with_zarr:
                     label_pyramid_of_table(
@@ -116,7 +118,7 @@ def _report(done: SegmentedSlide) -> None:
     summary = done.summary
     speed = summary.seconds_per_mm2
     click.echo(
-        f"{summary.provenance.slide_name}: {summary.n_nuclei} nuclei on "
+        f"{done.slide_info.name}: {summary.n_nuclei} nuclei on "
         f"{summary.tissue_area_mm2:.3f} mm2 of tissue"
         + (f", {speed:.1f} s/mm2" if speed is not None else "")
         + (" (already done)" if done.was_done else "")

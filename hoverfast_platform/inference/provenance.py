@@ -39,7 +39,6 @@ def provenance_of(
     card = model.card
     return Provenance(
         segmentation_id=hashlib.sha256(canonical).hexdigest()[:32],
-        slide_name=info.name,
         slide_sha256=slide_sha256,
         slide_mpp_x=info.mpp.x,
         slide_mpp_y=info.mpp.y,

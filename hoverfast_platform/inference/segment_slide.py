@@ -90,6 +90,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     on_progress: OnProgress = ignore_progress,
     run_id: str = "",
     qupath_zip_above: int = QUPATH_ZIP_ABOVE,
+    pseudonym: bool = False,
 ) -> SegmentedSlide:
     """Find every nucleus of a slide and publish the result.
 
@@ -104,6 +105,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         on_progress: Told after every tile.
         run_id: Recorded with the result, for instance Dagster's.
         qupath_zip_above: With more nuclei there is a ``.qupath.zip`` of shards too.
+        pseudonym: Name the files ``slide-<digest>``, not after the slide's file.
 
     Returns:
         The published result. If the same segmentation is already there, unchanged, nothing
@@ -126,6 +128,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
                 on_progress=on_progress,
                 run_id=run_id,
                 qupath_zip_above=qupath_zip_above,
+                pseudonym=pseudonym,
             )
     path, out_dir = Path(path), Path(out_dir)
     with open_slide(path, settings.scale) as reader:
@@ -135,6 +138,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         warnings += tissue.warnings
         provenance = provenance_of(slide_sha256, reader.info, tissue, engine, settings)
         identity = provenance.segmentation_id
+        stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
         scratch = out_dir / ".hoverfast"
         try:
             scratch.mkdir(parents=True, exist_ok=True)
@@ -143,18 +147,18 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         except OSError as error:
             raise storage_error(out_dir, error) from error
         try:
-            done = find_published(out_dir, path.stem, provenance.slide_sha256, identity)
+            done = find_published(out_dir, stem, slide_sha256, identity)
             if done is None:
                 job = _Job(reader, tissue, engine, settings, provenance, scratch / identity)
                 summary = job.compute(on_progress, warnings, run_id, qupath_zip_above)
                 with FileLock(scratch / "publish.lock"):  # two slides of one stem at once
-                    name = results_stem(out_dir, path.stem, provenance.slide_sha256)
+                    name = results_stem(out_dir, stem, slide_sha256)
                     publish(job.staging_dir, out_dir, name, summary)
                 job.blocks.remove()
             else:
                 n = done.n_tiles
                 on_progress(Progress("already segmented", n, n))
-            name = results_stem(out_dir, path.stem, provenance.slide_sha256)
+            name = results_stem(out_dir, stem, slide_sha256)
         finally:
             lock.release()
     return SegmentedSlide(

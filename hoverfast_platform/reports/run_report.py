@@ -132,7 +132,7 @@ def _parts(content: RunContent) -> Iterable[str]:
         yield "<h2>Slides</h2>"
         yield _overview(
             ("slide", "nuclei", "tissue mm2", "per mm2", "median area um2", "s/mm2", "positive %"),
-            [_slide_row(summary) for _, summary in content.slides],
+            [_slide_row(name, summary) for name, summary in content.slides],
         )
     if content.images:
         yield "<h2>Images</h2>"
@@ -146,9 +146,9 @@ def _parts(content: RunContent) -> Iterable[str]:
         yield from _image_section(content, name, roi)
 
 
-def _slide_row(summary: SegmentationSummary) -> tuple[str, ...]:
+def _slide_row(name: str, summary: SegmentationSummary) -> tuple[str, ...]:
     return (
-        summary.provenance.slide_name,
+        name,
         f"{summary.n_nuclei:,}",
         f"{summary.tissue_area_mm2:.2f}",
         _figure(summary.nuclei_per_mm2, 0),
@@ -192,7 +192,7 @@ def _figure(value: float | None, decimals: int) -> str:
 
 def _slide_section(content: RunContent, name: str, summary: SegmentationSummary) -> Iterable[str]:
     provenance = summary.provenance
-    yield f"<h2>{escape(provenance.slide_name)}</h2>"
+    yield f"<h2>{escape(name)}</h2>"
     yield _warnings(summary.warnings)
     preview = content.folder / f"{name}{PREVIEW}"
     table = content.folder / f"{name}{TABLE}"

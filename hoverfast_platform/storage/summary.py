@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from hoverfast_platform.config import Settings, Staining
 from hoverfast_platform.errors import StorageError
@@ -37,11 +37,16 @@ class _JsonFile(Settings):
 
 
 class Provenance(Settings):
-    """What a segmentation was made from; also the first member of the QuPath file."""
+    """What a segmentation was made from; also the first member of the QuPath file.
+
+    The slide is named by its digest: a file's name may say whose tissue it is, and results are
+    passed on. The catalogue knows the name.
+    """
+
+    model_config = ConfigDict(extra="ignore")  # results of earlier versions name the slide
 
     schema_version: int = 1
     segmentation_id: str
-    slide_name: str
     slide_sha256: str
     slide_mpp_x: float
     slide_mpp_y: float

@@ -137,13 +137,20 @@ def test_password_is_in_no_log_and_on_no_page(platform):
 
 
 def test_backup_restored_into_an_empty_server_is_whole(platform, tmp_path):
-    """The commands of deploy/README.md."""
-    before = platform.once("hoverfast", "catalogue", "info")
-    dump = tmp_path / "hoverfast.dump"
-    url = platform.postgres.url("hoverfast")
-    platform.postgres.client("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={url}")
-    platform.postgres.sql("DROP DATABASE hoverfast WITH (FORCE)")
-    platform.postgres.sql("CREATE DATABASE hoverfast")
-    platform.postgres.client("pg_restore", f"--dbname={url}", str(dump))
+    """The commands of deploy/README.md: dumped while all runs, restored with all stopped."""
+    before, n = platform.once("hoverfast", "catalogue", "info"), n_segmented(platform)
+    urls = {name: platform.postgres.url(name) for name in ("hoverfast", "dagster")}
+    for name, url in urls.items():
+        dump = str(tmp_path / f"{name}.dump")
+        platform.postgres.client("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={url}")
+    for name in ("daemon", "webserver", "code"):
+        platform.kill(name)
+    for name, url in urls.items():
+        platform.postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+        platform.postgres.sql(f"CREATE DATABASE {name}")
+        platform.postgres.client("pg_restore", f"--dbname={url}", str(tmp_path / f"{name}.dump"))
+    for name in ("code", "webserver"):
+        platform.start(name)
 
     assert platform.once("hoverfast", "catalogue", "info") == before
+    platform.wait_for(lambda: n_segmented(platform) == n, f"{n} segmented slides", within_s=300)

@@ -142,14 +142,17 @@ class Topology:
             "code": ("dagster", "api", "grpc-health-check", "-p", str(self.ports["code"])),
             "daemon": ("dagster-daemon", "liveness-check"),
         }[name]
-        done = subprocess.run(
-            [str(REPOSITORY / "deploy" / "entrypoint.sh"), *check],
-            cwd=REPOSITORY,
-            env=self.environment,
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
+        try:
+            done = subprocess.run(
+                [str(REPOSITORY / "deploy" / "entrypoint.sh"), *check],
+                cwd=REPOSITORY,
+                env=self.environment,
+                capture_output=True,
+                check=False,
+                timeout=120,
+            )
+        except subprocess.TimeoutExpired:
+            return False
         return done.returncode == 0
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""What a result tells of whose slide it was made from: nothing, when it is passed on."""
+
+import gzip
+
+import pyarrow.parquet as pq
+import pytest
+
+from hoverfast_platform import segment_slide
+from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
+from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.scaling.fake_predictor import use_fake_predictor
+
+NAME = b"MUELLER_ANNA_1950"
+
+
+@pytest.fixture
+def slide(tmp_path, monkeypatch):
+    import hoverfast_platform.inference.engine as engine
+
+    monkeypatch.setattr(engine, "make_predictor", engine.make_predictor)  # put back afterwards
+    use_fake_predictor()
+    path = tmp_path / "ward 7" / f"{NAME.decode()}.tiff"
+    path.parent.mkdir()
+    write_synthetic_slide(path, width_px=256, height_px=256)
+    return path
+
+
+def said_in(folder):
+    """All bytes of all files, unpacked."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            yield gzip.decompress(content) if path.suffix == ".gz" else content
+        if path.suffix == ".parquet":
+            yield repr(pq.read_schema(path).metadata).encode()
+
+
+@pytest.mark.parametrize("pseudonym", [False, True])
+def test_results_do_not_name_the_file_of_their_slide(slide, tmp_path, pseudonym):
+    out_dir = tmp_path / "out"
+    done = segment_slide(slide, out_dir=out_dir, pseudonym=pseudonym)
+    label_pyramid_of_table(done.table_path, out_dir / "labels.zarr")
+
+    assert done.summary.n_nuclei
+    contents = list(said_in(out_dir))
+    assert len(contents) > 6
+    # The summary lists the files beside it, so these may have a name like the slide's.
+    banned = (NAME if pseudonym else slide.name.encode(), b"ward 7")
+    assert not any(word in content for content in contents for word in banned)
+    named = [path.name for path in out_dir.iterdir() if NAME.decode() in path.name]
+    assert len(named) == (0 if pseudonym else 4)
+    assert segment_slide(slide, out_dir=out_dir, pseudonym=pseudonym).was_done
