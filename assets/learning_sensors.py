@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime
 import inspect
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import dagster as dg
 
 from assets.automation import Automation
 from assets.learning import cohort
-from assets.partitions import SLIDES, cohorts
+from assets.partitions import SLIDES, cohorts, first_block, range_tags
 from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
 from assets.unfinished import has_unfinished_run
@@ -159,30 +158,9 @@ def resegment_slides(
     request = dg.RunRequest(
         run_key=f"{model} {block[0]} {block[-1]}",
         asset_selection=[nuclei.key],
-        tags=_RESEGMENT_TAG
-        | {
-            "dagster/asset_partition_range_start": block[0],
-            "dagster/asset_partition_range_end": block[-1],
-        },
+        tags=_RESEGMENT_TAG | range_tags(block),
     )
     return dg.SensorResult(run_requests=[request], cursor=f"{model} {block[-1]}")
-
-
-def first_block(keys: Sequence[str], wanted: set[str], n_max: int) -> list[str]:
-    """The first neighbours that are all wanted: only those can share a run.
-
-    >>> first_block(["a", "b", "c", "d", "e"], {"b", "c", "e"}, 8)
-    ['b', 'c']
-    """
-    block: list[str] = []
-    for key in keys:
-        if key in wanted:
-            block.append(key)
-        elif block:
-            break
-        if len(block) == n_max:
-            break
-    return block
 
 
 def _now_s() -> float:

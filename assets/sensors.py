@@ -6,18 +6,24 @@ From a new partition on, the automation conditions of ``assets.automation`` take
 from __future__ import annotations
 
 import inspect
+import json
 
 import dagster as dg
 
 from assets.automation import Automation
-from assets.partitions import missing_slides, slides
+from assets.partitions import SLIDES, first_block, missing_slides, range_tags, slides
+from assets.segmentation import nuclei
 from assets.slide_inventory import slide_inventory
+from assets.slides import slide
+from assets.tissue_masks import tissue_mask
 from assets.unfinished import has_unfinished_run
 from resources.heartbeat import lost_runs as find_lost_runs
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
 INTAKE_TAG = {"hoverfast/why": "new files"}
+_RETURNED_TAG = {"hoverfast/why": "its file is back"}
+_MAX_RETURNED_PER_RUN = 32
 
 _MAX_NEW_PER_TICK = 5_000
 """A tick has 60 s; adding 10,000 partitions took 0.4 s on SQLite and 1.7 s on PostgreSQL."""
@@ -36,6 +42,12 @@ def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
             default_status=automation.status,
             description=inspect.getdoc(new_slides),
         )(new_slides),
+        dg.sensor(
+            target=[slide, tissue_mask, nuclei],
+            minimum_interval_seconds=60,
+            default_status=automation.status,
+            description=inspect.getdoc(returned_slides),
+        )(returned_slides),
         dg.sensor(
             minimum_interval_seconds=30,
             default_status=automation.status,
@@ -81,6 +93,43 @@ def new_slides(
         dynamic_partitions_requests=[slides.build_add_request(new)] if new else [],
         skip_reason=None if requests else dg.SkipReason("; ".join([*problems, state])),
     )
+
+
+def returned_slides(
+    context: dg.SensorEvaluationContext, store: PlatformStore
+) -> dg.SensorResult | dg.SkipReason:
+    """Has slides go on that failed because their file was away, once it is there again.
+
+    A share that is not mounted for a night fails every slide whose turn it is. Each is asked for
+    once per failure, at the first step it lacks; what follows comes by itself. One run at a time.
+    """
+    with store.open_catalogue() as catalogue:
+        found = catalogue.watched_files().returned()
+    asked = set(json.loads(context.cursor or "[]")) & {back.failure_id for back in found}
+    due = {back.key: back.failure_id for back in found if back.failure_id not in asked}
+    if not due:
+        return dg.SkipReason("no slide waits for its file, or it is not back")
+    if has_unfinished_run(context.instance, _RETURNED_TAG):
+        return dg.SkipReason("a run of it is under way")
+    keys = context.instance.get_dynamic_partitions(SLIDES)
+    lacking = due.keys() & set(keys)
+    asked |= {due[key] for key in due.keys() - lacking}
+    requests = []
+    for asset in (slide, tissue_mask, nuclei):
+        made = context.instance.get_materialized_partitions(asset.key)
+        block = first_block(keys, lacking - made, _MAX_RETURNED_PER_RUN)
+        if block:
+            requests.append(
+                dg.RunRequest(
+                    run_key=f"{asset.key.to_user_string()} {block[0]} {due[block[0]]}",
+                    asset_selection=[asset.key],
+                    tags=_RETURNED_TAG | range_tags(block),
+                )
+            )
+            asked |= {due[key] for key in block}
+        lacking &= made
+    asked |= {due[key] for key in lacking}  # these lack nothing: somebody was faster
+    return dg.SensorResult(run_requests=requests, cursor=json.dumps(sorted(asked)))
 
 
 def give_up_lost_runs(

@@ -7,6 +7,7 @@ The tree::
     │   └── ArrayContractError   (ValueError)    an array of the wrong shape, dtype or range
     ├── SlideError                               something is wrong with one slide
     │   ├── UnreadableSlideError (OSError)       cannot be opened, or a region cannot be read
+    │   │   ├── AbsentSlideError                 its file is not where it was
     │   │   └── IncompleteSlideError             files or bytes of it are missing
     │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
     │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
@@ -67,6 +68,16 @@ class UnreadableSlideError(SlideError, OSError):
     """A slide that cannot be opened, or of which a region cannot be read."""
 
     kind = "unreadable_slide"
+
+
+class AbsentSlideError(UnreadableSlideError):
+    """A slide whose file is not where it was: moved, removed, or its folder is not mounted.
+
+    Not transient: a folder that is away is away for longer than a step would wait. The platform
+    looks for the file and asks again once it is back.
+    """
+
+    kind = "absent_slide"
 
 
 class IncompleteSlideError(UnreadableSlideError):

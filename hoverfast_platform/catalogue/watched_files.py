@@ -12,6 +12,7 @@ import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import delete, func, insert, select, update
@@ -20,8 +21,8 @@ from sqlalchemy.orm import Session
 from hoverfast_platform.catalogue import slides
 from hoverfast_platform.catalogue.database import Database
 from hoverfast_platform.catalogue.records import SlideRecord
-from hoverfast_platform.catalogue.tables import Slide, WatchedFile
-from hoverfast_platform.errors import CatalogueError, HoverFastError
+from hoverfast_platform.catalogue.tables import Failure, Slide, SlidePath, WatchedFile
+from hoverfast_platform.errors import AbsentSlideError, CatalogueError, HoverFastError
 
 _Item = TypeVar("_Item")
 
@@ -53,6 +54,19 @@ class QuarantinedFile:
     message: str
     remedy: str
     since: datetime.datetime
+
+
+@dataclass(frozen=True)
+class ReturnedSlide:
+    """A slide that failed for want of its file, which is there again.
+
+    Attributes:
+        key: Of the slide.
+        failure_id: Of the failure, its newest.
+    """
+
+    key: str
+    failure_id: int
 
 
 @dataclass(frozen=True)
@@ -269,6 +283,29 @@ class WatchedFiles:
                     select(Slide.key)
                     .where(Slide.id.in_(select(WatchedFile.slide_id)))
                     .order_by(Slide.id)
+                )
+            )
+
+    def returned(self) -> tuple[ReturnedSlide, ...]:
+        """Slides whose newest failure was that their file was away, and that have one now."""
+        with Session(self._database.reader) as session:
+            newest = (
+                select(SlidePath.slide_id, func.max(Failure.id).label("failure_id"))
+                .join(Failure, Failure.path == SlidePath.path)
+                .group_by(SlidePath.slide_id)
+                .subquery()
+            )
+            rows = session.execute(
+                select(Slide.key, Failure.id, WatchedFile.path)
+                .join(newest, newest.c.slide_id == Slide.id)
+                .join(Failure, Failure.id == newest.c.failure_id)
+                .join(WatchedFile, WatchedFile.slide_id == Slide.id)
+                .where(Failure.kind == AbsentSlideError.kind, WatchedFile.state == "registered")
+                .order_by(Slide.id)
+            )
+            return tuple(
+                dict.fromkeys(
+                    ReturnedSlide(key, id_) for key, id_, path in rows if Path(path).exists()
                 )
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hoverfast_platform.catalogue import Catalogue
-from hoverfast_platform.errors import UnreadableSlideError
+from hoverfast_platform.errors import AbsentSlideError, UnreadableSlideError
 from hoverfast_platform.ingest.units import signature
 from hoverfast_platform.slide.digest import slide_digest
 
@@ -15,14 +15,15 @@ def verified_content(catalogue: Catalogue, key: str) -> str:
 
     Raises:
         CatalogueError: If there is no such slide, or its file is known to have changed.
-        UnreadableSlideError: If the file is gone, or holds something else.
+        AbsentSlideError: If the file is gone.
+        UnreadableSlideError: If it holds something else.
     """
     path = catalogue.slide_path(key)
     if not path.exists():
-        raise UnreadableSlideError(
+        raise AbsentSlideError(
             f"{path} is not there any more.",
-            "Put the file back or mount its folder; a slide that was moved is found again in "
-            "any watched folder.",
+            "Put the file back or mount its folder, and it goes on by itself; a slide that was "
+            "moved is found again in any watched folder.",
         )
     expected = catalogue.slide_digest(key)
     found = catalogue.watched_files().known_content(str(path), signature(path))

@@ -13,7 +13,12 @@ import openslide
 from openslide.lowlevel import OpenSlideUnsupportedFormatError
 
 from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.errors import MissingMppError, UnreadableSlideError, UnsupportedScaleError
+from hoverfast_platform.errors import (
+    AbsentSlideError,
+    MissingMppError,
+    UnreadableSlideError,
+    UnsupportedScaleError,
+)
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.reader import SlideInfo
 
@@ -61,6 +66,10 @@ class OpenSlideReader:
         try:
             rgba = np.asarray(self._slide.read_region(location, level, (box.width, box.height)))
         except openslide.OpenSlideError as error:
+            if not self.path.exists():
+                raise AbsentSlideError(
+                    f"{self.path} went away while it was read.", "Put it back or mount its folder."
+                ) from error
             raise UnreadableSlideError(
                 f"{self.info.name}: level {level}, {box.width}x{box.height} px at "
                 f"{location} cannot be read: {error}.",
@@ -92,7 +101,7 @@ def compose_on_white(rgba: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> R
 
 def _open(path: Path) -> openslide.OpenSlide:
     if not path.exists():
-        raise UnreadableSlideError(f"{path} does not exist.", "Check the path.")
+        raise AbsentSlideError(f"{path} does not exist.", "Check the path.")
     try:
         return openslide.OpenSlide(path)
     except OpenSlideUnsupportedFormatError as error:

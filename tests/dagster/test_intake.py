@@ -7,8 +7,11 @@ import dagster as dg
 import pytest
 
 from assets.definitions import build_definitions
-from assets.sensors import give_up_lost_runs, new_slides
+from assets.partitions import range_tags
+from assets.sensors import give_up_lost_runs, new_slides, returned_slides
 from assets.slide_inventory import NO_QUARANTINE, slide_inventory
+from assets.slides import slide
+from assets.tissue_masks import tissue_mask
 from hoverfast_platform.synthetic import write_synthetic_slide
 from resources.heartbeat import Heartbeat
 from resources.heartbeat import lost_runs as find_lost_runs
@@ -129,6 +132,44 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
 
     (key,) = platform.keys()
     assert platform.store.scale(key).mpp_override == 0.5
+
+
+def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):
+    for i in range(2):
+        platform.add(f"{i}.tiff", seed=i)
+    platform.tick()
+    platform.tick()
+    platform.materialize()
+    keys = platform.keys()
+
+    def back(cursor=None):
+        context = dg.build_sensor_context(instance=platform.instance, cursor=cursor)
+        return returned_slides(context, platform.store)
+
+    def describe(asset=slide):
+        return dg.materialize(
+            [asset],
+            instance=platform.instance,
+            resources=platform.defs.resources,
+            tags=range_tags(keys),
+            raise_on_error=False,
+        )
+
+    assert describe().success
+    away = platform.folder.rename(platform.folder.parent / "away")
+    assert not describe(tissue_mask).success
+    with platform.store.open_catalogue() as catalogue:
+        assert {failure.kind for failure in catalogue.failures()} == {"absent_slide"}
+    assert "not back" in back().skip_message
+
+    away.rename(platform.folder)
+
+    asked = back()
+    (request,) = asked.run_requests
+    assert request.asset_selection == [tissue_mask.key]  # the first that they lack
+    assert range_tags(keys).items() <= request.tags.items()
+    assert "not back" in back(asked.cursor).skip_message  # once per failure
+    assert describe(tissue_mask).success
 
 
 @pytest.mark.parametrize("has_beaten", [True, False])
