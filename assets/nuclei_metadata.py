@@ -47,7 +47,7 @@ def nuclei_metadata(done: SegmentedSlide, appearance: AppearanceRecord | None) -
         metadata["h_score"] = round(summary.dab.h_score, 1)
         metadata["positive_fraction"] = round(summary.dab.positive_fraction or 0.0, 4)
     if summary.warnings:
-        metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {w}" for w in summary.warnings))
+        metadata["warnings"] = "\n".join(summary.warnings)
     return metadata | {
         "qupath_file": _path(done.qupath_path),
         "table": _path(done.table_path),

@@ -77,8 +77,7 @@ def _metadata(made: "MadeMask") -> dict[str, Any]:
         "findings": _table(statistics),
     }
     if made.mask.warnings:
-        text = "\n".join(f"- {warning}" for warning in made.mask.warnings)
-        metadata["warnings"] = dg.MetadataValue.md(text)
+        metadata["warnings"] = "\n".join(made.mask.warnings)
     return metadata | {
         "path": dg.MetadataValue.path(str(made.path)),
         "engine": made.mask.engine,

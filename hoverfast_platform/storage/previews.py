@@ -138,13 +138,25 @@ def draw_density(
     return np.concatenate([heat, legend])
 
 
-def encode_jpeg(rgb: RgbImage, *, max_side_px: int, max_bytes: int | None = None) -> bytes:
-    """JPEG with its longer side at most ``max_side_px``; quality falls until it fits."""
-    image = Image.fromarray(rgb)
-    image.thumbnail((max_side_px, max_side_px))
-    for quality in (88, 75, 60, 40, 20):
+def encode_jpeg(rgb: RgbImage, *, max_side_px: int) -> bytes:
+    """JPEG with its longer side at most ``max_side_px``."""
+    buffer = io.BytesIO()
+    _thumbnail(rgb, max_side_px).save(buffer, format="JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def encode_webp(rgb: RgbImage, *, max_side_px: int, max_bytes: int) -> bytes:
+    """WebP with its longer side at most ``max_side_px``; quality falls until it fits."""
+    image = _thumbnail(rgb, max_side_px)
+    for quality in (75, 60, 45, 30, 15):
         buffer = io.BytesIO()
-        image.save(buffer, format="JPEG", quality=quality)
-        if max_bytes is None or buffer.tell() <= max_bytes:
+        image.save(buffer, format="WEBP", quality=quality)
+        if buffer.tell() <= max_bytes:
             break
     return buffer.getvalue()
+
+
+def _thumbnail(rgb: RgbImage, max_side_px: int) -> Image.Image:
+    image = Image.fromarray(rgb)
+    image.thumbnail((max_side_px, max_side_px))
+    return image

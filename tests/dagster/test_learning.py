@@ -73,9 +73,9 @@ def test_from_slides_to_a_promoted_student(platform):
     assert gate_of(result).passed, gate_of(result).description
     (labels,) = result.asset_materializations_for_node("teacher_labels")
     assert labels.metadata["n_training_nuclei"].value > 0
-    assert "data:image/jpeg" in labels.metadata["example"].value
+    assert "data:image/webp" in labels.metadata["example"].value
     (student,) = result.asset_materializations_for_node("student_model")
-    assert "data:image/jpeg" in student.metadata["curves"].value
+    assert "data:image/webp" in student.metadata["curves"].value
     (promoted,) = result.asset_materializations_for_node("promoted_model")
     assert promoted.metadata["model"].value.startswith("breast-v1 ")
     with Catalogue.open(root / "catalogue.sqlite") as catalogue:

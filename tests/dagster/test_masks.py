@@ -74,7 +74,7 @@ def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
     store, run = platform
     metadata = event_of(run(write_slide(tmp_path / "a.tiff")))
 
-    assert "data:image/jpeg" in metadata["overlay"].value
+    assert "data:image/webp" in metadata["overlay"].value
     table = {row.data["found"]: row.data for row in metadata["findings"].records}
     assert 10 < table["pen"]["lost_percent"] < 40
     assert metadata["lost_fraction"].value == pytest.approx(

@@ -57,8 +57,8 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     assert made_from["model"]["which"].startswith(DEFAULT_MODEL)
     assert event.metadata["haematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
-    assert "data:image/jpeg" in event.metadata["overlay"].value
-    assert "data:image/jpeg" in event.metadata["density"].value
+    assert "data:image/webp" in event.metadata["overlay"].value
+    assert "data:image/webp" in event.metadata["density"].value
     qupath_file = event.metadata["qupath_file"].value
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
         (entry,) = catalogue.lineage(qupath_file).entries

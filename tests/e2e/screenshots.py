@@ -11,6 +11,9 @@ import pytest
 
 from tests.e2e.running_platform import RunningPlatform
 
+_PATIENCE_MS = 300_000
+"""For a page that takes two seconds on an idle machine."""
+
 
 class Browser:
     """One page of one platform; every visit leaves ``<name>.png`` in the folder."""
@@ -20,21 +23,25 @@ class Browser:
         self._platform = platform
         self._folder = folder
 
-    def visit(self, name: str, path: str, *, shows: tuple[str, ...], click: str = "") -> None:
+    def visit(
+        self, name: str, path: str, *, shows: tuple[str, ...], click: tuple[str, ...] = ()
+    ) -> None:
         """Open a page, wait until it shows all these texts, and keep a picture.
 
         Args:
             name: Of the picture.
             path: Of the page, from the root.
             shows: Texts that must become visible.
-            click: Text of something to click first, such as a link that unfolds a picture.
+            click: Buttons to click first, one after the other, such as one that opens a picture.
         """
-        self._page.goto(f"{self._platform.url}{path}")
+        self._page.goto(f"{self._platform.url}{path}", timeout=_PATIENCE_MS)
         try:
-            if click:
-                self._page.get_by_text(click).first.click(timeout=60_000)
+            for text in click:
+                # Pictures open by an <a> that leads nowhere; tabs are links, and of equal names.
+                buttons = self._page.locator("button, a:not([href])", has_text=text)
+                buttons.first.click(timeout=_PATIENCE_MS)
             for text in shows:
-                self._page.get_by_text(text).first.wait_for(timeout=60_000)
+                self._page.get_by_text(text).first.wait_for(timeout=_PATIENCE_MS)
             self._page.wait_for_timeout(1500)  # animations
         finally:
             self._page.screenshot(path=self._folder / f"{name}.png")

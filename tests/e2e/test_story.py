@@ -127,7 +127,7 @@ def test_1_dropped_slides_become_nuclei(platform, crops, shared_data):
     for event in made.values():
         assert event.metadata["n_nuclei"] > 0
         assert event.metadata["seconds_per_mm2"] > 0
-        assert "data:image/jpeg" in event.metadata["overlay"]
+        assert "data:image/webp" in event.metadata["overlay"]
     # Both slides shared one run, and so one loaded model.
     assert len({event.run_id for event in made.values()}) == 1
 
@@ -246,7 +246,19 @@ def test_7_all_of_it_is_seen_in_the_browser(platform, pictures):
             shows=("Every slide file in the watched folders", "TCGA-CR-7395-01A-01-TS1.svs"),
         )
         browser.visit("nuclei", nuclei, shows=("n_nuclei", "lineage", "tissue mask"))
-        browser.visit("overlay", nuclei, click="[Show Markdown]", shows=("overlay",))
+        browser.visit("overlay", nuclei, click=("[Show Markdown]",), shows=("overlay",))
+        browser.visit(
+            "over-time",
+            "/assets/nuclei",
+            click=("Plots",),
+            shows=("nuclei_per_mm2", "seconds_per_mm2"),
+        )
+        browser.visit(
+            "dice-over-time",
+            "/assets/model_evaluation",
+            click=("Plots", "Events"),
+            shows=("dice", "aji"),
+        )
         browser.visit(
             "checks",
             "/assets/nuclei?view=checks",
