@@ -43,7 +43,7 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
 	@# Warnings only, so that the lines above stay in sight; `Function`: `dg dev` would need more packages.
-	@$(BIN)/python -W ignore:Function -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
+	@exec $(BIN)/python -W ignore:Function -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
 
 # The paper's experiments on your slides; docs/learning.md says what to expect.
 SLIDES  ?=

@@ -8,3 +8,5 @@ import dagster as dg
 # with a verdict per slide. Said on every start, it would hide what a person should read.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
 warnings.filterwarnings("ignore", "Specifying a partitions_def on", dg.PreviewWarning)
+# Batch sizes differ on purpose, see docs/dagster.md.
+warnings.filterwarnings("ignore", "Asset job .* varying BackfillPolicies", UserWarning)
