@@ -45,7 +45,8 @@ def find_bubbles(low: LowResolution, ink: TissuePixels, detection: ArtefactDetec
     """Round bubbles of air: a thin grey line that closes to a circle.
 
     A circle is laid through each piece of grey line. It is a bubble if enough of it is such a
-    line, on tissue or on glass: a hair has no other half.
+    line, on tissue or on glass: a hair has no other half. Grey is what has less than half of the
+    colour of this slide's tissue: silver stains have grey circles of their own.
 
     Args:
         low: The slide.
@@ -53,7 +54,10 @@ def find_bubbles(low: LowResolution, ink: TissuePixels, detection: ArtefactDetec
         detection: How much of the circle has to be there.
     """
     density = low.optical_density(blur_um=8).mean(axis=2)
-    is_grey = low.colourfulness(blur_um=8) < _GREY
+    colourfulness = low.colourfulness(blur_um=8)
+    absorbs = (density > _RIM_DENSITY) & ~ink
+    usual = float(np.median(colourfulness[absorbs])) if absorbs.any() else 0.0
+    is_grey = colourfulness < min(_GREY, usual / 2)
     disk = cv2.getStructuringElement(
         cv2.MORPH_ELLIPSE, (2 * max(1, round(low.px(_MAX_RIM_UM / 2))) + 1,) * 2
     )

@@ -166,10 +166,13 @@ def test_bent_hair_and_dust_are_neither_tissue_nor_bubble():
     assert mask.tissue_area_mm2 == pytest.approx(1.4, rel=0.1)
 
 
-def test_slide_without_colour_keeps_its_tissue():
-    density = tissue_slide().mean(axis=2, keepdims=True).repeat(3, axis=2)
+def test_grey_stain_keeps_its_tissue_and_round_lumina_are_no_bubbles():
+    density = tissue_slide().mean(axis=2, keepdims=True) * np.array([1.12, 1.0, 0.88])
+    for x in (600, 1000, 1400):
+        cv2.circle(density, (x, 800), 150, (0.5, 0.45, 0.4), 40)
     mask = find_tissue(ArrayReader(rgb_of(density), mpp=1.0))
 
+    assert not (mask.findings == Finding.BUBBLE).any()
     assert mask.tissue_area_mm2 == pytest.approx(1.4, rel=0.1)
 
 
