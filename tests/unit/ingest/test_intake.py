@@ -1,5 +1,6 @@
 """Files on their way from a watched folder into the catalogue, told as people would meet it."""
 
+import dataclasses
 import datetime
 import os
 import shutil
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from hoverfast_platform.catalogue import Catalogue
-from hoverfast_platform.errors import CatalogueError, IncompleteSlideError
+from hoverfast_platform.catalogue import Catalogue, FailureRecord
+from hoverfast_platform.errors import AbsentSlideError, CatalogueError, IncompleteSlideError
 from hoverfast_platform.ingest.completeness import check_complete
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.units import list_slides
@@ -194,6 +195,23 @@ def test_slide_that_went_away_and_came_back_is_not_done_again(intake):
 
     assert intake.settle() == []
     assert intake.state() == {"registered": 2}
+
+
+def test_slide_that_failed_for_want_of_its_file_is_known_once_it_is_back(intake):
+    path = write_slide(intake.root / "a.tiff")
+    (key,) = intake.settle()
+    away = path.rename(intake.root.parent / "away.tiff")
+    absent = FailureRecord(str(path), AbsentSlideError.kind, "gone", "Put it back.", "run")
+    intake.catalogue.record_failure(absent)
+    assert intake.files.returned() == ()
+
+    away.rename(intake.root / "elsewhere.tiff")
+    intake.settle()
+
+    (back,) = intake.files.returned()
+    assert back.key == key
+    intake.catalogue.record_failure(dataclasses.replace(absent, kind="compute"))
+    assert intake.files.returned() == ()  # it failed for another reason since
 
 
 def test_killed_registration_goes_on_where_it_stopped(intake):
