@@ -3,7 +3,9 @@
 A function is compiled at its first call and the code is kept beside its source, or in the
 user's cache folder where that cannot be written (``NUMBA_CACHE_DIR`` names another); several
 processes may do so at once. Where nothing can be written, as in a read-only container, every
-process compiles for itself, which takes seconds, not results. Worker processes use this, so it
+process compiles for itself, which takes seconds, not results. Kept code is renewed when the
+function's own file changes: a compiled function calls compiled ones of its own module only
+(``tests/architecture`` holds it to that). Worker processes use this, so it
 must not import torch.
 """
 

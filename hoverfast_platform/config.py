@@ -296,7 +296,8 @@ class Compute(Settings):
     """Where and how wide the work runs; only ``precision`` can move the edge of a nucleus."""
 
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. ``auto`` takes a free GPU if any."""
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; several GPUs as ``cuda:0,cuda:1`` or
+    ``cuda:all``. ``auto`` takes the first GPU if there is one."""
 
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
     """Arithmetic of the network. ``auto``: half precision on a GPU; on a CPU int8 where the model
@@ -306,6 +307,9 @@ class Compute(Settings):
     batch_size: int = Field(default=0, ge=0)
     """Regions predicted together; 0 sizes it from free memory, and it is halved when memory
     runs out."""
+
+    compile: bool = False
+    """Whether torch compiles the network: minutes at the start, for long runs on a GPU."""
 
     n_workers: int = Field(default=0, ge=0)
     """Post-processing processes; 0 takes what the available cores allow."""

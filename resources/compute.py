@@ -38,7 +38,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
     n_workers: int = 0
 
     _engine: SegmentationEngine | None = PrivateAttr(default=None)
-    _lease: FileLock | None = PrivateAttr(default=None)
+    _leases: list[FileLock] = PrivateAttr(default_factory=list)
 
     def engine(self) -> SegmentationEngine:
         """The engine of this run; waits while another run holds the device."""
@@ -64,16 +64,18 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._give_back()
 
     def _take_lease(self) -> str:
-        from hoverfast_platform.inference.predictors import resolve_device
+        from hoverfast_platform.inference.predictors import resolve_devices
 
         # Of the device itself: "auto" and "cuda:0" may be the same one.
-        device = resolve_device(self.device)
-        if self._lease is None:
+        devices = resolve_devices(self.device)
+        if not self._leases:
             folder = Path(self.lease_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            self._lease = FileLock(folder / f"{lease_name(device)}.lock")
-            self._lease.acquire()
-        return device
+            for name in sorted(map(lease_name, devices)):  # in one order: nobody waits in a ring
+                lease = FileLock(folder / f"{name}.lock")
+                lease.acquire()
+                self._leases.append(lease)
+        return ",".join(devices)
 
     def model_path(self) -> Path:
         """What segments slides: the setting, else the promoted model, else what ships.
@@ -97,9 +99,8 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._give_back()
 
     def _give_back(self) -> None:
-        if self._lease is not None:
-            self._lease.release()
-            self._lease = None
+        while self._leases:
+            self._leases.pop().release()
 
 
 def lease_name(device: str) -> str:

@@ -60,18 +60,20 @@ def machine() -> dict[str, Any]:
 def table(runs: Sequence[SlideRun]) -> str:
     """Markdown, one line per slide and program; medians of the rounds with their spread."""
     lines = [
-        "| slide | program | s | s/mm2 | nuclei | nuclei/s | peak MiB | disk MiB | bytes/nucleus |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| slide | program | s | CPU s | s/mm2 | nuclei | nuclei/s | peak MiB | disk MiB "
+        "| bytes/nucleus |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (slide, program), rounds in _grouped(runs).items():
         first = rounds[0]
         seconds = Spread.of([run.cost.seconds for run in rounds])
+        cpu = Spread.of([run.cost.cpu_seconds for run in rounds])
         area = first.tissue_area_mm2
         per_mm2 = str(Spread.of([run.cost.seconds / area for run in rounds])) if area else "-"
         peak = Spread.of([run.cost.peak_bytes / 2**20 for run in rounds])
         per_nucleus = f"{first.disk_bytes / first.n_nuclei:.0f}" if first.n_nuclei else "-"
         lines.append(
-            f"| {slide} | {program} | {seconds} | {per_mm2} | {first.n_nuclei} "
+            f"| {slide} | {program} | {seconds} | {cpu} | {per_mm2} | {first.n_nuclei} "
             f"| {first.n_nuclei / seconds.median:.0f} | {peak} "
             f"| {first.disk_bytes / 2**20:.1f} | {per_nucleus} |"
         )
@@ -99,8 +101,14 @@ def ratios(runs: Sequence[SlideRun]) -> str:
         ours, *others = programs
         for other in others:
             pairs = zip(programs[ours], programs[other], strict=True)
-            factor = Spread.of([b.cost.seconds / a.cost.seconds for a, b in pairs])
-            lines.append(f"{slide}: {other} takes {factor} times as long as {ours}")
+            costs = [(a.cost, b.cost) for a, b in pairs]
+            factor = Spread.of([b.seconds / a.seconds for a, b in costs])
+            cpu = Spread.of([b.cpu_seconds / a.cpu_seconds for a, b in costs])
+            memory = Spread.of([b.peak_bytes / a.peak_bytes for a, b in costs])
+            lines.append(
+                f"{slide}: {other} takes {factor} times as long as {ours}, {cpu} times its "
+                f"processor time, {memory} times its memory"
+            )
     return "\n".join(lines)
 
 

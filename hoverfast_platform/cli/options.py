@@ -97,7 +97,16 @@ _OPTIONS = (
         "identity.",
     ),
     click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+        "--compile",
+        "compile_network",
+        is_flag=True,
+        help="Let torch compile the network: minutes at the start, for long runs on a GPU.",
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cuda, cuda:1, mps; cuda:0,cuda:1 or cuda:all for several.",
     ),
 )
 
@@ -139,4 +148,5 @@ def compute_of(options: dict[str, Any]) -> Compute:
         precision=options["precision"],
         n_workers=options["n_workers"],
         batch_size=options["batch_size"],
+        compile=options["compile_network"],
     )

@@ -105,9 +105,9 @@ def component_areas(runs: Runs, n_components: int) -> npt.NDArray[np.int64]:
 
 
 @compiled
-def paint(image: npt.NDArray[np.integer], run: npt.NDArray[np.int32], value: int) -> None:
+def _paint(mask: Mask, run: npt.NDArray[np.int32], value: int) -> None:
     """Set the pixels of a run."""
-    row = image[run[0]]
+    row = mask[run[0]]
     for x in range(run[1], run[2]):
         row[x] = value
 
@@ -124,7 +124,7 @@ def fill_holes(mask: Mask, max_area: int) -> None:
             is_hole[runs[i, 3]] = False
     for i in range(len(runs)):
         if is_hole[runs[i, 3]]:
-            paint(mask, runs[i], 1)
+            _paint(mask, runs[i], 1)
 
 
 @compiled
@@ -151,5 +151,5 @@ def keep_large_parts(mask: Mask, min_area: int) -> tuple[Runs, int]:
             runs[n, 3] = component
             n += 1
         else:
-            paint(mask, runs[i], 0)
+            _paint(mask, runs[i], 0)
     return runs[:n], n_kept

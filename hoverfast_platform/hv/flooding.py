@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.compiled import compiled
-from hoverfast_platform.hv.components import Runs, paint
+from hoverfast_platform.hv.components import Runs
 
 N_LEVELS = 1024
 """Of steepness between 0 and 1: a step is an eightieth of what makes a border."""
@@ -39,11 +39,18 @@ def grow_markers(
     """
     instances = np.zeros(steepness.shape, np.int32)
     for i in range(len(pieces)):
-        paint(instances, pieces[i], pieces[i, 3] + 1)
+        _paint(instances, pieces[i], pieces[i, 3] + 1)
     if _claim_by_markers(instances, pieces, n_pieces, markers, n_markers):
         _flood(instances, markers, steepness)
     _number_in_raster_order(instances, pieces, n_pieces + n_markers)
     return instances
+
+
+@compiled
+def _paint(instances: InstanceMap, run: npt.NDArray[np.int32], number: int) -> None:
+    row = instances[run[0]]
+    for x in range(run[1], run[2]):
+        row[x] = number
 
 
 @compiled
@@ -61,11 +68,11 @@ def _claim_by_markers(
         is_any |= n_in_piece[piece_of_marker[i]] > 1
     for i in range(len(pieces)):
         if n_in_piece[pieces[i, 3]] > 1:
-            paint(instances, pieces[i], _UNCLAIMED)
+            _paint(instances, pieces[i], _UNCLAIMED)
     for i in range(len(markers)):
         marker = markers[i, 3]
         if n_in_piece[piece_of_marker[marker]] > 1:
-            paint(instances, markers[i], n_pieces + 1 + marker)
+            _paint(instances, markers[i], n_pieces + 1 + marker)
     return is_any
 
 

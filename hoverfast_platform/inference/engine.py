@@ -1,7 +1,7 @@
 """Reading, predicting and post-processing at the same time, with memory that does not grow.
 
-Two threads read regions ahead, the main thread predicts, worker processes post-process. All
-queues are bounded by the slots of shared memory.
+Two threads read regions ahead, one or more have them predicted, worker processes post-process.
+All queues are bounded: by the calls the device takes at a time, by slots of shared memory.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _STALLED_S = 600.0
 
 _Item = TypeVar("_Item")
 _Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+_Batch: TypeAlias = list[tuple[Tile, _Pixels]]
 OnRegion = Callable[[Tile, RegionNuclei], None]
 
 
@@ -69,9 +70,12 @@ class SegmentationEngine:
     ) -> SegmentationEngine:
         """Load a model onto the device the settings ask for."""
         loaded = model if isinstance(model, LoadedModel) else load_model(model)
-        # Prediction fills a CPU by itself; a quarter of the cores keeps up with it.
-        n_workers = compute.n_workers or max(1, available_cores() // 4)
-        return cls(loaded, make_predictor(loaded, compute), n_workers)
+        predictor = make_predictor(loaded, compute)
+        # Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU
+        # all are free but those of the readers.
+        cores = available_cores()
+        fitting = cores // 4 if predictor.device == "cpu" else cores - _N_READERS
+        return cls(loaded, predictor, compute.n_workers or max(1, fitting))
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +101,30 @@ class SegmentationEngine:
             regions = [nuclear_stain_image(region) for region in regions]
         return self.predictor.predict(np.stack(regions))
 
+    def _predicted(
+        self, batches: Iterator[_Batch], stain: Stain, seconds: PhaseSeconds
+    ) -> Iterator[tuple[_Batch, PredictedMaps]]:
+        """Batches with their maps, in order; the next is on the device before one is taken."""
+
+        def predict(batch: _Batch) -> tuple[PredictedMaps, float]:
+            started = time.perf_counter()
+            maps = self.predict([pixels for _, pixels in batch], stain)
+            return maps, time.perf_counter() - started
+
+        n_concurrent = self.predictor.n_concurrent
+        with ThreadPoolExecutor(n_concurrent, thread_name_prefix="predict") as threads:
+            begun: deque[tuple[_Batch, Future[tuple[PredictedMaps, float]]]] = deque()
+            try:
+                for batch in batches:
+                    begun.append((batch, threads.submit(predict, batch)))
+                    if len(begun) > n_concurrent:
+                        yield _taken(begun, seconds)
+                while begun:
+                    yield _taken(begun, seconds)
+            finally:
+                for _, future in begun:
+                    future.cancel()
+
     def run(
         self,
         reader: SlideReader,
@@ -117,12 +145,8 @@ class SegmentationEngine:
         slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
         pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
         try:
-            for batch in _batches(
-                _read_ahead(reader, plan, tiles, batch_size, seconds), batch_size
-            ):
-                started = time.perf_counter()
-                maps = self.predict([pixels for _, pixels in batch], settings.staining.stain)
-                seconds.predict += time.perf_counter() - started
+            batches = _batches(_read_ahead(reader, plan, tiles, batch_size, seconds), batch_size)
+            for batch, maps in self._predicted(batches, settings.staining.stain, seconds):
                 for (tile, pixels), region_maps in zip(batch, maps, strict=True):
                     while not slots.free:
                         _collect(pending, slots, seconds, on_region)
@@ -152,6 +176,16 @@ class SegmentationEngine:
                 self.close()
             slots.close()
         return seconds
+
+
+def _taken(
+    begun: deque[tuple[_Batch, Future[tuple[PredictedMaps, float]]]], seconds: PhaseSeconds
+) -> tuple[_Batch, PredictedMaps]:
+    """The oldest batch, once its maps are there."""
+    batch, future = begun.popleft()
+    maps, taken = future.result()
+    seconds.predict += taken
+    return batch, maps
 
 
 def _collect(

@@ -1,36 +1,25 @@
 """Regions in, maps out, on a device: the two compute backends behind one interface.
 
-``torch`` runs on CUDA (half precision), MPS and the CPU; ``openvino`` on the CPU, where it is
-faster. Both run the same graph, :class:`hoverfast_platform.model.network.MapsFromPixels`.
-Nothing here was measured on a GPU.
+``torch`` (``torch_predictor``) runs on CUDA, MPS and the CPU; ``openvino`` on the CPU, where it
+is faster. Both run the same graph, :class:`hoverfast_platform.model.network.MapsFromPixels`.
 """
 
 from __future__ import annotations
 
-import logging
 import warnings
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError, SettingsError
+from hoverfast_platform.inference.torch_predictor import Regions, TorchPredictor
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import MapsFromPixels
 from hoverfast_platform.model.quantised import find_int8
-
-_LOG = logging.getLogger(__name__)
-
-Regions = npt.NDArray[np.uint8]
-"""``(N, H, W, 3)`` RGB."""
-
-BYTES_PER_PIXEL = 700
-"""Of activations at the widest place, half precision: 16 + 32 + 16 channels three times, with
-their inputs. An upper bound from the layer table, not a measurement."""
 
 
 class Predictor(Protocol):
@@ -41,6 +30,8 @@ class Predictor(Protocol):
     precision: str
     arithmetic: str
     """All that decides the maps besides the weights; part of a result's identity."""
+    n_concurrent: int
+    """Calls of ``predict`` that do better at the same time than one after another."""
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """``(N, H, W, 3)`` to ``(N, 3, H, W)``.
@@ -61,15 +52,36 @@ def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
     Raises:
         SettingsError: If the device does not exist or cannot do the precision.
     """
-    device = resolve_device(compute.device)
-    if device == "cpu":
+    devices = resolve_devices(compute.device)
+    if devices == ("cpu",):
         return _on_cpu(model, compute)
     if compute.precision == "int8":
         raise SettingsError(
-            f"Precision int8 was asked for on {device}; it is for CPUs.",
+            f"Precision int8 was asked for on {compute.device}; it is for CPUs.",
             "Leave --precision at auto.",
         )
-    return TorchPredictor(model, compute, device)
+    return TorchPredictor(model, compute, devices)
+
+
+def resolve_devices(names: str) -> tuple[str, ...]:
+    """The devices a setting stands for: one, several with commas between, or ``cuda:all``.
+
+    Raises:
+        SettingsError: If the machine does not have one, or one is named twice.
+    """
+    if names == "cuda:all":
+        names = ",".join(f"cuda:{i}" for i in range(torch.cuda.device_count())) or "cuda"
+    devices = tuple(resolve_device(name.strip()) for name in names.split(","))
+    if len(set(devices)) < len(devices) or (len(devices) > 1 and not _are_all_cuda(devices)):
+        raise SettingsError(
+            f"Devices {names!r} were asked for; several must be different CUDA devices.",
+            "Use cuda:all, or for instance cuda:0,cuda:1.",
+        )
+    return devices
+
+
+def _are_all_cuda(devices: tuple[str, ...]) -> bool:
+    return all(device.startswith("cuda") for device in devices)
 
 
 def resolve_device(name: str) -> str:
@@ -80,11 +92,11 @@ def resolve_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind = name.split(":")[0]
+    kind, _, number = name.partition(":")
     if kind == "cpu":
         return "cpu"
-    if kind == "cuda" and torch.cuda.is_available():
-        index = int(name.partition(":")[2] or 0)
+    if kind == "cuda" and torch.cuda.is_available() and (number or "0").isdigit():
+        index = int(number or 0)
         if index < torch.cuda.device_count():
             return f"cuda:{index}"
     if kind == "mps" and torch.backends.mps.is_available():
@@ -95,83 +107,6 @@ def resolve_device(name: str) -> str:
         f"{' and MPS' if torch.backends.mps.is_available() else ''}.",
         "Use auto or cpu, or check the driver and CUDA_VISIBLE_DEVICES.",
     )
-
-
-class TorchPredictor:
-    """Eager torch; half precision on CUDA unless told otherwise."""
-
-    backend = "torch"
-
-    def __init__(self, model: LoadedModel, compute: Compute, device: str) -> None:
-        self.device = device
-        default = "fp16" if device.startswith("cuda") else "fp32"
-        self.precision: str = default if compute.precision == "auto" else compute.precision
-        self._dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
-            self.precision
-        ]
-        self.arithmetic = f"torch {self.precision}"
-        self._batch_size = compute.batch_size
-        graph = MapsFromPixels(model.network).eval()
-        graph = graph.to(device=device, dtype=self._dtype)
-        # The stubs do not know this keyword.
-        self._graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if device == "cpu":
-            torch.set_num_threads(available_cores())
-
-    def predict(self, regions: Regions) -> PredictedMaps:
-        """See :class:`Predictor`. The batch is halved when memory runs out."""
-        return predict_halving(self._predict_once, regions)
-
-    def _predict_once(self, regions: Regions) -> PredictedMaps:
-        pixels = torch.from_numpy(regions)
-        if self.device.startswith("cuda"):
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
-        else:
-            pixels = pixels.to(self.device)
-        with torch.inference_mode():
-            maps = self._graph(pixels).to(torch.float16)
-        predicted: PredictedMaps = maps.cpu().numpy()
-        return predicted
-
-    def batch_size(self, region_shape: tuple[int, int]) -> int:
-        """From *free* memory, half of it left for others; 1 where it cannot be known."""
-        if self._batch_size:
-            return self._batch_size
-        if not self.device.startswith("cuda"):
-            return 1
-        free_bytes, _total = torch.cuda.mem_get_info(self.device)
-        return batch_for_memory(free_bytes, region_shape)
-
-
-def batch_for_memory(free_bytes: int, region_shape: tuple[int, int]) -> int:
-    """Regions whose activations fit half the free memory, 1 to 64."""
-    per_region = region_shape[0] * region_shape[1] * BYTES_PER_PIXEL
-    return int(min(64, max(1, free_bytes // 2 // per_region)))
-
-
-def predict_halving(predict: Any, regions: Regions) -> PredictedMaps:
-    """Predict, splitting the batch in two whenever the device runs out of memory.
-
-    Raises:
-        ComputeError: If a single region does not fit.
-    """
-    try:
-        maps: PredictedMaps = predict(regions)
-    except torch.OutOfMemoryError as error:
-        if len(regions) == 1:
-            raise ComputeError(
-                f"One region of {regions.shape[1]}x{regions.shape[2]} px does not fit the "
-                "device's memory.",
-                "Use a smaller --tile-size, or stop what else runs on the device.",
-            ) from error
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        half = len(regions) // 2
-        _LOG.warning("Out of memory with %d regions; trying %d.", len(regions), half)
-        return np.concatenate(
-            [predict_halving(predict, regions[:half]), predict_halving(predict, regions[half:])]
-        )
-    return maps
 
 
 class OpenVinoPredictor:
@@ -186,6 +121,7 @@ class OpenVinoPredictor:
 
     backend = "openvino"
     device = "cpu"
+    n_concurrent = 1  # one call fills the cores
 
     def __init__(
         self, graph: Any, precision: str, *, batch_size: int = 0, digest: str = ""
@@ -220,6 +156,8 @@ class OpenVinoPredictor:
                 "CPU",
                 {
                     "INFERENCE_NUM_THREADS": available_cores(),
+                    # Pinned threads all wait for the one whose core others keep busy.
+                    "ENABLE_CPU_PINNING": False,
                     # What int8 leaves in floating point is cheap, and then as exact as fp32.
                     "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
                 },

@@ -1,5 +1,7 @@
 """Rules of the house that a program can check; the failure says what to do."""
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +34,22 @@ def test_importing_the_package_is_light():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compiled_functions_call_those_of_their_own_module_only():
+    """Kept machine code is renewed when its own file changes, not when another does."""
+    modules = [
+        path
+        for path in (REPOSITORY / "hoverfast_platform").rglob("*.py")
+        if "\n@compiled\n" in path.read_text()
+    ]
+    defined = {path: set(re.findall(r"@compiled\ndef (\w+)", path.read_text())) for path in modules}
+    assert len(modules) > 4
+    for path in modules:
+        elsewhere = set().union(*(names for other, names in defined.items() if other != path))
+        tree = ast.parse(path.read_text())
+        imported = {
+            alias.name for node in tree.body if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }  # fmt: skip
+        assert not imported & elsewhere, f"{path} imports {imported & elsewhere}: write it here too"

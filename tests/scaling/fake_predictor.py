@@ -20,6 +20,7 @@ class FakePredictor:
     """Discs every 32 px; with ``called`` it notes each batch, so that work can be counted."""
 
     backend, device, precision, arithmetic = "fake", "cpu", "fp16", "fake fp16"
+    n_concurrent = 1
 
     def __init__(self, called: Path | None = None) -> None:
         self._called = called

@@ -96,7 +96,7 @@ def test_ratios_are_taken_round_by_round():
     runs = [_run("ours", 1.0), _run("theirs", 5.0), _run("ours", 2.0), _run("theirs", 12.0)]
 
     assert "theirs takes 5.5 (5-6) times as long as ours" in ratios(runs)
-    assert "| 512px-100pct | ours | 1.5 (1-2) | 3 (2-4) | 100 |" in table(runs)
+    assert "| 512px-100pct | ours | 1.5 (1-2) | 1.5 (1-2) | 3 (2-4) | 100 |" in table(runs)
     assert str(Spread.of([2.0, 2.0])) == "2"
 
 

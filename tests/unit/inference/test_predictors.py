@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +9,14 @@ from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.inference.predictors import (
     OpenVinoPredictor,
-    TorchPredictor,
-    batch_for_memory,
     make_predictor,
     openvino_graph,
+    resolve_devices,
+)
+from hoverfast_platform.inference.torch_predictor import (
+    Lane,
+    TorchPredictor,
+    batch_for_memory,
     predict_halving,
 )
 from hoverfast_platform.model.checkpoint import load_model
@@ -24,7 +31,7 @@ def test_both_backends_predict_the_same_maps(model):
     """OpenVINO is the fast path on a CPU; half-precision output leaves 1e-3."""
     regions = np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8)
 
-    slow = TorchPredictor(model, Compute(), "cpu").predict(regions)
+    slow = TorchPredictor(model, Compute(), ("cpu",)).predict(regions)
     fast = OpenVinoPredictor(openvino_graph(model), "fp32").predict(regions)
 
     assert slow.shape == fast.shape == (2, 3, 128, 192)
@@ -68,3 +75,101 @@ def test_missing_device_is_refused(model):
         make_predictor(model, Compute(device="cuda:99"))
     with pytest.raises(SettingsError, match="fp16"):
         make_predictor(model, Compute(device="cpu", precision="fp16"))
+
+
+class Brightness:
+    """A graph whose maps say which region they are of."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, pixels):
+        self.seen.append(pixels)
+        return pixels.float().mean(dim=3)[:, None].repeat(1, 3, 1, 1) / 255
+
+
+def flat_regions(*values):
+    return np.stack([np.full((4, 6, 3), value, np.uint8) for value in values])
+
+
+def test_a_lane_uses_its_buffers_again_and_gives_maps_away():
+    """Full batches, the shorter last one, then another shape."""
+    lane = Lane(Brightness(), "cpu")
+    first = lane.predict(flat_regions(0, 51, 255))
+    buffer = lane.maps.data_ptr()
+
+    second = lane.predict(flat_regions(102))
+    other = lane.predict(np.zeros((1, 8, 8, 3), np.uint8))
+
+    assert first[:, 0, 0, 0] == pytest.approx([0, 0.2, 1], abs=1e-3)  # not overwritten by later
+    assert second.shape == (1, 3, 4, 6)
+    assert second[0, 2, 3, 5] == pytest.approx(0.4, abs=1e-3)
+    assert other.shape == (1, 3, 8, 8)
+    assert lane.maps.data_ptr() != buffer
+
+
+def test_lanes_are_lent_to_one_batch_at_a_time(model):
+    """As two GPUs would be: more threads than lanes, each gets the maps of its own regions."""
+    predictor = TorchPredictor(model, Compute(precision="fp32"), ("cpu", "cpu"))
+    busy, most = [], []
+
+    class Watched(Brightness):
+        def __call__(self, pixels):
+            busy.append(1)
+            most.append(len(busy))
+            time.sleep(0.01)
+            busy.pop()
+            return super().__call__(pixels)
+
+    while not predictor._free.empty():
+        predictor._free.get()
+    for _ in range(predictor.n_concurrent):
+        predictor._free.put(Lane(Watched(), "cpu"))
+
+    with ThreadPoolExecutor(6) as threads:
+        maps = list(threads.map(predictor.predict, [flat_regions(i) for i in range(40)]))
+
+    assert [m[0, 0, 0, 0] for m in maps] == pytest.approx(np.arange(40) / 255, abs=1e-3)
+    assert max(most) <= predictor.n_concurrent == 2
+
+
+def test_what_the_network_computes_on_is_channels_last(model):
+    """Pixels seen as (N, 3, H, W) are so without a copy, and the weights are laid out to match."""
+    predictor = TorchPredictor(model, Compute(precision="fp32"), ("cpu",))
+    seen = []
+    graph = predictor._free.get()._graph
+    graph.network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+
+    graph(torch.zeros((2, 32, 48, 3), dtype=torch.uint8))
+
+    assert seen[0].shape == (2, 3, 32, 48)
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    weight = max(graph.network.parameters(), key=lambda p: p.numel() if p.dim() == 4 else 0)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_compiling_is_asked_for_and_recorded(model, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda graph, **_: compiled.append(graph) or graph)
+
+    plain = TorchPredictor(model, Compute(), ("cpu",))
+    assert (compiled, plain.arithmetic) == ([], "torch fp32")
+    assert TorchPredictor(model, Compute(compile=True), ("cpu",)).arithmetic.endswith("compiled")
+    assert len(compiled) == 1
+
+
+def test_device_lists(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+
+    assert resolve_devices("auto") == ("cuda:0",)
+    assert resolve_devices("cuda:2, cuda:0") == ("cuda:2", "cuda:0")
+    assert resolve_devices("cuda:all") == ("cuda:0", "cuda:1", "cuda:2")
+    for wrong in ("cuda:0,cuda", "cuda:0,cpu", "cuda:3", "cuda:x", "cpu,cpu"):
+        with pytest.raises(SettingsError):
+            resolve_devices(wrong)
+
+
+def test_all_gpus_of_a_machine_without_one_are_refused():
+    with pytest.raises(SettingsError, match="0 CUDA devices"):
+        resolve_devices("cuda:all")

@@ -1,0 +1,171 @@
+"""Prediction by torch, on GPUs above all, written so that no device waits for the CPU.
+
+A device has two lanes, each with pinned buffers and a stream of its own, and the engine calls
+``predict`` from as many threads: while one lane's maps come back and its next pixels go over,
+the other lane computes. Several devices are more lanes. On a CPU and on MPS a lane has no
+stream; buffers, order and the lending of lanes are the same, which is what the tests run.
+Nothing here was measured on a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import queue
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.config import Compute
+from hoverfast_platform.cores import available_cores
+from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.network import MapsFromPixels
+
+_LOG = logging.getLogger(__name__)
+
+Regions = npt.NDArray[np.uint8]
+"""``(N, H, W, 3)`` RGB."""
+
+BYTES_PER_PIXEL = 700
+"""Of activations at the widest place, half precision: 16 + 32 + 16 channels three times, with
+their inputs. An upper bound from the layer table, not a measurement."""
+
+_LANES_PER_GPU = 2
+
+_Maps = TypeVar("_Maps", bound=npt.NDArray[np.floating])
+
+
+class TorchPredictor:
+    """Torch on one device or several; half precision on CUDA unless told otherwise.
+
+    Args:
+        model: Copied to every device.
+        compute: Precision, batch size, whether to compile.
+        devices: Resolved names.
+    """
+
+    backend = "torch"
+
+    def __init__(self, model: LoadedModel, compute: Compute, devices: tuple[str, ...]) -> None:
+        self.device = ",".join(devices)
+        self._devices = devices
+        default = "fp16" if devices[0].startswith("cuda") else "fp32"
+        self.precision: str = default if compute.precision == "auto" else compute.precision
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[
+            self.precision
+        ]
+        self.arithmetic = f"torch {self.precision}{' compiled' if compute.compile else ''}"
+        self._batch_size = compute.batch_size
+        lanes = [
+            Lane(graph, device)
+            for device in devices
+            for graph in [_graph_on(device, model, dtype, is_compiled=compute.compile)]
+            for _ in range(_LANES_PER_GPU if device.startswith("cuda") else 1)
+        ]
+        self.n_concurrent = len(lanes)
+        self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        # Devices take turns: with fewer batches than lanes every device gets some.
+        for lane in sorted(lanes, key=lambda lane: lanes.index(lane) % _LANES_PER_GPU):
+            self._free.put(lane)
+        if "cpu" in devices:
+            torch.set_num_threads(available_cores())
+
+    def predict(self, regions: Regions) -> PredictedMaps:
+        """See ``Predictor``; safe in several threads. Batches are halved when memory runs out."""
+        lane = self._free.get()
+        try:
+            return predict_halving(lane.predict, regions)
+        finally:
+            self._free.put(lane)
+
+    def batch_size(self, region_shape: tuple[int, int]) -> int:
+        """From *free* memory, half of it left for others; 1 where it cannot be known."""
+        if self._batch_size:
+            return self._batch_size
+        if not self._devices[0].startswith("cuda"):
+            return 1
+        free_bytes = min(torch.cuda.mem_get_info(device)[0] for device in self._devices)
+        return batch_for_memory(free_bytes // _LANES_PER_GPU, region_shape)
+
+
+def _graph_on(device: str, model: LoadedModel, dtype: torch.dtype, *, is_compiled: bool) -> Any:
+    """The graph on a device, its weights laid out as the convolutions of the GPU read them.
+
+    Pixels come as ``(N, H, W, 3)``; seen as ``(N, 3, H, W)`` they are channels-last already.
+    """
+    graph = MapsFromPixels(copy.deepcopy(model.network)).eval().to(device=device, dtype=dtype)
+    # The stubs do not know this keyword.
+    graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return torch.compile(graph, dynamic=False) if is_compiled else graph
+
+
+class Lane:
+    """A graph on a device, with buffers and a stream that one batch at a time uses."""
+
+    def __init__(self, graph: Callable[[torch.Tensor], torch.Tensor], device: str) -> None:
+        self._graph = graph
+        self._device = device
+        is_cuda = device.startswith("cuda")
+        self._is_pinned = is_cuda
+        self._stream: Any = None
+        if is_cuda:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.pixels = torch.empty(0, dtype=torch.uint8)
+        self.maps = torch.empty(0, dtype=torch.float16)
+
+    def predict(self, regions: Regions) -> PredictedMaps:
+        """``(N, H, W, 3)`` to ``(N, 3, H, W)``; the caller owns what comes back."""
+        n, height, width, _ = regions.shape
+        if len(self.pixels) < n or self.pixels.shape[1:] != regions.shape[1:]:
+            self.pixels = torch.empty(regions.shape, dtype=torch.uint8, pin_memory=self._is_pinned)
+            self.maps = torch.empty(
+                (n, 3, height, width), dtype=torch.float16, pin_memory=self._is_pinned
+            )
+        pixels, maps = self.pixels[:n], self.maps[:n]
+        pixels.numpy()[:] = regions
+        with torch.inference_mode(), self._on_stream():
+            on_device = pixels.to(self._device, non_blocking=True)
+            predicted = self._graph(on_device).to(torch.float16).contiguous()
+            maps.copy_(predicted, non_blocking=True)
+        if self._stream is not None:
+            self._stream.synchronize()
+        mine: PredictedMaps = maps.numpy().copy()
+        return mine
+
+    def _on_stream(self) -> Any:
+        return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def batch_for_memory(free_bytes: int, region_shape: tuple[int, int]) -> int:
+    """Regions whose activations fit half the free memory, 1 to 64."""
+    per_region = region_shape[0] * region_shape[1] * BYTES_PER_PIXEL
+    return int(min(64, max(1, free_bytes // 2 // per_region)))
+
+
+def predict_halving(predict: Callable[[Regions], _Maps], regions: Regions) -> _Maps:
+    """Predict, splitting the batch in two whenever the device runs out of memory.
+
+    Raises:
+        ComputeError: If a single region does not fit.
+    """
+    try:
+        return predict(regions)
+    except torch.OutOfMemoryError as error:
+        if len(regions) == 1:
+            raise ComputeError(
+                f"One region of {regions.shape[1]}x{regions.shape[2]} px does not fit the "
+                "device's memory.",
+                "Use a smaller --tile-size, or stop what else runs on the device.",
+            ) from error
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    half = len(regions) // 2
+    _LOG.warning("Out of memory with %d regions; trying %d.", len(regions), half)
+    halves = [predict_halving(predict, regions[:half]), predict_halving(predict, regions[half:])]
+    return np.concatenate(halves)  # type: ignore[return-value]
