@@ -21,6 +21,7 @@ from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.config import Compute, SegmentationSettings, Stain
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.predictors import Predictor, make_predictor
 from hoverfast_platform.inference.workers import RegionNuclei, RegionSlots, RegionTask, WorkerPool
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
@@ -28,7 +29,8 @@ from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.nuclei.stains import nuclear_stain_image
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.tiling import Tile, TilePlan
+from hoverfast_platform.slide.stain_normalisation import StainNormalisation, normalisation_of_slide
+from hoverfast_platform.tiling import HasTissue, Tile, TilePlan
 
 _N_READERS = 2
 _STALLED_S = 600.0
@@ -38,6 +40,25 @@ _Item = TypeVar("_Item")
 _Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 _Batch: TypeAlias = list[tuple[Tile, _Pixels]]
 OnRegion = Callable[[Tile, RegionNuclei], None]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How the network sees the pixels of one slide.
+
+    Attributes:
+        stain: IHC is shown as if it were H&E.
+        normalisation: Of H&E; stain densities of IHC are measured and not brought to a norm.
+    """
+
+    stain: Stain
+    normalisation: StainNormalisation
+
+    def of(self, rgb: RgbImage) -> RgbImage:
+        """A region as the network is to see it."""
+        if self.stain == "ihc_dab":
+            return nuclear_stain_image(rgb)
+        return self.normalisation.apply(rgb)
 
 
 @dataclass
@@ -95,20 +116,29 @@ class SegmentationEngine:
             self._pool = WorkerPool(self.n_workers)
         return self._pool
 
-    def predict(self, regions: Sequence[RgbImage], stain: Stain) -> PredictedMaps:
-        """Maps of regions of one shape, ``(N, 3, H, W)``; IHC is shown as if it were H&E."""
-        if stain == "ihc_dab":
-            regions = [nuclear_stain_image(region) for region in regions]
-        return self.predictor.predict(np.stack(regions))
+    def appearance_of(
+        self, reader: SlideReader, lattice: ModelLattice, has_tissue: HasTissue, stain: Stain
+    ) -> Appearance:
+        """How the model is to see a slide, from samples of its tissue.
+
+        Raises:
+            UnreadableSlideError: If a sample cannot be read.
+        """
+        target = self.model.card.stain_target if stain == "he" else None
+        return Appearance(stain, normalisation_of_slide(reader, lattice, has_tissue, target))
+
+    def predict(self, regions: Sequence[RgbImage], appearance: Appearance) -> PredictedMaps:
+        """Maps of regions of one shape, ``(N, 3, H, W)``."""
+        return self.predictor.predict(np.stack([appearance.of(region) for region in regions]))
 
     def _predicted(
-        self, batches: Iterator[_Batch], stain: Stain, seconds: PhaseSeconds
+        self, batches: Iterator[_Batch], appearance: Appearance, seconds: PhaseSeconds
     ) -> Iterator[tuple[_Batch, PredictedMaps]]:
         """Batches with their maps, in order; the next is on the device before one is taken."""
 
         def predict(batch: _Batch) -> tuple[PredictedMaps, float]:
             started = time.perf_counter()
-            maps = self.predict([pixels for _, pixels in batch], stain)
+            maps = self.predict([pixels for _, pixels in batch], appearance)
             return maps, time.perf_counter() - started
 
         n_concurrent = self.predictor.n_concurrent
@@ -131,6 +161,7 @@ class SegmentationEngine:
         plan: TilePlan,
         tiles: Iterable[Tile],
         settings: SegmentationSettings,
+        appearance: Appearance,
         on_region: OnRegion,
     ) -> PhaseSeconds:
         """Find the nuclei of some tiles of a slide; ``on_region`` gets them in any order.
@@ -146,7 +177,7 @@ class SegmentationEngine:
         pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
         try:
             batches = _batches(_read_ahead(reader, plan, tiles, batch_size, seconds), batch_size)
-            for batch, maps in self._predicted(batches, settings.staining.stain, seconds):
+            for batch, maps in self._predicted(batches, appearance, seconds):
                 for (tile, pixels), region_maps in zip(batch, maps, strict=True):
                     while not slots.free:
                         _collect(pending, slots, seconds, on_region)

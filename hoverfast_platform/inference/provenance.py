@@ -31,6 +31,7 @@ def provenance_of(
         "mask": mask_sha256,
         "model": model.digest,
         "model_mpp": model.card.mpp,
+        "stain_target": model.card.stain_target,
         "settings": settings.digest(),
         "arithmetic": predictor.arithmetic,
         "version": _RESULT_VERSION,

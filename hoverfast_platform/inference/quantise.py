@@ -30,6 +30,7 @@ from hoverfast_platform.model.quantised import (
     int8_paths,
 )
 from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
 from hoverfast_platform.storage.atomic import written_atomically
 
 _CALIBRATION_PX = 512
@@ -112,7 +113,7 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         ) from error
     import openvino as ov
 
-    images = nncf.Dataset(list(_calibration_images(calibration)))
+    images = nncf.Dataset(list(_calibration_images(calibration, model.card.stain_target)))
     graph = nncf.quantize(
         openvino_graph(model),
         images,
@@ -123,11 +124,15 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
     return graph, f"nncf {nncf.__version__}, openvino {ov.__version__}"
 
 
-def _calibration_images(calibration: LabelledSet) -> Iterator[np.ndarray[Any, Any]]:
+def _calibration_images(
+    calibration: LabelledSet, stain_target: DensityRgb | None
+) -> Iterator[np.ndarray[Any, Any]]:
     """``(1, H, W, 3)`` uint8, evenly spread over the set, sides cut to multiples of 4."""
     n = min(len(calibration), _MAX_CALIBRATION_IMAGES)
     for i in np.linspace(0, len(calibration) - 1, n).round().astype(int):
-        image = calibration.read(int(i)).image[:_CALIBRATION_PX, :_CALIBRATION_PX]
+        whole = calibration.read(int(i)).image
+        stain = normalisation_of_image(whole, stain_target)
+        image = stain.apply(whole[:_CALIBRATION_PX, :_CALIBRATION_PX])
         height, width = (side - side % 4 for side in image.shape[:2])
         yield np.ascontiguousarray(image[None, :height, :width])
 

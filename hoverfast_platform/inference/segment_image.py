@@ -66,12 +66,13 @@ def segment_image(
         width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=engine.model.card.mpp
     )
     plan = plan_tiles(lattice, settings.tiling, lambda *_box: True)
+    appearance = engine.appearance_of(reader, lattice, lambda *_box: True, settings.staining.stain)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
     parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]
     n_nuclei = 0
     for tile in plan.tiles:
         pixels = read_region_at(reader, lattice, tile.region)
-        maps = engine.predict([pixels], settings.staining.stain)[0]
+        maps = engine.predict([pixels], appearance)[0]
         task = RegionTask(tile.index, tile.box, tile.region, lattice, info.mpp, settings)
         found, instances = post_process(maps, pixels, task)
         number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
@@ -106,7 +107,13 @@ def roi_summary(
     area_mm2 = width * height * found.mpp**2 * 1e-6
     measured, model = found.nuclei.measurements, engine.model
     distributions = {name: Distribution.of(values) for name, values in measured.items()}
-    decided_by = (image_sha256, model.digest, settings.digest(), found.mpp)
+    decided_by = (
+        image_sha256,
+        model.digest,
+        model.card.stain_target,
+        settings.digest(),
+        found.mpp,
+    )
     warnings = found.warnings
     if mpp_override is None:
         warnings += (

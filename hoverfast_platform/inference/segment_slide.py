@@ -210,11 +210,12 @@ class _Job:
             slide_mpp=info.mpp,
             model_mpp=engine.model.card.mpp,
         )
-        self.plan: TilePlan = plan_tiles(
-            lattice,
-            settings.tiling,
-            lambda x0, y0, x1, y1: tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1),
-        )
+
+        def has_tissue(x0: float, y0: float, x1: float, y1: float) -> bool:
+            return tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)
+
+        self.plan: TilePlan = plan_tiles(lattice, settings.tiling, has_tissue)
+        self.appearance = engine.appearance_of(reader, lattice, has_tissue, settings.staining.stain)
 
     def compute(
         self,
@@ -273,7 +274,9 @@ class _Job:
                 n_done += 1
                 on_progress(Progress("segmenting", n_done, n_total))
 
-            seconds = self.engine.run(self.reader, self.plan, todo, self.settings, take)
+            seconds = self.engine.run(
+                self.reader, self.plan, todo, self.settings, self.appearance, take
+            )
             for write in writes:
                 write.result()
         return seconds
@@ -311,6 +314,7 @@ class _Job:
             provenance=self.provenance,
             n_nuclei=n_nuclei,
             tissue_area_mm2=tissue_mm2,
+            stain_factors=self.appearance.normalisation.factors,
             tissue_fraction=self.tissue.tissue_fraction,
             nuclei_per_mm2=n_nuclei / tissue_mm2 if tissue_mm2 else None,
             distributions=measurement_distributions(table_path, self.columns),

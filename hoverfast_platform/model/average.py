@@ -27,9 +27,12 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         name: Of the new model.
 
     Raises:
-        SettingsError: If they are fewer, or differ in mpp, depth or filters.
+        SettingsError: If they are fewer, or differ in mpp, depth, filters or stain.
     """
-    shapes = {(m.card.mpp, m.card.depth, m.card.first_filters, m.card.stain) for m in models}
+    shapes = {
+        (m.card.mpp, m.card.depth, m.card.first_filters, m.card.stain, m.card.stain_target)
+        for m in models
+    }
     if len(models) < 2 or len(shapes) != 1:
         raise SettingsError(
             f"Two or more models of one mpp, depth, width and stain are needed, got {len(models)} "
@@ -53,6 +56,7 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         version=hashlib.sha256(" ".join(digests).encode()).hexdigest()[:10],
         mpp=first.mpp,
         stain=first.stain,
+        stain_target=first.stain_target,
         depth=first.depth,
         first_filters=first.first_filters,
         description=f"Mean of the weights of {', '.join(m.card.name for m in models)}.",

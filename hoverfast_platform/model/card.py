@@ -46,6 +46,9 @@ class ModelCard(Settings):
     mpp: float = Field(default=0.25, gt=0)
     """Micrometres per pixel of the images it was trained on: input is resampled to this."""
     stain: str = "H&E"
+    stain_target: tuple[float, float, float] | None = None
+    """Mean optical density of tissue (natural log; red, green, blue) it was trained at: slides
+    are brought to this. None: images are shown as they are."""
     description: str = ""
     licence: str = "unknown"
     """Of the weights."""

@@ -137,6 +137,8 @@ class SegmentationSummary(_JsonFile):
     provenance: Provenance
     n_nuclei: int
     tissue_area_mm2: float
+    stain_factors: tuple[float, float, float]
+    """Of optical density (red, green, blue), by which the model saw the slide; 1: as it is."""
     tissue_fraction: float
     nuclei_per_mm2: float | None
     """None without tissue."""

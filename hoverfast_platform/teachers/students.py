@@ -18,6 +18,7 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
 from hoverfast_platform.inference.predictors import make_predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.slide.stain_normalisation import normalisation_of_image
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 _MULTIPLE_PX = 8
@@ -37,7 +38,7 @@ class StudentsTeacher:
         n_views: 8 for all turns and mirror images, 1 for the image as it is.
 
     Raises:
-        SettingsError: If the models differ in mpp, or ``n_views`` is neither.
+        SettingsError: If the models differ in mpp or stain target, or ``n_views`` is neither.
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class StudentsTeacher:
         n_views: int = 8,
         decoding: InstanceDecoding = InstanceDecoding(),
     ) -> None:
-        scales = {model.card.mpp for model in models}
-        if len(scales) != 1 or n_views not in {1, 8}:
+        wants = {(model.card.mpp, model.card.stain_target) for model in models}
+        if len(wants) != 1 or n_views not in {1, 8}:
             raise SettingsError(
-                f"Students of one mpp and 1 or 8 views are needed, got mpp {sorted(scales)} and "
-                f"{n_views} views."
+                "Students of one mpp and stain target, and 1 or 8 views are needed, got "
+                f"{sorted(wants, key=str)} and {n_views} views."
             )
-        self.mpp = scales.pop()
+        self.mpp, self._stain_target = wants.pop()
         self._models = tuple(models)
         self._predictors = [make_predictor(model, compute) for model in models]
         self._views: list[View] = [(bool(i & 4), bool(i & 2), bool(i & 1)) for i in range(n_views)]
@@ -81,8 +82,9 @@ class StudentsTeacher:
         """The average over models and views, ``(3, H, W)``."""
         height, width = rgb.shape[:2]
         total = np.zeros((3, height, width), dtype=np.float64)
+        shown = normalisation_of_image(rgb, self._stain_target).apply(rgb)
         for view in self._views:
-            seen = np.ascontiguousarray(turn_image(rgb, view))
+            seen = np.ascontiguousarray(turn_image(shown, view))
             padded = np.pad(
                 seen,
                 ((0, -seen.shape[0] % _MULTIPLE_PX), (0, -seen.shape[1] % _MULTIPLE_PX), (0, 0)),

@@ -32,8 +32,14 @@ from hoverfast_platform.training.optimisation import (
 )
 from hoverfast_platform.training.run_folder import RunFolder, TrainingIdentity, Validation
 from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.training.statistics import (
+    retake_statistics,
+    train_with_fixed_statistics,
+)
 from hoverfast_platform.training.validation import validate
 from hoverfast_platform.version import __version__
+
+_N_STATISTICS_PATCHES = 128
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,7 @@ def fit(
         for batch in _batches(crops, settings, state.step, target):
             if _has_stopped_early(validations, settings):
                 break
+            _set_mode(state, data, settings)
             losses = _step(state, batch, settings, precision, folder)
             state.losses.append([term.item() for term in losses])
             on_progress(Progress("training", state.step, settings.n_steps, "steps"))
@@ -238,7 +245,6 @@ def _step(
     folder: RunFolder,
 ) -> Losses:
     """One optimiser step; the loss must be finite, before and after."""
-    state.network.train()
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(state.step, settings)
     with precision.autocast():
@@ -264,6 +270,19 @@ def _step(
     return losses
 
 
+def _set_mode(state: _State, data: TrainingData, settings: TrainingSettings) -> None:
+    """Training mode for the next step; from ``frozen_statistics`` on with fixed statistics."""
+    first_fixed = settings.n_steps - round(settings.frozen_statistics * settings.n_steps)
+    if state.step < first_fixed:
+        state.network.train()
+        return
+    if state.step == first_fixed:
+        retake_statistics(
+            state.network, data.training, _N_STATISTICS_PATCHES, settings.stain_target
+        )
+    train_with_fixed_statistics(state.network)
+
+
 def _averaged(state: _State) -> HoverFast:
     """The network with the moving average as its weights."""
     student = HoverFast()
@@ -274,7 +293,7 @@ def _averaged(state: _State) -> HoverFast:
 def _validate(
     state: _State, data: TrainingData, settings: TrainingSettings, seconds: float
 ) -> Validation:
-    scores = validate(_averaged(state), data.validation)
+    scores = validate(_averaged(state), data.validation, settings.stain_target)
     losses = np.mean(state.losses, axis=0)
     state.losses.clear()
     mean = _mean_scores(scores)
@@ -321,6 +340,7 @@ def _card(
         name=name,
         version="",
         mpp=data.validation.mpp,
+        stain_target=settings.stain_target,
         description="Trained with `hoverfast train`.",
         licence=_joined(label.licence for label in data.labels) or "unknown",
         labels=data.labels,

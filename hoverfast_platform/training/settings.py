@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from hoverfast_platform.config import Settings
+from hoverfast_platform.slide.stain_normalisation import REFERENCE_DENSITY, DensityRgb
 
 
 class Augmentation(Settings):
@@ -78,6 +79,18 @@ class TrainingSettings(Settings):
 
     patience: int = Field(default=0, ge=0)
     """Validations without improvement after which training stops early; 0 never does."""
+
+    frozen_statistics: float = Field(default=0.5, ge=0, le=1)
+    """Share of the steps, the last ones, in which batch norm uses fixed statistics of unvaried
+    patches instead of each batch's own, as it will in inference.
+
+    Statistics of varied, crowded crops are those of no slide; a student that never learned with
+    the ones it is used with draws nuclei too small. 0 never fixes them.
+    """
+
+    stain_target: DensityRgb | None = REFERENCE_DENSITY
+    """Mean optical density that patches are brought to before they are varied, and slides before
+    this student sees them. null shows all as they are."""
 
     seed: int = 0
     """Of initial weights and of every crop."""

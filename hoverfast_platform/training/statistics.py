@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hoverfast_platform.model.network import HoverFast
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
 from hoverfast_platform.storage.patch_table import PatchTable
 
 _MULTIPLE_PX = 4
@@ -21,7 +22,12 @@ _MIN_PX, _MAX_PX = 32, 512
 
 
 @torch.no_grad()
-def retake_statistics(network: HoverFast, tables: Sequence[PatchTable], n_patches: int) -> None:
+def retake_statistics(
+    network: HoverFast,
+    tables: Sequence[PatchTable],
+    n_patches: int,
+    stain_target: DensityRgb | None,
+) -> None:
     """Replace mean and variance of every batch norm by their mean over patches, in place.
 
     Always the same patches, so that equal weights get equal statistics. In float32 on every
@@ -31,6 +37,7 @@ def retake_statistics(network: HoverFast, tables: Sequence[PatchTable], n_patche
         network: On any device.
         tables: Their images, not their labels; in proportion to area times weight.
         n_patches: How many; 0 changes nothing.
+        stain_target: What the network's images are brought to.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -45,12 +52,21 @@ def retake_statistics(network: HoverFast, tables: Sequence[PatchTable], n_patche
     network.train()
     for table, i in chosen:
         image = table.read(i).image
+        image = normalisation_of_image(image, stain_target).apply(image)
         height, width = (min(side - side % _MULTIPLE_PX, _MAX_PX) for side in image.shape[:2])
         pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
         network(pixels.permute(2, 0, 1)[None].float() / 255.0)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
+
+
+def train_with_fixed_statistics(network: HoverFast) -> None:
+    """Training mode, but every batch norm normalises by the statistics it has."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _chosen(tables: Sequence[PatchTable], n_patches: int) -> list[tuple[PatchTable, int]]:

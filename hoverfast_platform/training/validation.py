@@ -10,21 +10,31 @@ from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.evaluation.metrics import Scores, score
 from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
 from hoverfast_platform.storage.patch_table import PatchTable
 
 
 def validate(
-    network: HoverFast, table: PatchTable, decoding: InstanceDecoding = InstanceDecoding()
+    network: HoverFast,
+    table: PatchTable,
+    stain_target: DensityRgb | None,
+    decoding: InstanceDecoding = InstanceDecoding(),
 ) -> tuple[Scores, ...]:
     """Scores of every patch of a table that has annotated nuclei or predicted ones.
 
-    The network is left in evaluation mode.
+    The network is left in evaluation mode. Each patch is brought to ``stain_target`` by itself,
+    as an image would be in inference.
     """
     network.eval()
     return tuple(
         score(
             patch.instance_map,
-            predict_instances(network, patch.image, table.mpp, decoding),
+            predict_instances(
+                network,
+                normalisation_of_image(patch.image, stain_target).apply(patch.image),
+                table.mpp,
+                decoding,
+            ),
             mpp=table.mpp,
         )
         for patch in table
@@ -39,7 +49,8 @@ def predict_instances(
 
     Args:
         network: In evaluation mode, on any device.
-        image: ``(H, W, 3)`` at the model's mpp; its border is mirrored to fit the network.
+        image: ``(H, W, 3)`` at the model's mpp and stain; its border is repeated to fit the
+            network.
         mpp: Micrometres per pixel.
         decoding: How maps become nuclei; smaller nuclei than its minimum are left out.
     """

@@ -35,7 +35,7 @@ def test_statistics_are_those_of_the_patches(tmp_path):
     torch.manual_seed(0)
     network = HoverFast()
 
-    retake_statistics(network, [table], 64)
+    retake_statistics(network, [table], 64, None)
 
     first = network.down_path[0].conv_3.block
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_no_patches_leave_the_statistics():
     network = HoverFast()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
-    retake_statistics(network, [], 0)
+    retake_statistics(network, [], 0, None)
 
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 

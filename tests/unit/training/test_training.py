@@ -262,3 +262,32 @@ def test_labels_without_nuclei_are_refused(tmp_path, data):
         fit(TrainingData((empty,), data.validation), TINY, tmp_path / "student")
     with pytest.raises(TrainingError, match="could be judged"):
         TrainingData(data.training, empty)
+
+
+def test_the_last_steps_learn_with_the_statistics_they_are_used_with(data, tmp_path, monkeypatch):
+    """Frozen from the middle on, and the same whether or not training was interrupted there."""
+    seen = []
+    step = fit_module._step
+
+    def watched(state, *rest):
+        norm = state.network.down_path[0].conv_3.block[1]
+        seen.append((norm.training, norm.running_mean.clone()))
+        return step(state, *rest)
+
+    monkeypatch.setattr(fit_module, "_step", watched)
+    settings = TINY.model_copy(update={"frozen_statistics": 0.5})
+    fit(data, settings, tmp_path / "whole")
+
+    assert [training for training, _ in seen] == [True, True, False, False]
+    assert torch.equal(seen[2][1], seen[3][1])
+    assert not torch.equal(seen[1][1], seen[2][1])
+
+
+def test_crops_and_validation_are_shown_in_the_stain_slides_are_shown_in(data, tmp_path):
+    plain = Crops(data.training, TINY.model_copy(update={"stain_target": None}))
+    shown = Crops(data.training, TINY)
+
+    assert not torch.equal(plain[0].image, shown[0].image)
+    assert torch.equal(plain[0].foreground, shown[0].foreground)
+    student = fit(data, TINY, tmp_path / "run")
+    assert load_model(student.model_path).card.stain_target == TINY.stain_target
