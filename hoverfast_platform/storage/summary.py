@@ -137,7 +137,7 @@ class SegmentationSummary(_JsonFile):
     provenance: Provenance
     n_nuclei: int
     tissue_area_mm2: float
-    stain_factors: tuple[float, float, float]
+    stain_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of optical density (red, green, blue), by which the model saw the slide; 1: as it is."""
     tissue_fraction: float
     nuclei_per_mm2: float | None
