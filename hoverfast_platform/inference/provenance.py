@@ -12,7 +12,7 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.summary import Provenance
 
-_RESULT_VERSION = 2
+_RESULT_VERSION = 3
 """Raise when the engine finds other nuclei from the same input: old results stop matching."""
 
 

@@ -22,7 +22,12 @@ from multiprocessing import shared_memory
 import cv2
 import numpy as np
 
-from hoverfast_platform.arrays import InstanceMap, PredictedMaps, RgbImage
+from hoverfast_platform.arrays import (
+    ForegroundProbability,
+    InstanceMap,
+    PredictedMaps,
+    RgbImage,
+)
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.half_precision import to_float32
@@ -89,7 +94,7 @@ def post_process(
         The nuclei, and the region's whole instance map.
     """
     started = time.perf_counter()
-    probability = to_float32(maps[0])
+    probability = _inside_slide(to_float32(maps[0]), task.region, task.lattice.box)
     decoding = task.settings.decoding
     instances = decode_instance_map(probability, maps[1:], decoding=decoding)
     decoded = time.perf_counter()
@@ -131,6 +136,24 @@ def post_process(
         time.perf_counter() - traced,
     )
     return result, instances
+
+
+def _inside_slide(
+    probability: ForegroundProbability, region: Box, slide: Box
+) -> ForegroundProbability:
+    """The probability with nothing beyond the slide's border, where the network saw a mirror.
+
+    A nucleus cut by the border would be one with its mirror image otherwise: its centroid would
+    lie on the border, by chance on the side that no tile owns.
+    """
+    seen = region.clipped(slide)
+    if seen == region:
+        return probability
+    inside = np.zeros_like(probability)
+    rows = slice(seen.y0 - region.y0, seen.y1 - region.y0)
+    columns = slice(seen.x0 - region.x0, seen.x1 - region.x0)
+    inside[rows, columns] = probability[rows, columns]
+    return inside
 
 
 def warm_up() -> None:
