@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from filelock import FileLock
 from PIL import Image
+from scipy.spatial import KDTree
 
 from hoverfast_platform import segment_image, segment_slide
 from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Staining, Tiling
@@ -242,7 +243,7 @@ def test_unwritable_folder_is_a_storage_error(slide, engine, tmp_path):
 def test_two_runs_at_once_give_one_result(slide, engine, tmp_path):
     """The second waits for the first and finds its result."""
     first = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
-    lock_path = next((tmp_path / ".hoverfast").glob("*.lock"))
+    lock_path = tmp_path / ".hoverfast" / f"{first.summary.provenance.segmentation_id}.lock"
 
     with ThreadPoolExecutor(1) as other_run:
         with FileLock(lock_path):
@@ -284,7 +285,10 @@ def test_small_and_coarse_images_work(engine):
 
 
 def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
-    """Nuclei of the tile whose centroid the mask leaves out are dropped, all others stay."""
+    """Nuclei of the tile whose centroid the mask leaves out are dropped, all others stay.
+
+    Their edges may move by a trace: the slide's stain is measured within the mask.
+    """
     everywhere = segment_slide(slide, out_dir=tmp_path / "all", engine=engine)
     pixels = np.zeros((70, 90), np.bool_)
     pixels[:, :37] = True  # to x = 370 of 900, in the middle of a tile
@@ -297,7 +301,8 @@ def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     kept = read_nuclei_table(masked.table_path).centroid_xy
     expected = centroids[centroids[:, 0] < 370]
     assert 0 < len(expected) < len(centroids)
-    assert np.array_equal(np.sort(kept, axis=0), np.sort(expected, axis=0))
+    assert len(kept) == len(expected)
+    assert KDTree(kept).query(expected)[0].max() < 1
     assert masked.summary.provenance.mask_engine == "import"
 
 
