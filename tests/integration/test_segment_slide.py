@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
 from PIL import Image
-from scipy.spatial import KDTree
 
 from hoverfast_platform import segment_image, segment_slide
 from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Staining, Tiling
@@ -287,8 +287,10 @@ def test_small_and_coarse_images_work(engine):
 def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     """Nuclei of the tile whose centroid the mask leaves out are dropped, all others stay.
 
-    Their edges may move by a trace: the slide's stain is measured within the mask.
+    To the last bit where slides are seen as they are; a stain is measured within the mask.
     """
+    card = engine.model.card.model_copy(update={"stain_target": None})
+    engine = SegmentationEngine(replace(engine.model, card=card), engine.predictor, n_workers=1)
     everywhere = segment_slide(slide, out_dir=tmp_path / "all", engine=engine)
     pixels = np.zeros((70, 90), np.bool_)
     pixels[:, :37] = True  # to x = 370 of 900, in the middle of a tile
@@ -301,9 +303,9 @@ def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     kept = read_nuclei_table(masked.table_path).centroid_xy
     expected = centroids[centroids[:, 0] < 370]
     assert 0 < len(expected) < len(centroids)
-    assert len(kept) == len(expected)
-    assert KDTree(kept).query(expected)[0].max() < 1
+    assert np.array_equal(np.sort(kept, axis=0), np.sort(expected, axis=0))
     assert masked.summary.provenance.mask_engine == "import"
+    engine.close()
 
 
 def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
