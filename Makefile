@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow test-e2e test-topology test-wheel test-readme audit arrivals simulate mask-figures check fix clean
+.PHONY: help setup demo ui test test-slow test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,7 +86,15 @@ test-e2e: $(STAMP)  ## Real webserver, daemon and browser; needs Chromium and re
 	$(BIN)/python -m pytest tests/e2e -m e2e --timeout 3600 --screenshots $(SCREENSHOTS)
 
 test-topology: $(STAMP)  ## PostgreSQL, code server, webserver, daemon as in compose.yaml, each killed in turn
-	$(BIN)/python -m pytest tests/deploy -m topology --timeout 3600
+	$(BIN)/python -m pytest tests/deploy -m topology -s --timeout 3600
+
+# RENDERED=file skips helm: what `helm template` wrote elsewhere.
+test-chart: export HOVERFAST_RENDERED_CHART = $(or $(RENDERED),$(VENV)/chart.yaml)
+test-chart: $(STAMP)  ## What Dagster's official chart makes of our values; needs helm and the internet
+	test -n "$(RENDERED)" || helm template hoverfast dagster --namespace hoverfast \
+	    --repo https://dagster-io.github.io/helm --version $$(sed -n 's/^dagster==//p' constraints.txt) \
+	    --values deploy/kubernetes/values.yaml > $$HOVERFAST_RENDERED_CHART
+	$(BIN)/python -m pytest tests/deploy/test_kubernetes.py
 
 test-wheel:  ## The wheel, built and used in a clean environment
 	PYTHON=$(PYTHON) .ci/wheel

@@ -1,16 +1,22 @@
-"""The Dockerfile's build stages, executed command by command in an empty folder."""
+"""The Dockerfile's build stages, executed command by command in an empty folder.
 
+A build argument is taken from the environment, as `docker build --build-arg NAME` does.
+"""
+
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
 from tests.deploy.test_deployment_files import instructions
+from tests.postgres_server import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +33,7 @@ def chain(target):
 
 
 def execute(target, folder):
-    """What the builder would do, with /build and /opt/venv below ``folder``."""
+    """What the builder would do, with /build and all of /opt below ``folder``."""
     build = folder / "build"
     build.mkdir(parents=True)
     environment = {
@@ -37,9 +43,13 @@ def execute(target, folder):
         **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
     }
     for _, keyword, rest in chain(target):
-        if keyword == "ENV":
+        if keyword == "ARG":
+            name, default = rest.split("=", 1)
+            environment[name] = os.environ.get(name, default)
+        elif keyword == "ENV":
             environment.update(re.findall(r"(\w+)=(\S+)", rest))
             environment["VENV"] = str(folder / "venv")
+            environment["NUMBA_CACHE_DIR"] = str(folder / "numba-cache")
         elif keyword == "COPY":
             *sources, into = rest.split()
             for source in sources:
@@ -78,32 +88,80 @@ def test_host_image_has_the_web_pages_and_the_daemon_and_no_torch(tmp_path):
     assert absent.returncode != 0
 
 
-@pytest.mark.timeout(3600)
-def test_code_image_segments_a_slide_and_loads_the_code_location(tmp_path):
-    programs = execute("build-cpu", tmp_path / "image")
-    app = tmp_path / "app"
-    for folder in ("assets", "resources", "deploy/server"):
-        copy(REPOSITORY / folder, app / folder, as_folder=True)
+def command(stage, keyword):
+    """The list of words of a stage's CMD or HEALTHCHECK."""
+    (rest,) = [rest for s, k, rest in instructions() if (s, k) == (stage, keyword)]
+    return json.loads(rest[rest.index("[") :])
 
-    def run(*command):
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=app,
-            env={"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
+
+@pytest.fixture(scope="module")
+def code_image(tmp_path_factory):
+    """``run(command)`` with what is in the image of the code location, and nothing else."""
+    folder = tmp_path_factory.mktemp("code")
+    programs = execute("build-cpu", folder / "image")
+    app = folder / "app"
+    for source in ("assets", "resources", "deploy/server"):
+        copy(REPOSITORY / source, app / source, as_folder=True)
+    home = folder / "home"
+    home.mkdir()
+    environment = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "HOME": str(home),
+        "DAGSTER_HOME": str(home),
+        "NUMBA_CACHE_DIR": str(folder / "image" / "numba-cache"),
+        "HOVERFAST_ARTEFACTS": str(folder / "artefacts"),
+        "HOVERFAST_SLIDES": str(home),
+    }
+
+    def run(*words, start=False):
+        words = [str(word) for word in words]
+        if start:
+            return subprocess.Popen(words, cwd=app, env=environment)
+        return subprocess.run(
+            words, cwd=app, env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        return done.stdout
 
-    run(
-        "python",
-        "-c",
-        "import assets.definitions, hoverfast_platform as h; assert '/venv/' in h.__file__",
-    )
+    return run
+
+
+def done(run, *words):
+    result = run(*words)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return result.stdout
+
+
+@pytest.mark.timeout(3600)
+def test_code_image_holds_our_code_and_segments_a_slide(code_image):
+    where = done(code_image, "python", "-c", "import hoverfast_platform as h; print(h.__file__)")
     make = "from hoverfast_platform.synthetic import write_synthetic_slide as w; import pathlib; "
-    run("python", "-c", make + "w(pathlib.Path('s.tiff'), width_px=400, height_px=300)")
-    run("hoverfast", "infer_wsi", "s.tiff", "-o", "results")
-    assert (app / "results" / "s.json.gz").exists()
-    assert "postgresql" in run("hoverfast", "catalogue", "info", "--help")
+    done(
+        code_image, "python", "-c", make + "w(pathlib.Path('s.tiff'), width_px=400, height_px=300)"
+    )
+    done(code_image, "hoverfast", "infer_wsi", "s.tiff", "-o", "results")
+    found = done(
+        code_image,
+        *("python", "-c", "import gzip; print(gzip.open('results/s.json.gz').read().decode())"),
+    )
+
+    assert "/venv/" in where
+    assert len(json.loads(found)["features"]) > 10
+    assert "postgresql" in done(code_image, "hoverfast", "catalogue", "info", "--help")
+
+
+@pytest.mark.timeout(3600)
+def test_code_image_serves_the_code_location_and_is_healthy(code_image):
+    port = str(free_port())
+    start = [port if word == "4000" else word for word in command("code", "CMD")]
+    healthy = [port if word == "4000" else word for word in command("code", "HEALTHCHECK")]
+    assert code_image(*healthy).returncode != 0
+
+    server = code_image(*start, start=True)
+    try:
+        deadline = time.monotonic() + 120
+        while code_image(*healthy).returncode != 0:
+            assert server.poll() is None, "the code server ended"
+            assert time.monotonic() < deadline
+            time.sleep(2)
+    finally:
+        server.terminate()
+        server.wait(timeout=60)

@@ -1,6 +1,8 @@
 """What the chart's values come to: the pod of a run, computed by Dagster's own code."""
 
+import os
 import re
+from pathlib import Path
 
 import kubernetes.client
 import kubernetes_validate
@@ -88,22 +90,16 @@ def test_kubernetes_knows_the_job_of_a_run_and_of_the_migration(job):
         kubernetes_validate.validate(resource, KUBERNETES, strict=True)
 
 
-def test_dagster_accepts_what_is_added_to_the_instance(tmp_path):
-    """And nothing of it twice: the chart writes both parts into one file."""
-    added = VALUES["additionalInstanceConfig"]
-    daemon = VALUES["dagsterDaemon"]
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(added))
-    config, _ = dagster_instance_config(str(tmp_path))
+def test_runs_and_pools_are_limited_and_retried_as_on_a_server():
     server = yaml.safe_load((REPOSITORY / "deploy/server/dagster.yaml").read_text())
+    concurrency = VALUES["concurrency"]
+    monitoring = snake_case(VALUES["dagsterDaemon"]["runMonitoring"])
 
-    assert daemon["runRetries"] == {"enabled": False}
-    assert daemon["runCoordinator"]["config"] == {"queuedRunCoordinator": {}}
-    assert config["run_retries"] == server["run_retries"]
-    assert config["concurrency"]["pools"]["granularity"] == "op"
-    monitoring = snake_case(daemon["runMonitoring"])
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"run_monitoring": monitoring}))
-    config, _ = dagster_instance_config(str(tmp_path))
-    assert config["run_monitoring"]["free_slots_after_run_end_seconds"] == 5
+    assert snake_case(VALUES["dagsterDaemon"]["runRetries"]) == server["run_retries"]
+    assert concurrency["enabled"] is True
+    assert snake_case(concurrency["pools"]) == server["concurrency"]["pools"]
+    for key in ("cancel_timeout_seconds", "free_slots_after_run_end_seconds"):
+        assert monitoring[key] == server["run_monitoring"][key]
 
 
 def test_the_chart_is_of_the_version_everything_is_tested_with():
@@ -114,3 +110,49 @@ def test_the_chart_is_of_the_version_everything_is_tested_with():
 
 def test_web_pages_stay_inside_the_cluster():
     assert VALUES["dagsterWebserver"]["service"]["type"] == "ClusterIP"
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """All that the chart would make in the cluster."""
+    if "HOVERFAST_RENDERED_CHART" not in os.environ:
+        pytest.skip("HOVERFAST_RENDERED_CHART names no output of helm template: make test-chart")
+    text = Path(os.environ["HOVERFAST_RENDERED_CHART"]).read_text()
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def test_kubernetes_knows_all_that_the_chart_makes(rendered):
+    assert {"Deployment", "Service", "ConfigMap"} <= {resource["kind"] for resource in rendered}
+    for resource in rendered:
+        kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+
+
+def test_dagster_accepts_the_instance_that_the_chart_writes(rendered, tmp_path):
+    (text,) = [
+        resource["data"]["dagster.yaml"]
+        for resource in rendered
+        if resource["kind"] == "ConfigMap" and "dagster.yaml" in (resource["data"] or {})
+    ]
+    (tmp_path / "dagster.yaml").write_text(text)
+    server = yaml.safe_load((REPOSITORY / "deploy/server/dagster.yaml").read_text())
+
+    config, _ = dagster_instance_config(str(tmp_path))
+
+    assert config["concurrency"]["pools"] == server["concurrency"]["pools"]
+    assert config["run_retries"] == server["run_retries"]
+    assert config["telemetry"] == {"enabled": False}
+    assert config["nux"] == {"enabled": False}
+
+
+def test_chart_gives_the_code_location_our_image_and_opens_nothing(rendered):
+    images = {
+        container["image"]
+        for resource in rendered
+        if resource["kind"] == "Deployment"
+        for container in resource["spec"]["template"]["spec"]["containers"]
+    }
+    services = [resource["spec"] for resource in rendered if resource["kind"] == "Service"]
+
+    assert "registry.example.org/hoverfast-cuda:0.1.0" in images
+    assert {service["type"] for service in services} == {"ClusterIP"}
+    assert not any(resource["kind"] in ("Ingress", "Secret") for resource in rendered)

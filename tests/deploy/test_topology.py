@@ -1,6 +1,8 @@
 """Slides segmented by the processes of compose.yaml, each killed and started again in turn."""
 
+import itertools
 import json
+import statistics
 import urllib.error
 
 import pytest
@@ -23,6 +25,27 @@ def platform(postgres_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("topology") / "platform"
     with Topology(folder, postgres_server).running() as platform:
         yield platform
+        print_delays(platform)
+
+
+DELAYS = """SELECT extract(epoch FROM min(timestamp) FILTER (WHERE dagster_event_type = '{}'))
+    FROM event_logs GROUP BY run_id ORDER BY run_id"""
+STEPS = ("PIPELINE_ENQUEUED", "PIPELINE_STARTING", "PIPELINE_START", "STEP_START")
+
+
+def print_delays(platform):
+    """What a run costs before its step begins, for docs/scaling.md."""
+    times = {
+        step: [at for (at,) in platform.postgres.sql(DELAYS.format(step), "dagster")]
+        for step in STEPS
+    }
+    for before, after in itertools.pairwise(STEPS):
+        pairs = zip(times[before], times[after], strict=True)
+        seconds = sorted(float(b - a) for a, b in pairs if a is not None and b is not None)
+        print(  # noqa: T201 - shown by `make test-topology`
+            f"\n{before} to {after}: {seconds[0]:.1f} to {seconds[-1]:.1f} s, "
+            f"median {statistics.median(seconds):.1f} s, {len(seconds)} runs"
+        )
 
 
 def add_slide(platform, seed):

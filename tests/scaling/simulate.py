@@ -5,7 +5,7 @@
 Slides are real TIFF files, but tiny, so what is left is the platform: intake, partitions,
 Dagster's events, masks, post-processing of a few nuclei, publishing, the catalogue. A
 simulation that was ended goes on where it was when it is started again on its folder; what it
-found is in ``figures.json`` there.
+found is in ``figures.json`` there, and printed as the tables of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from tests.conftest import REPOSITORY
 from tests.postgres_server import PASSWORD, PostgresServer, find_programs, free_port
 from tests.scaling.fake_predictor import use_fake_predictor
 from tests.scaling.meter import Meter
+from tests.scaling.tables import tables
 
 _SIDE_PX = 256
 _STAGES = (slides.slide, tissue_masks.tissue_mask, segmentation.nuclei)
@@ -74,7 +75,7 @@ def main() -> None:
             figures = Simulation(folder, server, instance, arguments.slides).run()
     finally:
         server.stop()
-    print(json.dumps(figures, indent=2))  # noqa: T201 - a command's output
+    print(tables(figures))  # noqa: T201 - a command's output
 
 
 class Simulation:
@@ -101,6 +102,7 @@ class Simulation:
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do; the figures of all of it."""
+        self._give_back_pool_slots()
         self._once("slides_written", self._write_slides, per=self.n)
         self._once("intake", self._take_in, per=self.n)
         keys = list(self.instance.get_dynamic_partitions("slides"))
@@ -116,6 +118,13 @@ class Simulation:
         figures = self._figures()
         (self.folder / "figures.json").write_text(json.dumps(figures, indent=2))
         return figures
+
+    def _give_back_pool_slots(self) -> None:
+        """Those of a simulation that was ended; a deployment's daemon does it (run monitoring)."""
+        storage = self.instance.event_log_storage
+        for pool in storage.get_concurrency_keys():
+            for run_id in storage.get_concurrency_info(pool).active_run_ids:
+                storage.free_concurrency_slots_for_run(run_id)
 
     def _once(self, name: str, work: Any, *, per: int) -> None:
         if name in self.notes["once"] and not name.startswith("automation"):
