@@ -67,7 +67,7 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 	    $(OUT)/2/site_test.pytable -o $(OUT)/2/report
 
 .PHONY: bench
-bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against checkout'
+bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
 	$(BIN)/hoverfast bench -o bench $(BENCH)
 
 test: $(STAMP)  ## Tests that need nothing but this checkout

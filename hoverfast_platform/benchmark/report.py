@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,15 @@ from typing import Any
 import psutil
 import torch
 
-from hoverfast_platform.benchmark.steps import StepTime
+from hoverfast_platform.benchmark.engines import EngineTime, engine_table
+from hoverfast_platform.benchmark.many_nuclei import ManyNuclei, many_table
+from hoverfast_platform.benchmark.post_processing_quality import (
+    PostProcessingQuality,
+    quality_table,
+)
+from hoverfast_platform.benchmark.relations import relation_table, relations
+from hoverfast_platform.benchmark.spread import Spread
+from hoverfast_platform.benchmark.steps import StepTime, step_table
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.storage.atomic import written_atomically
@@ -24,22 +31,15 @@ from hoverfast_platform.version import __version__
 _PACKAGES = ("torch", "openvino", "numpy", "opencv-python-headless", "openslide-bin")
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Median of the rounds, with the least and the largest."""
+@dataclass
+class Measured:
+    """All that a benchmark has measured so far."""
 
-    median: float
-    least: float
-    largest: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(statistics.median(values), min(values), max(values))
-
-    def __str__(self) -> str:
-        if self.least == self.largest:
-            return f"{self.median:.3g}"
-        return f"{self.median:.3g} ({self.least:.3g}-{self.largest:.3g})"
+    runs: list[SlideRun] = field(default_factory=list)
+    engines: list[EngineTime] = field(default_factory=list)
+    steps: list[StepTime] = field(default_factory=list)
+    many: ManyNuclei | None = None
+    quality: PostProcessingQuality | None = None
 
 
 def machine() -> dict[str, Any]:
@@ -59,6 +59,8 @@ def machine() -> dict[str, Any]:
 
 def table(runs: Sequence[SlideRun]) -> str:
     """Markdown, one line per slide and program; medians of the rounds with their spread."""
+    if not runs:
+        return ""
     lines = [
         "| slide | program | s | CPU s | s/mm2 | nuclei | nuclei/s | peak MiB | disk MiB "
         "| bytes/nucleus |",
@@ -81,14 +83,21 @@ def table(runs: Sequence[SlideRun]) -> str:
 
 
 def phase_table(runs: Sequence[SlideRun]) -> str:
-    """Markdown: seconds per phase of the engine; phases overlap, so they add up to more."""
-    ours = [run for run in runs if run.phases]
-    names = [name for name, _ in ours[0].phases] if ours else []
-    lines = [f"| slide | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    for (slide, _), rounds in _grouped(ours).items():
-        cells = [str(Spread.of([dict(run.phases)[name] for run in rounds])) for name in names]
-        lines.append(f"| {slide} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """Markdown: seconds per phase of each program; phases overlap, so they add up to more."""
+    programs: dict[tuple[str, tuple[str, ...]], list[SlideRun]] = {}
+    for run in runs:
+        names = tuple(name for name, _ in run.phases)
+        programs.setdefault((run.program, names), []).append(run)
+    tables = []
+    for (program, names), of_program in programs.items():
+        if not names:
+            continue
+        lines = [f"| {program} | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+        for (slide, _), rounds in _grouped(of_program).items():
+            cells = [str(Spread.of([dict(run.phases)[name] for run in rounds])) for name in names]
+            lines.append(f"| {slide} | {' | '.join(cells)} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def ratios(runs: Sequence[SlideRun]) -> str:
@@ -112,21 +121,35 @@ def ratios(runs: Sequence[SlideRun]) -> str:
     return "\n".join(lines)
 
 
-def write_report(
-    path: Path, runs: Sequence[SlideRun], steps: Sequence[StepTime], *, options: dict[str, Any]
-) -> None:
+def write_report(path: Path, measured: Measured, *, options: dict[str, Any]) -> None:
     """Write every run and round, not only medians, as JSON."""
     content = {
         "machine": machine(),
         "options": options,
-        "steps": [dataclasses.asdict(step) for step in steps],
+        **dataclasses.asdict(measured),
+        "relations": [dataclasses.asdict(relation) for relation in relations(measured.runs)],
         "runs": [
             {**dataclasses.asdict(run), "slide_name": run.slide.name, "phases": dict(run.phases)}
-            for run in runs
+            for run in measured.runs
         ],
     }
     with written_atomically(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def report_text(measured: Measured) -> str:
+    """All tables there is something for."""
+    tables = [
+        table(measured.runs),
+        phase_table(measured.runs),
+        relation_table(relations(measured.runs)),
+        ratios(measured.runs),
+        engine_table(measured.engines),
+        step_table(measured.steps),
+        many_table(measured.many) if measured.many else "",
+        quality_table(measured.quality) if measured.quality else "",
+    ]
+    return "\n\n".join(text for text in tables if text)
 
 
 def _grouped(runs: Sequence[SlideRun]) -> dict[tuple[str, str], list[SlideRun]]:

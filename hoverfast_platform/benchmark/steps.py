@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -16,12 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.hv.decode import decode_instance_map
 from hoverfast_platform.inference.predictors import Predictor
 from hoverfast_platform.inference.workers import RegionTask, keep_freed_memory, post_process
+from hoverfast_platform.nuclei.contours import trace_rings
+from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.resample import read_region_at
@@ -54,7 +54,7 @@ class StepTime:
 
 def time_steps(
     slide_path: Path, predictor: Predictor, n_rounds: int, *, published: Path | None = None
-) -> list[StepTime]:
+) -> tuple[list[StepTime], Nuclei]:
     """Processor time of every step on the upper left region of a slide full of tissue.
 
     Args:
@@ -63,6 +63,9 @@ def time_steps(
         n_rounds: The steps follow each other in every round.
         published: Checkout of the published HoverFast, whose post-processing then gets the
             same maps.
+
+    Returns:
+        The steps, and the region's nuclei.
     """
     cv2.setNumThreads(1)
     keep_freed_memory()  # as workers do
@@ -76,12 +79,25 @@ def time_steps(
         rgb = read_region_at(reader, lattice, region)
         maps = predictor.predict(rgb[None])[0]
         task = RegionTask(0, region, region, lattice, info.mpp, settings)
-        nuclei = post_process(maps, rgb, task)[0].nuclei
+        found, instances = post_process(maps, rgb, task)
+        nuclei, labels = found.nuclei, found.labels
         probability, hv_maps = maps[0].astype(np.float32), maps[1:].astype(np.float32)
         steps: dict[str, tuple[Callable[[], Any], int]] = {
             "read a region": (lambda: read_region_at(reader, lattice, region), 0),
             "decode": (
                 lambda: decode_instance_map(probability, hv_maps, decoding=settings.decoding),
+                len(nuclei),
+            ),
+            "outline": (
+                lambda: trace_rings(instances, labels, region, lattice, settings.outlines),
+                len(nuclei),
+            ),
+            "measure pixels": (
+                lambda: measure_pixels(instances, labels, rgb, settings.staining.stain),
+                len(nuclei),
+            ),
+            "measure polygons": (
+                lambda: measure_polygons(nuclei.vertices_xy, nuclei.ring_starts, info.mpp),
                 len(nuclei),
             ),
             "post-process: decode, outline, measure": (
@@ -98,7 +114,7 @@ def time_steps(
             ),
         }
         if published is not None:
-            theirs = _published_post_processing(published, info.mpp.mean)
+            theirs = published_post_processing(published, info.mpp.mean, REGION_PX)
             steps["published post_processing"] = (lambda: theirs(maps), theirs(maps))
         taken: dict[str, list[float]] = {name: [] for name in steps}
         for _ in range(n_rounds):
@@ -106,11 +122,13 @@ def time_steps(
                 started = time.process_time()  # what others do on the machine is not counted
                 step()
                 taken[name].append((time.process_time() - started) * 1e3)
-    return [StepTime(name, tuple(taken[name]), n) for name, (_, n) in steps.items()]
+    return [StepTime(name, tuple(taken[name]), n) for name, (_, n) in steps.items()], nuclei
 
 
 def step_table(steps: Sequence[StepTime]) -> str:
     """Markdown, and how the published post-processing compares, if it was run."""
+    if not steps:
+        return ""
     lines = [
         f"| step on one core, {REGION_PX} px | CPU ms, median (least-most) | nuclei | us/nucleus |",
         "|---|---|---|---|",
@@ -145,36 +163,3 @@ def _write_parquet(folder: Path, nuclei: Nuclei) -> None:
         metadata={},
         namespace=uuid.UUID(int=0),
     )
-
-
-class _Discarded:
-    """Where the published code puts its features."""
-
-    def put(self, features: str) -> None:
-        """Forget them."""
-
-
-def _published_post_processing(checkout: Path, mpp: float) -> Callable[[PredictedMaps], int]:
-    """The published function with the defaults of its command line; returns its count."""
-    sys.path.insert(0, str(checkout))
-    try:
-        module = importlib.import_module("hoverfast.utils_wsi")
-    finally:
-        sys.path.remove(str(checkout))
-    slide_data = {
-        "threshold": 5 / mpp**2,
-        "downfactor": 1.0,
-        "poly_simplification": 6,
-        "region_size": REGION_PX,
-        "stride": 0,
-    }
-    origin = np.array([0, 0])
-
-    def run(maps: PredictedMaps) -> int:
-        foreground, hv_maps = maps[0] > 0.5, maps[1:].astype(np.float32)
-        found: int = module.post_processing(
-            [(foreground, hv_maps, origin)], slide_data, _Discarded()
-        )
-        return found
-
-    return run

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide
-from hoverfast_platform.benchmark.measured_process import ProcessCost, run_measured
+from hoverfast_platform.benchmark.measured_process import (
+    ProcessCost,
+    bytes_below,
+    run_measured,
+)
 from hoverfast_platform.storage.summary import SegmentationSummary
 
 
@@ -64,7 +68,13 @@ def run_engine(
         command += ["-m", options.model]
     if options.mask_dir is not None:
         command += ["-b", str(options.mask_dir)]
-    cost = run_measured(command, log_path=scratch_dir / "ours.log", env=os.environ)
+    out_dir.mkdir()
+    cost = run_measured(
+        command,
+        log_path=scratch_dir / "ours.log",
+        env={**os.environ, "TMPDIR": str(out_dir)},  # what it put there would count as disk
+        watched_dir=out_dir,
+    )
     summary = SegmentationSummary.read(out_dir / f"{path.stem}.summary.json")
     run = SlideRun(
         slide=slide,
@@ -78,8 +88,3 @@ def run_engine(
     )
     shutil.rmtree(out_dir)
     return run
-
-
-def bytes_below(folder: Path) -> int:
-    """Bytes of all files in a folder and its folders."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

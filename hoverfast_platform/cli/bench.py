@@ -37,17 +37,44 @@ import click
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--against",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Checkout of the published HoverFast: run in turn with it, same weights and mask.",
+    type=(click.Choice(["hoverfast", "hovernet"]), click.Path(path_type=Path, file_okay=False)),
+    multiple=True,
+    metavar="TOOL CHECKOUT",
+    help="Run a published tool in turn, from a checkout of it: hoverfast (same weights and mask) "
+    "or hovernet (same mask). Can be given for each.",
 )
 @click.option(
     "--against-precision",
     type=click.Choice(["fp32", "fp16"]),
     default="fp32",
     show_default=True,
-    help="fp16 is what it does by itself; CPUs emulate that.",
+    help="Of hoverfast; fp16 is what it does by itself; CPUs emulate that.",
 )
-def command(outdir: Path, **options: Any) -> None:
+@click.option(
+    "--hovernet-weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Published HoVer-Net checkpoint, fast mode, no types. Default: weights that find nothing.",
+)
+@click.option(
+    "--parts",
+    default="slides,engines,steps",
+    show_default=True,
+    help="What to measure: slides (whole runs), engines (the network alone), steps.",
+)
+@click.option(
+    "--nuclei",
+    "n_nuclei",
+    type=int,
+    default=0,
+    help="Also write, validate and read so many nuclei; 1000000 takes two minutes.",
+)
+@click.option(
+    "--labelled",
+    type=click.Path(path_type=Path, exists=True),
+    help="Also score our and the published post-processing on this labelled set.",
+)
+@click.option("--groups", default="", help="Only these groups (patients) of it, with commas.")
+def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any) -> None:
     """Measure this machine: seconds per mm2, nuclei per second, peak memory, disk.
 
     Slides of several areas and tissue fractions are composed, and each is segmented by a
@@ -55,4 +82,4 @@ def command(outdir: Path, **options: Any) -> None:
     """
     from hoverfast_platform.cli.run_benchmark import BenchmarkRequest, run
 
-    run(BenchmarkRequest(outdir=outdir, **options))
+    run(BenchmarkRequest(outdir=outdir, against=dict(against), **options))

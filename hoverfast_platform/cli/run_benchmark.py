@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,23 +12,37 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide, compose_slide, read_tiles
-from hoverfast_platform.benchmark.published_tool import (
-    PublishedTool,
-    check_checkout,
-    run_published,
+from hoverfast_platform.benchmark.engines import time_engines
+from hoverfast_platform.benchmark.many_nuclei import measure_many
+from hoverfast_platform.benchmark.post_processing_quality import compare_quality
+from hoverfast_platform.benchmark.published_hoverfast import (
+    PublishedHoverFast,
+    check_hoverfast,
     save_published_format,
 )
-from hoverfast_platform.benchmark.report import phase_table, ratios, table, write_report
-from hoverfast_platform.benchmark.steps import REGION_PX, step_table, time_steps
+from hoverfast_platform.benchmark.published_hovernet import (
+    PublishedHoverNet,
+    check_hovernet,
+    save_without_nuclei,
+)
+from hoverfast_platform.benchmark.report import Measured, report_text, write_report
+from hoverfast_platform.benchmark.steps import REGION_PX, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
 from hoverfast_platform.config import Compute
+from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.inference.predictors import make_predictor
-from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.evaluation.labelled_set import LabelledSet, open_labelled_set
+from hoverfast_platform.geometry import Box
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.slide import open_slide
 
 _MASK_SCALE = 16
+_PARTS = {"slides", "engines", "steps"}
+_CHECKS = {"hoverfast": check_hoverfast, "hovernet": check_hovernet}
 
 
 @dataclass(frozen=True)
@@ -44,42 +58,80 @@ class BenchmarkRequest:
     model: str
     precision: str
     device: str
-    against: Path | None
+    against: dict[str, Path]
     against_precision: str
+    hovernet_weights: Path | None
+    parts: str
+    n_nuclei: int
+    labelled: Path | None
+    groups: str
 
 
 def run(request: BenchmarkRequest) -> None:
-    """Measure as asked and say what came out."""
-    slides = _slides(request)
-    commit = check_checkout(request.against) if request.against is not None else ""
-    tiles = read_tiles(request.tiles)
-    runs: list[SlideRun] = []
-    request.outdir.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=request.outdir, prefix="slides-") as folder,
-        tqdm(total=len(slides) * request.n_rounds, unit="round", desc="bench") as bar,
-    ):
-        for slide in slides:
-            path = Path(folder) / f"{slide.name}.tiff"
-            compose_slide(path, slide, tiles)
-            for _ in range(request.n_rounds):
-                runs += _round(slide, path, request, Path(folder))
-                bar.update()
-            path.unlink()
-        path = Path(folder) / "steps.tiff"
-        compose_slide(path, ComposedSlide(REGION_PX, 1.0), tiles)
-        model = load_model(request.model or DEFAULT_MODEL)
-        predictor = make_predictor(
-            model, Compute(device=request.device, precision=request.precision)
+    """Measure as asked and say what came out; what is wrong with the request comes first."""
+    parts = set(request.parts.split(","))
+    if not parts <= _PARTS:
+        raise SettingsError(
+            f"--parts {request.parts} names what is not there.", f"Use {', '.join(sorted(_PARTS))}."
         )
-        steps = time_steps(path, predictor, request.n_rounds, published=request.against)
+    slides = _slides(request) if "slides" in parts else []
+    commits = {tool: _CHECKS[tool](path) for tool, path in request.against.items()}
+    model = load_model(request.model or DEFAULT_MODEL)
+    labelled = _labelled(request, model)
+    tiles = read_tiles(request.tiles)
+    request.outdir.mkdir(parents=True, exist_ok=True)
+    measured = Measured()
+    with tempfile.TemporaryDirectory(dir=request.outdir, prefix="slides-") as folder:
+        measured.runs += _slide_runs(slides, tiles, model, request, Path(folder))
+        _measure_parts(measured, parts, tiles, model, request, Path(folder))
+    if labelled is not None:
+        with _engine(model, request) as engine:
+            measured.quality = compare_quality(engine, labelled, request.against.get("hoverfast"))
     options = {name: str(value) for name, value in asdict(request).items() if value is not None}
-    options["published"] = commit
-    write_report(request.outdir / "bench.json", runs, steps, options=options)
-    for text in (table(runs), phase_table(runs), ratios(runs), step_table(steps)):
-        if text:
-            click.echo(f"\n{text}")
-    click.echo(f"\n{request.outdir / 'bench.json'}")
+    options |= {f"commit of {tool}": commit for tool, commit in commits.items()}
+    write_report(request.outdir / "bench.json", measured, options=options)
+    click.echo(f"\n{report_text(measured)}\n\n{request.outdir / 'bench.json'}")
+
+
+def _measure_parts(
+    measured: Measured,
+    parts: set[str],
+    tiles: Sequence[RgbImage],
+    model: LoadedModel,
+    request: BenchmarkRequest,
+    folder: Path,
+) -> None:
+    """What is measured on one region, in this process."""
+    path = folder / "region.tiff"
+    compose_slide(path, ComposedSlide(REGION_PX, 1.0), tiles)
+    if "engines" in parts:
+        with open_slide(path) as reader:
+            rgb = reader.read_level(0, Box(0, 0, REGION_PX, REGION_PX))
+        threads = sorted({1, available_cores()})
+        measured.engines = time_engines(model, rgb, request.n_rounds, threads=threads)
+    if "steps" in parts or request.n_nuclei:
+        with _engine(model, request) as engine:
+            steps, nuclei = time_steps(
+                path,
+                engine.predictor,
+                request.n_rounds,
+                published=request.against.get("hoverfast"),
+            )
+        measured.steps = steps
+        if request.n_nuclei:
+            measured.many = measure_many(nuclei, request.n_nuclei, folder)
+
+
+def _engine(model: LoadedModel, request: BenchmarkRequest) -> SegmentationEngine:
+    return SegmentationEngine.of(model, Compute(device=request.device, precision=request.precision))
+
+
+def _labelled(request: BenchmarkRequest, model: LoadedModel) -> LabelledSet | None:
+    if request.labelled is None:
+        return None
+    groups = [name for name in request.groups.split(",") if name]
+    mpp = model.card.mpp if request.labelled.is_dir() else None
+    return open_labelled_set(request.labelled, mpp=mpp, groups=groups)
 
 
 def _slides(request: BenchmarkRequest) -> list[ComposedSlide]:
@@ -102,26 +154,53 @@ def _slides(request: BenchmarkRequest) -> list[ComposedSlide]:
     ]
 
 
-def _round(
-    slide: ComposedSlide, path: Path, request: BenchmarkRequest, folder: Path
-) -> Iterator[SlideRun]:
-    """Every program once; with another program both get the same mask and weights."""
-    options = EngineOptions(request.model, request.precision, request.device)
-    if request.against is None:
-        yield run_engine(slide, path, options, folder)
-        return
-    if slide.tissue_fraction == 0:  # the published program fails on a slide without tissue
-        return
-    mask_dir = folder / "masks"
+def _slide_runs(
+    slides: Sequence[ComposedSlide],
+    tiles: Sequence[RgbImage],
+    model: LoadedModel,
+    request: BenchmarkRequest,
+    folder: Path,
+) -> list[SlideRun]:
+    """Every program on every slide, in turn."""
+    tools = _published_tools(model, request, folder)
+    runs: list[SlideRun] = []
+    with tqdm(total=len(slides) * request.n_rounds, unit="round", desc="bench") as bar:
+        for slide in slides:
+            path = folder / f"{slide.name}.tiff"
+            compose_slide(path, slide, tiles)
+            # The published programs fail on a slide without tissue, and have no mask of ours.
+            others = tools if slide.tissue_fraction else []
+            mask_dir = _write_mask(slide, folder / "masks") if others else None
+            options = EngineOptions(request.model, request.precision, request.device, mask_dir)
+            for _ in range(request.n_rounds):
+                runs.append(run_engine(slide, path, options, folder))
+                if mask_dir is not None:
+                    runs += [tool.run(slide, path, mask_dir, folder) for tool in others]
+                bar.update()
+            path.unlink()
+    return runs
+
+
+def _published_tools(
+    model: LoadedModel, request: BenchmarkRequest, folder: Path
+) -> list[PublishedHoverFast | PublishedHoverNet]:
+    tools: list[PublishedHoverFast | PublishedHoverNet] = []
+    for tool, checkout in request.against.items():
+        weights = folder / f"{tool}.pth"
+        if tool == "hoverfast":
+            save_published_format(weights, model)
+            tools.append(PublishedHoverFast(checkout.resolve(), weights, request.against_precision))
+        else:
+            save_without_nuclei(weights)
+            tools.append(PublishedHoverNet(checkout.resolve(), request.hovernet_weights or weights))
+    return tools
+
+
+def _write_mask(slide: ComposedSlide, mask_dir: Path) -> Path:
+    """Where the tissue of a slide is, as a picture that every program takes."""
     mask_dir.mkdir(exist_ok=True)
     side = slide.side_px // _MASK_SCALE
     mask = np.zeros((side, side), np.uint8)
     mask[: round(slide.tissue_fraction * side)] = 255
-    Image.fromarray(mask).save(mask_dir / f"{path.stem}.png")
-    weights = folder / "weights.pth"
-    if not weights.exists():
-        save_published_format(weights, load_model(request.model or DEFAULT_MODEL))
-    options = EngineOptions(request.model, request.precision, request.device, mask_dir)
-    yield run_engine(slide, path, options, folder)
-    tool = PublishedTool(request.against, weights, request.against_precision)
-    yield run_published(slide, path, tool, mask_dir, folder)
+    Image.fromarray(mask).save(mask_dir / f"{slide.name}.png")
+    return mask_dir

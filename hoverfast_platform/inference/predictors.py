@@ -117,6 +117,7 @@ class OpenVinoPredictor:
         precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
         batch_size: Regions handed over together.
         digest: Of an int8 graph.
+        n_threads: To compute on; 0 takes the available cores.
     """
 
     backend = "openvino"
@@ -124,7 +125,13 @@ class OpenVinoPredictor:
     n_concurrent = 1  # one call fills the cores
 
     def __init__(
-        self, graph: Any, precision: str, *, batch_size: int = 0, digest: str = ""
+        self,
+        graph: Any,
+        precision: str,
+        *,
+        batch_size: int = 0,
+        digest: str = "",
+        n_threads: int = 0,
     ) -> None:
         import openvino as ov
 
@@ -134,6 +141,7 @@ class OpenVinoPredictor:
         self._model = graph
         self._compiled: dict[tuple[int, int], Any] = {}
         self._batch_size = batch_size
+        self._n_threads = n_threads or available_cores()
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """See :class:`Predictor`. One region at a time: a CPU gains nothing from batches."""
@@ -155,7 +163,7 @@ class OpenVinoPredictor:
                 self._model,
                 "CPU",
                 {
-                    "INFERENCE_NUM_THREADS": available_cores(),
+                    "INFERENCE_NUM_THREADS": self._n_threads,
                     # Pinned threads all wait for the one whose core others keep busy.
                     "ENABLE_CPU_PINNING": False,
                     # What int8 leaves in floating point is cheap, and then as exact as fp32.

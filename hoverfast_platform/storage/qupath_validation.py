@@ -6,6 +6,8 @@ many features at once, and one by one, to say what is wrong, only where those do
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import math
 import re
@@ -61,6 +63,11 @@ def validate_qupath_file(
             "Files of the published HoverFast are bare arrays, which are not GeoJSON (RFC 7946); "
             "`hoverfast convert` brings them into form.",
         )
+    with _no_search_for_cycles():
+        return _validated(file, width, height)
+
+
+def _validated(file: GeoJsonFile, width: float | None, height: float | None) -> QuPathReport:
     problems: list[str] = []
     if file.members.get("type") != "FeatureCollection":
         found = file.members.get("type")
@@ -79,10 +86,22 @@ def validate_qupath_file(
             break
     if problems:
         raise StorageError(
-            f"{path.name} is not what QuPath imports: {'; '.join(problems[:_MAX_LISTED])}.",
+            f"{file.path.name} is not what QuPath imports: {'; '.join(problems[:_MAX_LISTED])}.",
             "Write it again; if it happens again, please report it with the file.",
         )
     return QuPathReport(n_features, file.members["provenance"])
+
+
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Parsed JSON has none, and every feature is so many lists that looking takes a third."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _batches(features: Iterable[Feature]) -> Iterator[list[Feature]]:
@@ -133,7 +152,11 @@ def _has_usual_form(feature: Feature) -> bool:
 
 
 def _are_good_rings(rings: list[Any], width: float | None, height: float | None) -> bool:
-    xy = np.array(list(itertools.chain.from_iterable(rings)), dtype=np.float64)
+    points = list(itertools.chain.from_iterable(rings))
+    if set(map(len, points)) != {2}:
+        return False
+    numbers = itertools.chain.from_iterable(points)
+    xy = np.fromiter(numbers, np.float64, 2 * len(points)).reshape(-1, 2)
     lengths = np.array([len(ring) for ring in rings])
     ends = np.cumsum(lengths)
     limits = (np.inf if width is None else width + 1, np.inf if height is None else height + 1)

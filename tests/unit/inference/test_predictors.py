@@ -1,3 +1,4 @@
+import copy
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,7 @@ from hoverfast_platform.inference.torch_predictor import (
     Lane,
     TorchPredictor,
     batch_for_memory,
+    fold_batch_norms,
     predict_halving,
 )
 from hoverfast_platform.model.checkpoint import load_model
@@ -37,6 +39,21 @@ def test_both_backends_predict_the_same_maps(model):
     assert slow.shape == fast.shape == (2, 3, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
     assert np.abs(slow.astype(np.float32) - fast.astype(np.float32)).max() < 4e-3
+
+
+def test_batch_norms_taken_into_convolutions_leave_the_maps(model):
+    """The same sums rounded otherwise; maps leave in half precision, which resolves 5e-4 at 1."""
+    network = copy.deepcopy(model.network).eval()
+    rgb = torch.rand(1, 3, 64, 96)
+
+    with torch.inference_mode():
+        before = network(rgb)
+        fold_batch_norms(network)
+        after = network(rgb)
+
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+    for one, other in zip(before, after, strict=True):
+        assert (one - other).abs().max() < 1e-4
 
 
 def test_batch_is_halved_until_it_fits():

@@ -1,0 +1,96 @@
+"""Nuclei made of the same maps by our post-processing and the published one, against true ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hoverfast_platform.arrays import InstanceMap, PredictedMaps
+from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
+from hoverfast_platform.benchmark.spread import Spread
+from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.evaluation.labelled_set import LabelledSet
+from hoverfast_platform.evaluation.metrics import score
+from hoverfast_platform.geometry import Box, ModelLattice, Mpp
+from hoverfast_platform.inference.engine import Appearance, SegmentationEngine
+from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.slide.stain_normalisation import normalisation_of_image
+
+
+@dataclass(frozen=True)
+class PostProcessingQuality:
+    """Panoptic quality per image.
+
+    Attributes:
+        dataset: Its name.
+        ours: Image by image.
+        published: Likewise; empty without a checkout.
+    """
+
+    dataset: str
+    ours: tuple[float, ...]
+    published: tuple[float, ...]
+
+
+def compare_quality(
+    engine: SegmentationEngine, dataset: LabelledSet, checkout: Path | None
+) -> PostProcessingQuality:
+    """Predict every image once and have both make nuclei of the maps.
+
+    Args:
+        engine: Predicts.
+        dataset: Images at the model's scale.
+        checkout: Of the published HoverFast, whose outlines are left unsimplified here.
+
+    Raises:
+        SettingsError: If an image has another scale than the model.
+    """
+    mpp = engine.model.card.mpp
+    ours, published = [], []
+    for labelled in dataset:
+        if abs(labelled.item.mpp / mpp - 1) > 0.02:
+            raise SettingsError(
+                f"{labelled.item.name} has {labelled.item.mpp} um per pixel, the model {mpp}.",
+                "Here images are not resampled: give a set at the model's scale.",
+            )
+        height, width = (side - side % 4 for side in labelled.image.shape[:2])
+        rgb = np.ascontiguousarray(labelled.image[:height, :width])
+        true = labelled.instance_map[:height, :width]
+        stain = normalisation_of_image(rgb, engine.model.card.stain_target)
+        maps = engine.predict([rgb], Appearance("he", stain))[0]
+        box = Box(0, 0, width, height)
+        lattice = ModelLattice(1, 1, width, height)
+        task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())
+        found, instances = post_process(maps, rgb, task)
+        kept = np.where(np.isin(instances, found.labels), instances, 0)
+        ours.append(score(true, kept, mpp=mpp).pq)
+        if checkout is not None:
+            published.append(score(true, _published_instances(checkout, maps, mpp), mpp=mpp).pq)
+    return PostProcessingQuality(dataset.name, tuple(ours), tuple(published))
+
+
+def quality_table(found: PostProcessingQuality) -> str:
+    """Markdown: mean over images, and how far they lie apart."""
+    lines = ["| panoptic quality, same maps | mean | median (least-largest) |", "|---|---|---|"]
+    for name, values in (("ours", found.ours), ("published", found.published)):
+        if values:
+            lines.append(
+                f"| {found.dataset}, {name} | {np.mean(values):.3f} | {Spread.of(values)} |"
+            )
+    return "\n".join(lines)
+
+
+def _published_instances(checkout: Path, maps: PredictedMaps, mpp: float) -> InstanceMap:
+    features: list[dict[str, Any]] = []
+    run = published_post_processing(checkout, mpp, max(maps.shape), simplification=0, kept=features)
+    run(maps)
+    instances = np.zeros(maps.shape[1:], np.int32)
+    for number, feature in enumerate(features, start=1):
+        ring = np.array(feature["geometry"]["coordinates"][0], np.int32)
+        cv2.fillPoly(instances, [ring], number)
+    return instances
