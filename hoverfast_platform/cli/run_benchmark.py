@@ -28,7 +28,7 @@ from hoverfast_platform.benchmark.published_hovernet import (
     save_without_nuclei,
 )
 from hoverfast_platform.benchmark.report import Measured, report_text, write_report
-from hoverfast_platform.benchmark.steps import REGION_PX, time_steps
+from hoverfast_platform.benchmark.steps import REGION_PX, time_starts, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
@@ -117,7 +117,7 @@ def _measure_parts(
                 request.n_rounds,
                 published=request.against.get("hoverfast"),
             )
-        measured.steps = steps
+        measured.steps = steps + time_starts(request.n_rounds, folder)
         if request.n_nuclei:
             measured.many = measure_many(nuclei, request.n_nuclei, folder)
 

@@ -6,6 +6,7 @@ All queues are bounded: by the calls the device takes at a time, by slots of sha
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,6 +117,24 @@ class SegmentationEngine:
             self._pool = WorkerPool(self.n_workers)
         return self._pool
 
+    @contextlib.contextmanager
+    def dead_workers_reported(self) -> Iterator[None]:
+        """Make a worker's death an error that says what to do; the next slide gets new ones.
+
+        Raises:
+            ComputeError: Instead.
+        """
+        try:
+            yield
+        except BrokenProcessPool as error:
+            self.close()
+            raise ComputeError(
+                "A post-processing worker died. Usually the kernel ended it because memory ran "
+                "out.",
+                "Run again: finished tile blocks are kept. Use fewer --workers or a smaller "
+                "--tile-size if it happens again.",
+            ) from error
+
     def appearance_of(
         self, reader: SlideReader, lattice: ModelLattice, has_tissue: HasTissue, stain: Stain
     ) -> Appearance:
@@ -170,6 +189,18 @@ class SegmentationEngine:
             UnreadableSlideError: If a region cannot be read.
             ComputeError: If the device fails or a worker dies.
         """
+        with self.dead_workers_reported():
+            return self._run(reader, plan, tiles, settings, appearance, on_region)
+
+    def _run(
+        self,
+        reader: SlideReader,
+        plan: TilePlan,
+        tiles: Iterable[Tile],
+        settings: SegmentationSettings,
+        appearance: Appearance,
+        on_region: OnRegion,
+    ) -> PhaseSeconds:
         seconds = PhaseSeconds()
         batch_size = self.predictor.batch_size(plan.region_shape)
         pool = self.worker_pool()
@@ -195,13 +226,6 @@ class SegmentationEngine:
                 _collect(pending, slots, seconds, on_region, must_wait=False)
             while pending:
                 _collect(pending, slots, seconds, on_region)
-        except BrokenProcessPool as error:
-            raise ComputeError(
-                "A post-processing worker died. Usually the kernel ended it because memory ran "
-                "out.",
-                "Run again: finished tile blocks are kept. Use fewer --workers or a smaller "
-                "--tile-size if it happens again.",
-            ) from error
         finally:
             if pending:  # something failed: workers may be busy with slots that go away
                 self.close()

@@ -32,7 +32,7 @@ from hoverfast_platform.slide.resample import check_scale
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.blocks import BlockStore
-from hoverfast_platform.storage.geojson import write_geojson
+from hoverfast_platform.storage.geojson import FeaturesPart, join_features
 from hoverfast_platform.storage.nuclei_table import (
     measurement_distributions,
     read_measurement,
@@ -203,6 +203,8 @@ class _Job:
         self.columns = measurement_columns(settings.staining.stain)
         self.staging_dir = folder
         self.blocks = BlockStore(folder, provenance.segmentation_id)
+        self.namespace = uuid.UUID(provenance.segmentation_id)
+        self.features: dict[int, Future[None]] = {}
         info = reader.info
         lattice = ModelLattice.of(
             width=info.width,
@@ -229,7 +231,10 @@ class _Job:
         finished = self.blocks.finished()
         todo = [tile for tile in self.plan.tiles if tile.index // TILES_PER_BLOCK not in finished]
         n_resumed = len(self.plan.tiles) - len(todo)
-        seconds = self._compute_blocks(todo, n_resumed, on_progress) if todo else PhaseSeconds()
+        with self.engine.dead_workers_reported():
+            seconds = self._compute_blocks(todo, n_resumed, on_progress) if todo else PhaseSeconds()
+            for block in sorted(finished):  # of a run that was killed
+                self._begin_features(block)
         writing = time.perf_counter()
         summary = self._stage(warnings, n_resumed, qupath_zip_above)
         ended = time.perf_counter()
@@ -257,7 +262,7 @@ class _Job:
     ) -> PhaseSeconds:
         n_total = len(self.plan.tiles)
         waiting: dict[int, dict[int, RegionNuclei]] = {}
-        writes: list[Future[None]] = []
+        writes: dict[Future[None], int] = {}
         on_progress(Progress("segmenting", n_done, n_total))
         with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
 
@@ -267,19 +272,32 @@ class _Job:
                 waiting.setdefault(block, {})[tile.index] = region
                 first = block * TILES_PER_BLOCK
                 if len(waiting[block]) == min(TILES_PER_BLOCK, n_total - first):
-                    writes.append(writer.submit(self._write_block, block, waiting.pop(block)))
+                    writes[writer.submit(self._write_block, block, waiting.pop(block))] = block
                 for write in [w for w in writes if w.done()]:
-                    writes.remove(write)
-                    write.result()  # a failed write ends the slide now, not at the end
+                    finish(write)
                 n_done += 1
                 on_progress(Progress("segmenting", n_done, n_total))
+
+            def finish(write: Future[None]) -> None:
+                write.result()  # a failed write ends the slide now, not at the end
+                self._begin_features(writes.pop(write))
 
             seconds = self.engine.run(
                 self.reader, self.plan, todo, self.settings, self.appearance, take
             )
-            for write in writes:
-                write.result()
+            for write in list(writes):
+                finish(write)
         return seconds
+
+    def _begin_features(self, block: int) -> None:
+        """Have a worker make the block's part of the GeoJSON file while others are predicted."""
+        pool = self.engine.worker_pool()
+        self.features[block] = pool.submit_features(self.blocks, block, self.namespace)
+
+    def _features(self, block: int) -> FeaturesPart:
+        with self.engine.dead_workers_reported():
+            self.features[block].result()
+        return self.blocks.read_features(block)
 
     def _write_block(self, block: int, regions: dict[int, RegionNuclei]) -> None:
         ordered = [regions[index] for index in sorted(regions)]
@@ -290,8 +308,11 @@ class _Job:
         n_dropped = sum(region.n_dropped_invalid for region in ordered)
         self.blocks.write(block, nuclei, {"n_dropped_invalid": float(n_dropped)})
 
+    def _blocks(self) -> range:
+        return range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK))
+
     def _read_blocks(self) -> Iterator[Nuclei]:
-        for block in range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)):
+        for block in self._blocks():
             yield self.blocks.read(block)[0]
 
     def _stage(
@@ -299,7 +320,7 @@ class _Job:
     ) -> SegmentationSummary:
         near: list[Nuclei] = []
         n_nuclei, n_dropped = 0, 0.0
-        for block in range(math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)):
+        for block in self._blocks():
             nuclei, statistics = self.blocks.read(block)
             near.append(nuclei.take(is_near_seam(nuclei.centroid_xy, self.plan)))
             n_nuclei += len(nuclei)
@@ -338,10 +359,10 @@ class _Job:
 
     def _write_files(self, n_nuclei: int, *, with_zip: bool) -> None:
         provenance = self.provenance.model_dump(mode="json")
-        namespace = uuid.UUID(self.provenance.segmentation_id)
+        namespace = self.namespace
         path = self.staging_dir / f"result{QUPATH}"
         try:
-            n = write_geojson(path, self._read_blocks(), provenance=provenance, namespace=namespace)
+            n = join_features(path, map(self._features, self._blocks()), provenance=provenance)
             path = self.staging_dir / f"result{QUPATH_ZIP}"
             path.unlink(missing_ok=True)  # of a run that was killed
             if with_zip:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import shared_memory
+from uuid import UUID
 
 import cv2
 import numpy as np
@@ -36,6 +37,7 @@ from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.ownership import describe_instances, is_owned
+from hoverfast_platform.storage.blocks import BlockStore
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,10 @@ class WorkerPool:
     def submit(self, slots: RegionSlots, slot: int, task: RegionTask) -> Future[RegionNuclei]:
         """Post-process the region in a slot."""
         return self._pool.submit(_process_slot, slots.name, slots.layout, slot, task)
+
+    def submit_features(self, blocks: BlockStore, index: int, namespace: UUID) -> Future[None]:
+        """Write a finished block's part of the GeoJSON file."""
+        return self._pool.submit(blocks.write_features, index, namespace)
 
     def worker_modules(self) -> frozenset[str]:
         """What a worker has imported."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.atomic import storage_error, written_atomically
+from hoverfast_platform.storage.geojson import FeaturesPart, deflate_features
 
 _LOG = logging.getLogger(__name__)
 _MEASUREMENT = "measurement:"
@@ -100,6 +102,27 @@ class BlockStore:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise StorageError(f"{path} is damaged: {error}", "Remove it and run again.") from error
         return nuclei, statistics
+
+    def write_features(self, index: int, namespace: uuid.UUID) -> None:
+        """Store a finished block's part of the GeoJSON file beside it.
+
+        Raises:
+            StorageError: If the block is damaged, or the part cannot be written.
+        """
+        features = deflate_features(self.read(index)[0], namespace)
+        with written_atomically(self._features_path(index)) as part:
+            part.write_bytes(features.stored())
+
+    def read_features(self, index: int) -> FeaturesPart:
+        """What :meth:`write_features` stored; publishing finds out if it was damaged since."""
+        path = self._features_path(index)
+        try:
+            return FeaturesPart.read(path.read_bytes())
+        except OSError as error:
+            raise StorageError(f"{path} is missing: {error}", "Run again.") from error
+
+    def _features_path(self, index: int) -> Path:
+        return self.folder / f"features-{index:06d}"
 
     def finished(self) -> frozenset[int]:
         """Indices of whole blocks; damaged ones are removed, so that they are made again."""

@@ -6,21 +6,55 @@ Rules are QuPath's own (``QuPathTypeAdapters``, ``GsonTools``, checked at 0.8.0-
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isal import igzip
-
 from hoverfast_platform.nuclei.identity import nucleus_ids
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.storage.gzip_parts import GzipPart, deflate, write_gzip
 
 CLASSIFICATION = {"name": "Nucleus", "color": [200, 30, 30]}
 """Name *and* colour: QuPath fails on a classification without colour."""
 
+_BETWEEN = b",\n"
+_FEATURES_AT_ONCE = 500
+
 _QUPATH_NAME = {m.column: m.qupath_name for m in MEASUREMENTS}
+
+
+@dataclass(frozen=True)
+class FeaturesPart:
+    """Features of some nuclei, compressed: a piece of the file that is still to be written.
+
+    Attributes:
+        text: Features with what separates them, but nothing at either end.
+        n: How many.
+    """
+
+    text: GzipPart
+    n: int
+
+    def stored(self) -> bytes:
+        """As bytes for a file; :meth:`read` takes them."""
+        return self.n.to_bytes(8, "little") + self.text.stored()
+
+    @classmethod
+    def read(cls, stored: bytes) -> FeaturesPart:
+        """What :meth:`stored` gave."""
+        return cls(GzipPart.read(stored[8:]), int.from_bytes(stored[:8], "little"))
+
+
+def deflate_features(nuclei: Nuclei, namespace: uuid.UUID) -> FeaturesPart:
+    """A block's part of the file; ``namespace`` is that of the nuclei's ids."""
+    features = iter_features(nuclei, namespace)
+    groups = iter(lambda: list(itertools.islice(features, _FEATURES_AT_ONCE)), [])
+    chunks = (_BETWEEN * (i > 0) + _BETWEEN.join(group) for i, group in enumerate(groups))
+    return FeaturesPart(deflate(chunks), len(nuclei))
 
 
 def write_geojson(
@@ -37,18 +71,30 @@ def write_geojson(
     Returns:
         The number of features.
     """
+    parts = (deflate_features(nuclei, namespace) for nuclei in blocks)
+    return join_features(path, parts, provenance=provenance)
+
+
+def join_features(
+    path: Path, parts: Iterable[FeaturesPart], *, provenance: Mapping[str, Any]
+) -> int:
+    """What :func:`write_geojson` writes, of blocks compressed before."""
     n = 0
-    with (
-        path.open("wb") as raw,
-        igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=2, mtime=0) as file,
-    ):
+
+    def pieces() -> Iterator[GzipPart]:
+        nonlocal n
         head = json.dumps(provenance, ensure_ascii=False, sort_keys=True)
-        file.write(f'{{"type":"FeatureCollection","provenance":{head},"features":['.encode())
-        for nuclei in blocks:
-            for feature in iter_features(nuclei, namespace):
-                file.write((",\n" if n else "\n").encode() + feature)
-                n += 1
-        file.write(b"\n]}\n")
+        yield deflate([f'{{"type":"FeatureCollection","provenance":{head},"features":['.encode()])
+        for part in parts:
+            if part.n:
+                yield between if n else first
+                yield part.text
+                n += part.n
+        yield deflate([b"\n]}\n"])
+
+    first, between = deflate([b"\n"]), deflate([_BETWEEN])
+    with path.open("wb") as file:
+        write_gzip(file, pieces())
     return n
 
 

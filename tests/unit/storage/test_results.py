@@ -10,7 +10,7 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.identity import nucleus_ids
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.blocks import BlockStore
-from hoverfast_platform.storage.geojson import iter_features, write_geojson
+from hoverfast_platform.storage.geojson import iter_features, join_features, write_geojson
 from hoverfast_platform.storage.nuclei_table import (
     measurement_distributions,
     read_nuclei_table,
@@ -74,6 +74,30 @@ def test_equal_nuclei_give_equal_bytes(tmp_path):
         write_geojson(path, [squares(3)], provenance={"x": 1}, namespace=NAMESPACE)
 
     assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+
+
+def test_features_made_block_by_block_elsewhere_give_the_same_file(tmp_path):
+    """As workers do it: a block stored, its features beside it, the file joined from those."""
+    nuclei = [squares(3), squares(0), squares(2, 100)]
+    blocks = BlockStore(tmp_path / "blocks", "id")
+    for index in (2, 0, 1):
+        blocks.write(index, nuclei[index], {})
+        blocks.write_features(index, NAMESPACE)
+    whole, joined = tmp_path / "whole.json.gz", tmp_path / "joined.json.gz"
+
+    write_geojson(whole, nuclei, provenance={"x": 1}, namespace=NAMESPACE)
+    n = join_features(joined, map(blocks.read_features, range(3)), provenance={"x": 1})
+
+    assert n == 5
+    assert joined.read_bytes() == whole.read_bytes()
+    lines = gzip.decompress(whole.read_bytes()).decode().splitlines()
+    features = [feature.decode() for part in nuclei for feature in iter_features(part, NAMESPACE)]
+    assert lines[1:-1] == [feature + "," for feature in features[:-1]] + features[-1:]
+
+
+def test_features_that_are_not_there_are_an_error(tmp_path):
+    with pytest.raises(StorageError, match=r"features-000000.*Run again"):
+        BlockStore(tmp_path, "id").read_features(0)
 
 
 def broken_files():
