@@ -83,7 +83,10 @@ def table(runs: Sequence[SlideRun]) -> str:
 
 
 def phase_table(runs: Sequence[SlideRun]) -> str:
-    """Markdown: seconds per phase of each program; phases overlap, so they add up to more."""
+    """Markdown: seconds per phase of each program.
+
+    Ours overlap: added up they are so many times the total as the last column says.
+    """
     programs: dict[tuple[str, tuple[str, ...]], list[SlideRun]] = {}
     for run in runs:
         names = tuple(name for name, _ in run.phases)
@@ -92,9 +95,15 @@ def phase_table(runs: Sequence[SlideRun]) -> str:
     for (program, names), of_program in programs.items():
         if not names:
             continue
-        lines = [f"| {program} | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+        has_total = "total" in names
+        head = [program, *names, *(["phases over total"] if has_total else [])]
+        lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
         for (slide, _), rounds in _grouped(of_program).items():
-            cells = [str(Spread.of([dict(run.phases)[name] for run in rounds])) for name in names]
+            phases = [dict(run.phases) for run in rounds]
+            cells = [str(Spread.of([of_run[name] for of_run in phases])) for name in names]
+            if has_total:
+                overlap = [sum(of_run.values()) / of_run["total"] - 1 for of_run in phases]
+                cells.append(str(Spread.of(overlap)))
             lines.append(f"| {slide} | {' | '.join(cells)} |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)

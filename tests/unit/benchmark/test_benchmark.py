@@ -172,13 +172,14 @@ def test_blank_area_that_costs_less_than_noise_has_no_ratio():
 
 def test_phases_of_two_programs_have_tables_of_their_own():
     runs = [
-        dataclasses.replace(_run("ours", 1.0), phases=(("read", 1.0), ("predict", 2.0))),
+        dataclasses.replace(_run("ours", 1.0), phases=(("predict", 3.0), ("total", 2.0))),
         dataclasses.replace(_run("theirs", 5.0), phases=(("network", 4.0),)),
         _run("silent", 3.0),
     ]
 
     assert phase_table(runs).splitlines() == [
-        "| ours | read | predict |", "|---|---|---|", "| 512px-100pct | 1 | 2 |", "",
+        "| ours | predict | total | phases over total |", "|---|---|---|---|",
+        "| 512px-100pct | 3 | 2 | 1.5 |", "",
         "| theirs | network |", "|---|---|", "| 512px-100pct | 4 |",
     ]  # fmt: skip
 
