@@ -20,9 +20,16 @@ _LEVEL_TOLERANCE = 1.01
 
 
 def read_thumbnail(reader: SlideReader, max_side_px: int) -> RgbImage:
-    """The frame with its longer side at most ``max_side_px``, area averaged, never enlarged."""
+    """The frame with its longer side at most ``max_side_px``, area averaged, never enlarged.
+
+    It has the size of a level where one makes it at least half as large: a little larger could
+    mean to read sixteen times the pixels.
+    """
     longest = max(reader.info.width, reader.info.height)
-    return read_at_downsample(reader, max(1.0, longest / max_side_px))
+    downsample = max(1.0, longest / max_side_px)
+    levels = [max(xy) for xy in reader.info.level_downsamples]
+    fitting = [level for level in levels if downsample <= level <= 2 * downsample]
+    return read_at_downsample(reader, min(fitting, default=downsample))
 
 
 def read_at_downsample(reader: SlideReader, downsample: float) -> RgbImage:

@@ -4,11 +4,13 @@ import pytest
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import ArrayContractError, UnsupportedScaleError
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
+from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.openslide_reader import compose_on_white
 from hoverfast_platform.slide.resample import check_scale, read_region_at
 from hoverfast_platform.slide.thumbnail import read_thumbnail
+from hoverfast_platform.synthetic.slide import write_pyramid
 
 
 def reader_and_lattice(model_mpp, shape=(211, 307), mpp=0.25):
@@ -103,3 +105,14 @@ def test_digest_of_mrxs_includes_its_folder(tmp_path):
     (tmp_path / "a" / "Data0000.dat").write_bytes(b"2")
 
     assert slide_digest(tmp_path / "a.mrxs") != before
+
+
+def test_a_thumbnail_takes_the_size_of_a_level_rather_than_read_a_finer_one(tmp_path):
+    """Of levels 1, 4 and 16, 341 px would be shrunk from 1024: 256 px are there."""
+    pixels = np.full((1024, 1024, 3), 200, np.uint8)
+    write_pyramid(tmp_path / "s.tiff", pixels, mpp=0.25)
+
+    with open_slide(tmp_path / "s.tiff") as reader:
+        assert read_thumbnail(reader, 341).shape == (256, 256, 3)
+        assert read_thumbnail(reader, 600).shape == (600, 600, 3)
+        assert read_thumbnail(reader, 64).shape == (64, 64, 3)
