@@ -1,4 +1,4 @@
-"""The Dockerfile's build stages, executed command by command in an empty folder.
+"""What images are built by, executed command by command in an empty folder.
 
 A build argument is taken from the environment, as `docker build --build-arg NAME` does.
 """
@@ -9,11 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from hoverfast_platform.synthetic import write_synthetic_slide
 from tests.conftest import REPOSITORY
 from tests.deploy.test_deployment_files import instructions
 from tests.postgres_server import free_port
@@ -165,3 +167,42 @@ def test_code_image_serves_the_code_location_and_is_healthy(code_image):
     finally:
         server.terminate()
         server.wait(timeout=60)
+
+
+@pytest.mark.timeout(3600)
+def test_apptainer_image_segments_a_slide(tmp_path):
+    """All of /opt lies below the folder; `%test` and `%runscript` are the image's own."""
+    text = (
+        (REPOSITORY / "deploy/hpc/hoverfast.def").read_text().replace("/opt/", f"{tmp_path}/opt/")
+    )
+    parts = re.split(r"^%(\w+)\n", text, flags=re.M)
+    section = dict(zip(parts[1::2], map(textwrap.dedent, parts[2::2]), strict=True))
+    environment = {
+        "PATH": f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
+    }
+
+    def run(name, *words):
+        script = section["environment"] * (name != "post") + section[name]
+        result = subprocess.run(
+            ["/bin/sh", "-c", script, name, *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+    (tmp_path / "opt/src").mkdir(parents=True)
+    for line in section["files"].split("\n"):
+        if line.strip():
+            source, target = line.split()
+            copy(REPOSITORY / source, Path(target), as_folder=False)
+    run("post")
+    run("test")
+    write_synthetic_slide(tmp_path / "s.tiff", width_px=400, height_px=300)
+    run("runscript", "infer_wsi", "s.tiff", "-o", "results")
+
+    assert (tmp_path / "results/s.json.gz").stat().st_size > 0
