@@ -43,3 +43,11 @@ def _cgroup_quota() -> float | None:
         quota_us = int(_CGROUP_V1_QUOTA.read_text())
         return None if quota_us <= 0 else quota_us / int(_CGROUP_V1_PERIOD.read_text())
     return None
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16 by itself; where not, it is emulated slowly."""
+    import torch  # not at the top: workers count cores and need no torch
+
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

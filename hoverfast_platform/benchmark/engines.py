@@ -20,7 +20,7 @@ from torch import nn
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.benchmark.spread import Spread
-from hoverfast_platform.cores import available_cores
+from hoverfast_platform.cores import available_cores, has_bfloat16
 from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
 from hoverfast_platform.inference.torch_predictor import graph_on
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -218,8 +218,7 @@ def _onnx_runtime(model: LoadedModel, n_threads: int) -> _Predict:
 
 def _openvino(precision: str) -> Callable[[LoadedModel, int], _Predict]:
     def make(model: LoadedModel, n_threads: int) -> _Predict:
-        has = torch.cpu.get_capabilities()
-        if precision == "bf16" and not (has.get("avx512_bf16") or has.get("amx_bf16")):
+        if precision == "bf16" and not has_bfloat16():
             raise _NotHereError("this CPU does not multiply in bfloat16")
         graph = openvino_graph(model)
         if precision == "int8":
@@ -229,7 +228,7 @@ def _openvino(precision: str) -> Callable[[LoadedModel, int], _Predict]:
             import openvino as ov
 
             graph = ov.Core().read_model(form.graph_path)
-        return OpenVinoPredictor(graph, precision, n_threads=n_threads).predict
+        return OpenVinoPredictor(graph, model.network, precision, n_threads=n_threads).predict
 
     return make
 

@@ -17,9 +17,10 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.evaluation.labelled_set import LabelledSet
 from hoverfast_platform.evaluation.metrics import score
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
-from hoverfast_platform.inference.engine import Appearance, SegmentationEngine
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.inference.workers import RegionTask, post_process
-from hoverfast_platform.slide.stain_normalisation import normalisation_of_image
+from hoverfast_platform.slide.samples import samples_of_image
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def compare_quality(
         height, width = (side - side % 4 for side in labelled.image.shape[:2])
         rgb = np.ascontiguousarray(labelled.image[:height, :width])
         true = labelled.instance_map[:height, :width]
-        stain = normalisation_of_image(rgb, engine.model.card.stain_target)
-        maps = engine.predict([rgb], Appearance("he", stain))[0]
+        samples = samples_of_image(rgb)
+        maps = slide_predictor(engine.model, engine.predictor, samples, "he").predict([rgb])[0]
         box = Box(0, 0, width, height)
         lattice = ModelLattice(1, 1, width, height)
         task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())

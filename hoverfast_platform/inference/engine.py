@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -18,19 +18,23 @@ from typing import Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from hoverfast_platform.arrays import PredictedMaps, RgbImage
+from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute, SegmentationSettings, Stain
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.predictors import Predictor, make_predictor
+from hoverfast_platform.inference.slide_predictor import (
+    SlidePredictor,
+    looks_at_samples,
+    slide_predictor,
+)
 from hoverfast_platform.inference.workers import RegionNuclei, RegionSlots, RegionTask, WorkerPool
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
-from hoverfast_platform.nuclei.stains import nuclear_stain_image
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.slide.stain_normalisation import StainNormalisation, normalisation_of_slide
+from hoverfast_platform.slide.samples import read_samples
 from hoverfast_platform.tiling import HasTissue, Tile, TilePlan
 
 _N_READERS = 2
@@ -41,25 +45,6 @@ _Item = TypeVar("_Item")
 _Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 _Batch: TypeAlias = list[tuple[Tile, _Pixels]]
 OnRegion = Callable[[Tile, RegionNuclei], None]
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """How the network sees the pixels of one slide.
-
-    Attributes:
-        stain: IHC is shown as if it were H&E.
-        normalisation: Of H&E; stain densities of IHC are measured and not brought to a norm.
-    """
-
-    stain: Stain
-    normalisation: StainNormalisation
-
-    def of(self, rgb: RgbImage) -> RgbImage:
-        """A region as the network is to see it."""
-        if self.stain == "ihc_dab":
-            return nuclear_stain_image(rgb)
-        return self.normalisation.apply(rgb)
 
 
 @dataclass
@@ -135,29 +120,29 @@ class SegmentationEngine:
                 "--tile-size if it happens again.",
             ) from error
 
-    def appearance_of(
+    def for_slide(
         self, reader: SlideReader, lattice: ModelLattice, has_tissue: HasTissue, stain: Stain
-    ) -> Appearance:
-        """How the model is to see a slide, from samples of its tissue.
+    ) -> SlidePredictor:
+        """The predictor as a slide needs it, from samples of its tissue.
 
         Raises:
             UnreadableSlideError: If a sample cannot be read.
         """
-        target = self.model.card.stain_target if stain == "he" else None
-        return Appearance(stain, normalisation_of_slide(reader, lattice, has_tissue, target))
-
-    def predict(self, regions: Sequence[RgbImage], appearance: Appearance) -> PredictedMaps:
-        """Maps of regions of one shape, ``(N, 3, H, W)``."""
-        return self.predictor.predict(np.stack([appearance.of(region) for region in regions]))
+        samples = (
+            read_samples(reader, lattice, has_tissue)
+            if looks_at_samples(self.model.card, stain)
+            else []
+        )
+        return slide_predictor(self.model, self.predictor, samples, stain)
 
     def _predicted(
-        self, batches: Iterator[_Batch], appearance: Appearance, seconds: PhaseSeconds
+        self, batches: Iterator[_Batch], predictor: SlidePredictor, seconds: PhaseSeconds
     ) -> Iterator[tuple[_Batch, PredictedMaps]]:
         """Batches with their maps, in order; the next is on the device before one is taken."""
 
         def predict(batch: _Batch) -> tuple[PredictedMaps, float]:
             started = time.perf_counter()
-            maps = self.predict([pixels for _, pixels in batch], appearance)
+            maps = predictor.predict([pixels for _, pixels in batch])
             return maps, time.perf_counter() - started
 
         n_concurrent = self.predictor.n_concurrent
@@ -180,7 +165,7 @@ class SegmentationEngine:
         plan: TilePlan,
         tiles: Iterable[Tile],
         settings: SegmentationSettings,
-        appearance: Appearance,
+        predictor: SlidePredictor,
         on_region: OnRegion,
     ) -> PhaseSeconds:
         """Find the nuclei of some tiles of a slide; ``on_region`` gets them in any order.
@@ -190,7 +175,7 @@ class SegmentationEngine:
             ComputeError: If the device fails or a worker dies.
         """
         with self.dead_workers_reported():
-            return self._run(reader, plan, tiles, settings, appearance, on_region)
+            return self._run(reader, plan, tiles, settings, predictor, on_region)
 
     def _run(
         self,
@@ -198,7 +183,7 @@ class SegmentationEngine:
         plan: TilePlan,
         tiles: Iterable[Tile],
         settings: SegmentationSettings,
-        appearance: Appearance,
+        predictor: SlidePredictor,
         on_region: OnRegion,
     ) -> PhaseSeconds:
         seconds = PhaseSeconds()
@@ -208,7 +193,7 @@ class SegmentationEngine:
         pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
         try:
             batches = _batches(_read_ahead(reader, plan, tiles, batch_size, seconds), batch_size)
-            for batch, maps in self._predicted(batches, appearance, seconds):
+            for batch, maps in self._predicted(batches, predictor, seconds):
                 for (tile, pixels), region_maps in zip(batch, maps, strict=True):
                     while not slots.free:
                         _collect(pending, slots, seconds, on_region)

@@ -14,11 +14,12 @@ import torch
 
 from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
-from hoverfast_platform.cores import available_cores
+from hoverfast_platform.cores import available_cores, has_bfloat16
 from hoverfast_platform.errors import ComputeError, SettingsError
+from hoverfast_platform.inference.graph_statistics import with_statistics
 from hoverfast_platform.inference.torch_predictor import Regions, TorchPredictor
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.network import MapsFromPixels
+from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 from hoverfast_platform.model.quantised import find_int8
 
 
@@ -32,6 +33,10 @@ class Predictor(Protocol):
     """All that decides the maps besides the weights; part of a result's identity."""
     n_concurrent: int
     """Calls of ``predict`` that do better at the same time than one after another."""
+
+    def with_network(self, network: HoverFast) -> Predictor:
+        """One like this for the same weights with other batch-norm statistics."""
+        ...
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """``(N, H, W, 3)`` to ``(N, 3, H, W)``.
@@ -114,6 +119,7 @@ class OpenVinoPredictor:
 
     Args:
         graph: From :func:`openvino_graph`, or an int8 form.
+        network: From which it was made.
         precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
         batch_size: Regions handed over together.
         digest: Of an int8 graph.
@@ -127,6 +133,7 @@ class OpenVinoPredictor:
     def __init__(
         self,
         graph: Any,
+        network: HoverFast,
         precision: str,
         *,
         batch_size: int = 0,
@@ -138,10 +145,22 @@ class OpenVinoPredictor:
         self.precision = precision
         self.arithmetic = f"openvino {precision} {digest}".strip()
         self._core = ov.Core()
-        self._model = graph
+        self._model, self._network = graph, network
+        self._digest = digest
         self._compiled: dict[tuple[int, int], Any] = {}
         self._batch_size = batch_size
         self._n_threads = n_threads or available_cores()
+
+    def with_network(self, network: HoverFast) -> OpenVinoPredictor:
+        """See :class:`Predictor`; compiled anew, which takes half a second."""
+        return OpenVinoPredictor(
+            with_statistics(self._model, self._network, network),
+            network,
+            self.precision,
+            batch_size=self._batch_size,
+            digest=self._digest,
+            n_threads=self._n_threads,
+        )
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """See :class:`Predictor`. One region at a time: a CPU gains nothing from batches."""
@@ -211,10 +230,12 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> OpenVinoPredictor:
     if int8 is not None and (wanted == "int8" or has.get("avx512_vnni") or has.get("avx_vnni")):
         return OpenVinoPredictor(
             ov.Core().read_model(int8.graph_path),
+            model.network,
             "int8",
             batch_size=compute.batch_size,
             digest=int8.card.graph_digest[:10],
         )
-    native = has.get("avx512_bf16") or has.get("amx_bf16")
-    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and native) else "fp32"
-    return OpenVinoPredictor(openvino_graph(model), precision, batch_size=compute.batch_size)
+    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and has_bfloat16()) else "fp32"
+    return OpenVinoPredictor(
+        openvino_graph(model), model.network, precision, batch_size=compute.batch_size
+    )

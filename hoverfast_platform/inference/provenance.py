@@ -9,6 +9,7 @@ import hoverfast_platform
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.tissue_mask import TissueMask
+from hoverfast_platform.model.slide_statistics import statistics_precision
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.summary import Provenance
 
@@ -32,6 +33,8 @@ def provenance_of(
         "model": model.digest,
         "model_mpp": model.card.mpp,
         "stain_target": model.card.stain_target,
+        "statistics": model.card.statistics_share
+        and [model.card.statistics_share, statistics_precision(predictor.device)],
         "settings": settings.digest(),
         "arithmetic": predictor.arithmetic,
         "version": _RESULT_VERSION,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSe
 from hoverfast_platform.evaluation.results import Evaluation
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
+from hoverfast_platform.inference.graph_statistics import with_statistics
 from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.quantised import (
@@ -29,8 +31,9 @@ from hoverfast_platform.model.quantised import (
     graph_digest,
     int8_paths,
 )
+from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of
 from hoverfast_platform.storage.atomic import written_atomically
 
 _CALIBRATION_PX = 512
@@ -113,14 +116,17 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         ) from error
     import openvino as ov
 
-    images = nncf.Dataset(list(_calibration_images(calibration, model.card.stain_target)))
+    images = list(_calibration_images(calibration, model.card.stain_target))
+    # Values inside the network are those of slides it was adapted to, where it will be.
+    adapted = adapted_to(model.network, [image[0] for image in images], model.card.statistics_share)
     graph = nncf.quantize(
-        openvino_graph(model),
-        images,
+        openvino_graph(replace(model, network=adapted)),
+        nncf.Dataset(images),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=_MAX_CALIBRATION_IMAGES,
         ignored_scope=nncf.IgnoredScope(patterns=[".*network.last.*"], validate=False),
     )
+    graph = with_statistics(graph, adapted, model.network)
     return graph, f"nncf {nncf.__version__}, openvino {ov.__version__}"
 
 
@@ -131,7 +137,7 @@ def _calibration_images(
     n = min(len(calibration), _MAX_CALIBRATION_IMAGES)
     for i in np.linspace(0, len(calibration) - 1, n).round().astype(int):
         whole = calibration.read(int(i)).image
-        stain = normalisation_of_image(whole, stain_target)
+        stain = normalisation_of([whole], stain_target)
         image = stain.apply(whole[:_CALIBRATION_PX, :_CALIBRATION_PX])
         height, width = (side - side % 4 for side in image.shape[:2])
         yield np.ascontiguousarray(image[None, :height, :width])
@@ -148,9 +154,11 @@ def _check(
 ) -> AgreementCheck:
     """Both forms on the same images, through the same path as any other image."""
     fp32, fp32_maps = _evaluated(
-        OpenVinoPredictor(openvino_graph(model), "fp32"), model, dataset, on_progress
+        OpenVinoPredictor(openvino_graph(model), model.network, "fp32"), model, dataset, on_progress
     )
-    int8, int8_maps = _evaluated(OpenVinoPredictor(graph, "int8"), model, dataset, on_progress)
+    int8, int8_maps = _evaluated(
+        OpenVinoPredictor(graph, model.network, "int8"), model, dataset, on_progress
+    )
     mean = {"fp32": fp32.overall(), "int8": int8.overall()}
     return AgreementCheck(
         dataset=dataset.name,

@@ -66,13 +66,13 @@ def segment_image(
         width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=engine.model.card.mpp
     )
     plan = plan_tiles(lattice, settings.tiling, lambda *_box: True)
-    appearance = engine.appearance_of(reader, lattice, lambda *_box: True, settings.staining.stain)
+    predictor = engine.for_slide(reader, lattice, lambda *_box: True, settings.staining.stain)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
     parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]
     n_nuclei = 0
     for tile in plan.tiles:
         pixels = read_region_at(reader, lattice, tile.region)
-        maps = engine.predict([pixels], appearance)[0]
+        maps = predictor.predict([pixels])[0]
         task = RegionTask(tile.index, tile.box, tile.region, lattice, info.mpp, settings)
         found, instances = post_process(maps, pixels, task)
         number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
@@ -111,6 +111,7 @@ def roi_summary(
         image_sha256,
         model.digest,
         model.card.stain_target,
+        model.card.statistics_share,
         settings.digest(),
         found.mpp,
     )

@@ -217,7 +217,7 @@ class _Job:
             return tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)
 
         self.plan: TilePlan = plan_tiles(lattice, settings.tiling, has_tissue)
-        self.appearance = engine.appearance_of(reader, lattice, has_tissue, settings.staining.stain)
+        self.predictor = engine.for_slide(reader, lattice, has_tissue, settings.staining.stain)
 
     def compute(
         self,
@@ -283,7 +283,7 @@ class _Job:
                 self._begin_features(writes.pop(write))
 
             seconds = self.engine.run(
-                self.reader, self.plan, todo, self.settings, self.appearance, take
+                self.reader, self.plan, todo, self.settings, self.predictor, take
             )
             for write in list(writes):
                 finish(write)
@@ -335,7 +335,7 @@ class _Job:
             provenance=self.provenance,
             n_nuclei=n_nuclei,
             tissue_area_mm2=tissue_mm2,
-            stain_factors=self.appearance.normalisation.factors,
+            stain_factors=self.predictor.normalisation.factors,
             tissue_fraction=self.tissue.tissue_fraction,
             nuclei_per_mm2=n_nuclei / tissue_mm2 if tissue_mm2 else None,
             distributions=measurement_distributions(table_path, self.columns),

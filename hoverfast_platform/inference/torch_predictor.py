@@ -15,6 +15,7 @@ import itertools
 import logging
 import queue
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +29,7 @@ from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.network import MapsFromPixels
+from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class TorchPredictor:
 
     def __init__(self, model: LoadedModel, compute: Compute, devices: tuple[str, ...]) -> None:
         self.device = ",".join(devices)
+        self._model, self._compute = model, compute
         self._devices = devices
         default = "fp16" if devices[0].startswith("cuda") else "fp32"
         self.precision: str = default if compute.precision == "auto" else compute.precision
@@ -78,6 +80,10 @@ class TorchPredictor:
             self._free.put(lane)
         if "cpu" in devices:
             torch.set_num_threads(available_cores())
+
+    def with_network(self, network: HoverFast) -> TorchPredictor:
+        """See ``Predictor``. A compiled graph is compiled anew, from torch's cache where it can."""
+        return TorchPredictor(replace(self._model, network=network), self._compute, self._devices)
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """See ``Predictor``; safe in several threads. Batches are halved when memory runs out."""

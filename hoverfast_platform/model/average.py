@@ -30,7 +30,14 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         SettingsError: If they are fewer, or differ in mpp, depth, filters or stain.
     """
     shapes = {
-        (m.card.mpp, m.card.depth, m.card.first_filters, m.card.stain, m.card.stain_target)
+        (
+            m.card.mpp,
+            m.card.depth,
+            m.card.first_filters,
+            m.card.stain,
+            m.card.stain_target,
+            m.card.statistics_share,
+        )
         for m in models
     }
     if len(models) < 2 or len(shapes) != 1:
@@ -57,6 +64,7 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         mpp=first.mpp,
         stain=first.stain,
         stain_target=first.stain_target,
+        statistics_share=first.statistics_share,
         depth=first.depth,
         first_filters=first.first_filters,
         description=f"Mean of the weights of {', '.join(m.card.name for m in models)}.",

@@ -49,6 +49,9 @@ class ModelCard(Settings):
     stain_target: tuple[float, float, float] | None = None
     """Mean optical density of tissue (natural log; red, green, blue) it was trained at: slides
     are brought to this. None: images are shown as they are."""
+    statistics_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of a slide's own batch-norm statistics in those it is seen with; the rest are the
+    model's."""
     description: str = ""
     licence: str = "unknown"
     """Of the weights."""

@@ -18,21 +18,12 @@ import cv2
 import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.config import Tiling
-from hoverfast_platform.geometry import Box, ModelLattice
-from hoverfast_platform.slide.reader import SlideReader
-from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.tiling import HasTissue, plan_tiles
 
 DensityRgb = tuple[float, float, float]
 """Natural-log optical density of red, green and blue: ``-ln((value + 1) / 256)``."""
 
 REFERENCE_DENSITY: DensityRgb = (0.258, 0.372, 0.247)
 """Mean over tissue of the TNBC training images (Naylor et al. 2019), an ordinary H&E stain."""
-
-SAMPLE_PX = 256
-MAX_SAMPLES = 32
-"""So many squares, evenly spread over the tissue, tell the stain: 2 mega pixels."""
 
 _MIN_TISSUE_DENSITY = 0.35
 """Sum over the colours from which a pixel is tissue and not glass."""
@@ -96,28 +87,8 @@ def tissue_density(samples: Iterable[RgbImage]) -> DensityRgb | None:
     return red, green, blue
 
 
-def normalisation_of_image(rgb: RgbImage, target: DensityRgb | None) -> StainNormalisation:
-    """For an image by itself: a patch of a training set, a teacher's tile."""
+def normalisation_of(samples: Iterable[RgbImage], target: DensityRgb | None) -> StainNormalisation:
+    """For what the samples were taken of: a slide, or an image by itself."""
     if target is None:
         return StainNormalisation()
-    return StainNormalisation.between(tissue_density([rgb]), target)
-
-
-def normalisation_of_slide(
-    reader: SlideReader, lattice: ModelLattice, has_tissue: HasTissue, target: DensityRgb | None
-) -> StainNormalisation:
-    """For a whole slide, from squares of its tissue at the model's scale.
-
-    Which squares depends on slide and mask alone.
-
-    Raises:
-        UnreadableSlideError: If the file is damaged there.
-    """
-    if target is None:
-        return StainNormalisation()
-    squares = plan_tiles(lattice, Tiling(tile_size_px=SAMPLE_PX), has_tissue).tiles
-    chosen = np.linspace(0, len(squares) - 1, min(len(squares), MAX_SAMPLES)).round().astype(int)
-    boxes: list[Box] = [squares[i].box.clipped(lattice.box) for i in chosen]
-    return StainNormalisation.between(
-        tissue_density(read_region_at(reader, lattice, box) for box in boxes), target
-    )
+    return StainNormalisation.between(tissue_density(samples), target)

@@ -17,8 +17,9 @@ from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
 from hoverfast_platform.inference.predictors import make_predictor
+from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.slide.stain_normalisation import normalisation_of_image
+from hoverfast_platform.slide.samples import samples_of_image
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 _MULTIPLE_PX = 8
@@ -38,7 +39,7 @@ class StudentsTeacher:
         n_views: 8 for all turns and mirror images, 1 for the image as it is.
 
     Raises:
-        SettingsError: If the models differ in mpp or stain target, or ``n_views`` is neither.
+        SettingsError: If the models differ in mpp, or ``n_views`` is neither.
     """
 
     def __init__(
@@ -48,13 +49,13 @@ class StudentsTeacher:
         n_views: int = 8,
         decoding: InstanceDecoding = InstanceDecoding(),
     ) -> None:
-        wants = {(model.card.mpp, model.card.stain_target) for model in models}
-        if len(wants) != 1 or n_views not in {1, 8}:
+        scales = {model.card.mpp for model in models}
+        if len(scales) != 1 or n_views not in {1, 8}:
             raise SettingsError(
-                "Students of one mpp and stain target, and 1 or 8 views are needed, got "
-                f"{sorted(wants, key=str)} and {n_views} views."
+                "Students of one mpp, and 1 or 8 views are needed, got "
+                f"{sorted(scales)} um/px and {n_views} views."
             )
-        self.mpp, self._stain_target = wants.pop()
+        self.mpp = scales.pop()
         self._models = tuple(models)
         self._predictors = [make_predictor(model, compute) for model in models]
         self._views: list[View] = [(bool(i & 4), bool(i & 2), bool(i & 1)) for i in range(n_views)]
@@ -82,16 +83,20 @@ class StudentsTeacher:
         """The average over models and views, ``(3, H, W)``."""
         height, width = rgb.shape[:2]
         total = np.zeros((3, height, width), dtype=np.float64)
-        shown = normalisation_of_image(rgb, self._stain_target).apply(rgb)
+        samples = samples_of_image(rgb)
+        predictors = [
+            slide_predictor(model, predictor, samples, "he")
+            for model, predictor in zip(self._models, self._predictors, strict=True)
+        ]
         for view in self._views:
-            seen = np.ascontiguousarray(turn_image(shown, view))
+            seen = np.ascontiguousarray(turn_image(rgb, view))
             padded = np.pad(
                 seen,
                 ((0, -seen.shape[0] % _MULTIPLE_PX), (0, -seen.shape[1] % _MULTIPLE_PX), (0, 0)),
                 mode="edge",
             )
-            for predictor in self._predictors:
-                maps = predictor.predict(padded[None])[0, :, : seen.shape[0], : seen.shape[1]]
+            for predictor in predictors:
+                maps = predictor.predict([padded])[0, :, : seen.shape[0], : seen.shape[1]]
                 total += turn_maps_back(maps.astype(np.float32), view)
         return (total / (len(self._views) * len(self._predictors))).astype(np.float32)
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.hv.encode import encode_hv_maps
-from hoverfast_platform.slide.stain_normalisation import normalisation_of_image
+from hoverfast_platform.slide.stain_normalisation import normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.augment import random_crop, without_margin
 from hoverfast_platform.training.settings import TrainingSettings
@@ -69,7 +69,7 @@ class Crops(Dataset[Crop]):
         at = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._cumulative) - 1)
         table = int(np.searchsorted(self._starts, at, side="right")) - 1
         patch = self._tables[table].read(at - int(self._starts[table]))
-        stain = normalisation_of_image(patch.image, self._settings.stain_target)
+        stain = normalisation_of([patch.image], self._settings.stain_target)
         patch = replace(patch, image=stain.apply(patch.image))
         image, instance_map = random_crop(patch, self._settings, rng)
         hv_maps = without_margin(encode_hv_maps(instance_map))

@@ -293,7 +293,9 @@ def _averaged(state: _State) -> HoverFast:
 def _validate(
     state: _State, data: TrainingData, settings: TrainingSettings, seconds: float
 ) -> Validation:
-    scores = validate(_averaged(state), data.validation, settings.stain_target)
+    scores = validate(
+        _averaged(state), data.validation, settings.stain_target, settings.statistics_share
+    )
     losses = np.mean(state.losses, axis=0)
     state.losses.clear()
     mean = _mean_scores(scores)
@@ -341,6 +343,7 @@ def _card(
         version="",
         mpp=data.validation.mpp,
         stain_target=settings.stain_target,
+        statistics_share=settings.statistics_share,
         description="Trained with `hoverfast train`.",
         licence=_joined(label.licence for label in data.labels) or "unknown",
         labels=data.labels,

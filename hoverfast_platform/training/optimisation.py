@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hoverfast_platform.cores import has_bfloat16
 from hoverfast_platform.training.settings import TrainingSettings
 
 
@@ -64,11 +65,6 @@ class MovingAverage:
             self.weights[name].copy_(tensor)
 
 
-def _cpu_has_bfloat16() -> bool:
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-
-
 @dataclass(frozen=True)
 class MixedPrecision:
     """How a step is computed on a device; see :meth:`of`."""
@@ -84,7 +80,7 @@ class MixedPrecision:
         ``auto`` on a CPU asks whether it multiplies in bfloat16 (AVX512-BF16 or AMX): a step
         then takes half the time; other CPUs emulate it many times slower.
         """
-        fast = device.type == "cuda" or (device.type == "cpu" and _cpu_has_bfloat16())
+        fast = device.type == "cuda" or (device.type == "cpu" and has_bfloat16())
         wanted = settings.precision == "amp" or (settings.precision == "auto" and fast)
         if not wanted or device.type == "mps":
             return cls(device.type, None, scales_gradients=False)

@@ -92,6 +92,11 @@ class TrainingSettings(Settings):
     """Mean optical density that patches are brought to before they are varied, and slides before
     this student sees them. null shows all as they are."""
 
+    statistics_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of an image's or a slide's own batch-norm statistics when the student is validated
+    and used. Training itself knows nothing of it; with a share leave ``frozen_statistics`` at 0.
+    """
+
     seed: int = 0
     """Of initial weights and of every crop."""
 

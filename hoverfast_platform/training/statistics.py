@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
 
 _MULTIPLE_PX = 4
@@ -52,7 +52,7 @@ def retake_statistics(
     network.train()
     for table, i in chosen:
         image = table.read(i).image
-        image = normalisation_of_image(image, stain_target).apply(image)
+        image = normalisation_of([image], stain_target).apply(image)
         height, width = (min(side - side % _MULTIPLE_PX, _MAX_PX) for side in image.shape[:2])
         pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
         network(pixels.permute(2, 0, 1)[None].float() / 255.0)

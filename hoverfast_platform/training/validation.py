@@ -10,7 +10,9 @@ from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.evaluation.metrics import Scores, score
 from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
-from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of_image
+from hoverfast_platform.model.slide_statistics import adapted_to
+from hoverfast_platform.slide.samples import samples_of_image
+from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
 
 
@@ -18,27 +20,26 @@ def validate(
     network: HoverFast,
     table: PatchTable,
     stain_target: DensityRgb | None,
+    statistics_share: float = 0.0,
     decoding: InstanceDecoding = InstanceDecoding(),
 ) -> tuple[Scores, ...]:
     """Scores of every patch of a table that has annotated nuclei or predicted ones.
 
-    The network is left in evaluation mode. Each patch is brought to ``stain_target`` by itself,
-    as an image would be in inference.
+    The network is left in evaluation mode. Each patch is brought to ``stain_target``, and the
+    network adapted to it, by itself, as for an image in inference.
     """
     network.eval()
-    return tuple(
-        score(
-            patch.instance_map,
-            predict_instances(
-                network,
-                normalisation_of_image(patch.image, stain_target).apply(patch.image),
-                table.mpp,
-                decoding,
-            ),
-            mpp=table.mpp,
-        )
-        for patch in table
-    )
+    device = next(network.parameters()).device
+    scores = []
+    for patch in table:
+        samples = samples_of_image(patch.image)
+        normalisation = normalisation_of(samples, stain_target)
+        shown = [normalisation.apply(sample) for sample in samples]
+        adapted = adapted_to(network, shown, statistics_share, str(device)).to(device)
+        image = normalisation.apply(patch.image)
+        instances = predict_instances(adapted, image, table.mpp, decoding)
+        scores.append(score(patch.instance_map, instances, mpp=table.mpp))
+    return tuple(scores)
 
 
 @torch.inference_mode()

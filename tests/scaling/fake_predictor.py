@@ -12,6 +12,7 @@ import numpy as np
 from hoverfast_platform.config import Compute
 from hoverfast_platform.hv.encode import encode_hv_maps
 from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.network import HoverFast
 
 _SPACING_PX, _RADIUS_PX = 32, 9
 
@@ -25,6 +26,9 @@ class FakePredictor:
     def __init__(self, called: Path | None = None) -> None:
         self._called = called
         self._maps: dict[tuple[int, int], np.ndarray] = {}
+
+    def with_network(self, network: HoverFast) -> FakePredictor:
+        return self
 
     def predict(self, regions: np.ndarray) -> np.ndarray:
         if self._called is not None:

@@ -34,7 +34,7 @@ def test_both_backends_predict_the_same_maps(model):
     regions = np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8)
 
     slow = TorchPredictor(model, Compute(), ("cpu",)).predict(regions)
-    fast = OpenVinoPredictor(openvino_graph(model), "fp32").predict(regions)
+    fast = OpenVinoPredictor(openvino_graph(model), model.network, "fp32").predict(regions)
 
     assert slow.shape == fast.shape == (2, 3, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
