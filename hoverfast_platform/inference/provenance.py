@@ -57,6 +57,7 @@ def provenance_of(
         model_version=card.version,
         model_sha256=model.digest,
         model_mpp=card.mpp,
+        model_statistics_share=card.statistics_share,
         model_labels=tuple(f"{source.name} ({source.licence})" for source in card.labels),
         teacher=card.teacher,
         cohort=card.cohort,

@@ -61,6 +61,8 @@ class Provenance(Settings):
     model_version: str
     model_sha256: str
     model_mpp: float
+    model_statistics_share: float = 0.0
+    """Share of the slide's own batch-norm statistics in those the model saw it with."""
     model_labels: tuple[str, ...] = ()
     """Label sets the model learned from, with their licences."""
     teacher: str = ""

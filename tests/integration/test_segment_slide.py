@@ -284,6 +284,20 @@ def test_small_and_coarse_images_work(engine):
     assert len(upsampled.nuclei) > 20
 
 
+def test_a_model_that_adapts_to_the_slide_makes_another_result_and_says_so(slide, engine, tmp_path):
+    share = engine.model.card.statistics_share
+    card = engine.model.card.model_copy(update={"statistics_share": 0.0})
+    with SegmentationEngine(replace(engine.model, card=card), engine.predictor, 1) as fixed:
+        as_it_is = segment_slide(slide, out_dir=tmp_path / "a", engine=fixed).summary
+    adapted = segment_slide(slide, out_dir=tmp_path / "b", engine=engine).summary
+
+    a, b = as_it_is.provenance, adapted.provenance
+    assert (a.model_statistics_share, b.model_statistics_share) == (0.0, share)
+    assert share > 0
+    assert a.segmentation_id != b.segmentation_id
+    assert as_it_is.distributions != adapted.distributions
+
+
 def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     """Nuclei of the tile whose centroid the mask leaves out are dropped, all others stay.
 
