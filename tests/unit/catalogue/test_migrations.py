@@ -1,0 +1,203 @@
+"""Every earlier revision of the catalogue is migrated with its rows, once, or not at all."""
+
+import datetime
+import threading
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    create_engine,
+    insert,
+    select,
+    text,
+)
+
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue.database import (
+    MIGRATIONS_DIR,
+    database_url,
+    newest_revision,
+    upgrade_database,
+)
+from hoverfast_platform.catalogue.tables import AnyText, Base
+from hoverfast_platform.errors import CatalogueError
+
+REVISIONS = [
+    s.revision for s in reversed(list(ScriptDirectory(str(MIGRATIONS_DIR)).walk_revisions()))
+]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_location(request, tmp_path):
+    """Where a catalogue may be made, and none is."""
+    if request.param == "sqlite":
+        return tmp_path / "catalogue.sqlite"
+    return request.getfixturevalue("postgres_url")
+
+
+def migrate_to(location, revision):
+    engine = create_engine(database_url(location))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def fill(location, n=3):
+    """Put ``n`` rows into every table there is, of whatever columns it has."""
+    engine = create_engine(database_url(location))
+    tables = MetaData()
+    with engine.begin() as connection:
+        tables.reflect(connection)
+        for table in tables.sorted_tables:
+            if table.name != "alembic_version":
+                connection.execute(insert(table), [row_of(table, i) for i in range(1, n + 1)])
+    before = contents(engine)
+    engine.dispose()
+    return before
+
+
+def row_of(table, i):
+    values = {}
+    for column in table.columns:
+        if column.primary_key or column.foreign_keys:
+            values[column.name] = i
+        elif isinstance(column.type, JSON):
+            values[column.name] = {"n": i, "text": "Gr\u00f6\u00dfe"}
+        elif isinstance(column.type, DateTime):
+            values[column.name] = datetime.datetime(2026, 1, i, 12, tzinfo=datetime.UTC)
+        elif isinstance(column.type, Boolean):
+            values[column.name] = True
+        elif isinstance(column.type, Integer | Float):
+            values[column.name] = i
+        else:
+            values[column.name] = f"{i} {column.name}"[: column.type.length]
+    return values
+
+
+def contents(engine):
+    """Rows of all tables, by table and column."""
+    tables = MetaData()
+    with engine.connect() as connection:
+        tables.reflect(connection)
+        return {
+            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in tables.sorted_tables
+            if table.name != "alembic_version"
+        }
+
+
+def is_another_type(context, column, declared, found, wanted):
+    """None leaves it to Alembic. SQLite's tables keep lengths, which it never looked at."""
+    is_text = isinstance(found, String) and isinstance(declared.type, AnyText)
+    return False if is_text and context.dialect.name == "sqlite" else None
+
+
+def test_migrations_make_the_declared_tables(empty_location):
+    upgrade_database(empty_location)
+    engine = create_engine(database_url(empty_location))
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": is_another_type})
+        differences = compare_metadata(context, Base.metadata)
+
+    engine.dispose()
+    assert differences == []
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_revision_keeps_its_rows_when_it_is_migrated(empty_location, revision):
+    migrate_to(empty_location, revision)
+    before = fill(empty_location)
+
+    assert upgrade_database(empty_location) == (revision, newest_revision())
+
+    engine = create_engine(database_url(empty_location))
+    after = contents(engine)
+    engine.dispose()
+    assert all(len(rows) == 3 for rows in before.values())
+    for table, rows in before.items():
+        kept = [{name: row[name] for name in rows[0]} for row in after[table]]
+        assert kept == rows, table
+    Catalogue.open(empty_location).close()
+
+
+def test_migration_that_dies_half_way_changes_nothing(empty_location, monkeypatch):
+    migrate_to(empty_location, REVISIONS[0])
+    before = fill(empty_location)
+    from alembic.operations import Operations
+
+    made = []
+
+    def create_table(self, name, *args, **kwargs):
+        made.append(name)
+        if len(made) > 1:
+            raise OSError("power failure")
+        return original(self, name, *args, **kwargs)
+
+    original = Operations.create_table
+    monkeypatch.setattr(Operations, "create_table", create_table)
+    with pytest.raises(OSError, match="power failure"):
+        upgrade_database(empty_location)
+    monkeypatch.undo()
+
+    engine = create_engine(database_url(empty_location))
+    after = contents(engine)
+    engine.dispose()
+    assert made
+    assert after == before
+    assert upgrade_database(empty_location) == (REVISIONS[0], newest_revision())
+
+
+def test_upgrading_twice_at_once_does_it_once(empty_location):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(upgrade_database(empty_location)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [after for _, after in results] == [newest_revision()] * 3
+    assert upgrade_database(empty_location) == (newest_revision(), newest_revision())
+
+
+def test_server_is_not_migrated_by_merely_opening_it(postgres_url):
+    with pytest.raises(CatalogueError, match="holds no catalogue yet"):
+        Catalogue.open(postgres_url)
+    migrate_to(postgres_url, REVISIONS[0])
+    with pytest.raises(CatalogueError, match="hoverfast catalogue upgrade"):
+        Catalogue.open(postgres_url)
+
+
+def test_database_of_a_newer_version_is_refused(empty_location):
+    upgrade_database(empty_location)
+    engine = create_engine(database_url(empty_location))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    for use in (Catalogue.open, upgrade_database):
+        with pytest.raises(CatalogueError, match="newer version"):
+            use(empty_location)
+
+
+def test_foreign_file_is_refused(tmp_path):
+    (tmp_path / "x.sqlite").write_bytes(b"this is no database, but it is long enough" * 10)
+    with pytest.raises(CatalogueError, match="cannot be used"):
+        Catalogue.open(tmp_path / "x.sqlite")
