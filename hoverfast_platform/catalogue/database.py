@@ -46,7 +46,13 @@ _ADVISORY_LOCK = 0x686F7665  # "hove"; any number that other programs do not use
 _SERVER_AWAY_S = 120.0
 """How long a server may take to come back: a restart, a failover."""
 _KNOCK_EVERY_S = 0.5
-_NOT_AWAY = ("password authentication", "no password", "does not exist", "pg_hba.conf")
+_NOT_AWAY = (
+    "password authentication",
+    "no password",
+    "does not exist",
+    "pg_hba.conf",
+    "unable to open database file",
+)
 """In the text of a refused connection: nobody need wait for these to pass."""
 
 _LIBPQ = {
@@ -119,6 +125,8 @@ def upgrade_database(location: CatalogueLocation) -> tuple[str | None, str]:
         CatalogueError: If it cannot be reached, or was made by a newer version.
     """
     url = database_url(location)
+    if url.drivername == "sqlite":
+        _make_folder_of(Path(str(url.database)))
     database = _connect(url, _SERVER_AWAY_S)
     try:
         before = current_revision(database)
@@ -180,8 +188,18 @@ def current_revision(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueError(
+            f"The folder of {path} cannot be made: {error}",
+            "Its place may be read-only, belong to another user, or be a file.",
+        ) from error
+
+
 def _bring_file_up_to_date(database: Database, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder_of(path)
     # The lock also covers the switch to WAL, for which SQLite itself does not wait.
     with FileLock(f"{path}.lock"):
         if current_revision(database) != newest_revision():

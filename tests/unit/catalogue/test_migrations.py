@@ -162,6 +162,17 @@ def test_migration_that_dies_half_way_changes_nothing(empty_location, monkeypatc
     assert upgrade_database(empty_location) == (REVISIONS[0], newest_revision())
 
 
+def test_upgrade_makes_the_folder_of_a_file_or_says_why_not(tmp_path):
+    """As the unit of a new workstation asks, before anything else has run."""
+    path = tmp_path / "artefacts" / "catalogue.sqlite"
+    (tmp_path / "file").touch()
+
+    assert upgrade_database(path) == (None, newest_revision())
+    with pytest.raises(CatalogueError, match="cannot be made") as caught:
+        upgrade_database(tmp_path / "file" / "catalogue.sqlite")
+    assert not caught.value.is_transient
+
+
 def test_upgrading_twice_at_once_does_it_once(empty_location):
     results = []
     threads = [
