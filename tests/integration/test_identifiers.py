@@ -17,7 +17,8 @@ NAME = b"MUELLER_ANNA_1950"
 def slide(tmp_path, monkeypatch):
     import hoverfast_platform.inference.engine as engine
 
-    monkeypatch.setattr(engine, "make_predictor", engine.make_predictor)  # put back afterwards
+    for patched in ("make_predictor", "looks_at_samples"):  # put back afterwards
+        monkeypatch.setattr(engine, patched, getattr(engine, patched))
     use_fake_predictor()
     path = tmp_path / "ward 7" / f"{NAME.decode()}.tiff"
     path.parent.mkdir()

@@ -169,7 +169,7 @@ def test_histoqc_that_is_not_installed_says_how_to_get_it(tmp_path):
 def test_output_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "out").write_text("a file, not a folder")
 
-    with pytest.raises(CatalogueError, match="cannot be used"):
+    with pytest.raises(CatalogueError, match="cannot be made"):
         run(write_slide(tmp_path / "a.tiff"), "-o", tmp_path / "out")
 
 
