@@ -70,7 +70,7 @@ def test_every_view_turned_back_is_the_image_again():
 
 
 def test_average_of_views_does_not_depend_on_how_the_image_lies(monkeypatch):
-    """Adapted and predicted in single precision; coarser steps are taken by other pixels."""
+    """But for what the model adapts to, which is the image as it lies."""
     monkeypatch.setattr(slide_statistics, "has_bfloat16", lambda: False)
     rgb, _ = _tissue(side=128, n=4)
     teacher = StudentsTeacher([load_model("cross-organ")], Compute(device="cpu", precision="fp32"))
@@ -78,7 +78,7 @@ def test_average_of_views_does_not_depend_on_how_the_image_lies(monkeypatch):
     maps = teacher.predict_maps(rgb)
     of_turned = teacher.predict_maps(np.ascontiguousarray(turn_image(rgb, (True, False, True))))
 
-    np.testing.assert_allclose(turn_maps_back(of_turned, (True, False, True)), maps, atol=2e-3)
+    np.testing.assert_allclose(turn_maps_back(of_turned, (True, False, True)), maps, atol=6e-3)
     assert teacher.label(_tile(rgb)).max() > 0
 
 
