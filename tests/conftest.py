@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,15 +30,20 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A real server, started by the first test that needs one."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real server, started by the first test that needs one.
+
+    Not in pytest's folders: every further pytest on the machine makes these private again, and
+    a server that runs as another user then dies.
+    """
     programs = find_programs()
     if programs is None:
         pytest.skip("no PostgreSQL programs: apt install postgresql, or make setup")
-    server = PostgresServer(tmp_path_factory.mktemp("postgres") / "server", programs)
-    server.create()
-    yield server
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = PostgresServer(Path(folder) / "server", programs)
+        server.create()
+        yield server
+        server.stop()
 
 
 @pytest.fixture

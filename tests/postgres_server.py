@@ -53,7 +53,7 @@ class PostgresServer:
         self.folder.mkdir(parents=True)
         if self._user is not None:
             shutil.chown(self.folder, self._user)
-            for parent in self.folder.parents:  # pytest's folders are private to root
+            for parent in self.folder.parents:  # a new folder may be private to root
                 if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
             if not self._may_read(self.programs):
