@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import subprocess
 import time
@@ -14,6 +15,8 @@ import psutil
 from hoverfast_platform.errors import ComputeError
 
 _SAMPLE_S = 0.1
+_SAMPLING_SHARE = 0.03
+"""Most of a core that looking may take: asking what a process of many GiB holds takes long."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def run_measured(
         tree = psutil.Process(process.pid)
         try:
             while process.poll() is None:
+                looked = time.perf_counter()
                 peak_bytes = max(peak_bytes, _tree_bytes(tree))
                 if watched_dir is not None:
                     peak_disk_bytes = max(peak_disk_bytes, bytes_below(watched_dir))
@@ -71,7 +75,9 @@ def run_measured(
                         f"{' '.join(command)} did not end within {timeout_s:.0f} s.",
                         f"Its output is in {log_path}.",
                     )
-                time.sleep(_SAMPLE_S)
+                looking = time.perf_counter() - looked
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(_SAMPLE_S, looking / _SAMPLING_SHARE))
         finally:
             if process.poll() is None:
                 for child in tree.children(recursive=True):
