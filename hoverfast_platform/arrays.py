@@ -23,10 +23,10 @@ HvMaps: TypeAlias = npt.NDArray[np.floating]
 """``(2, H, W)``, nominally -1..1; plane 0 horizontal (x), plane 1 vertical (y)."""
 
 PredictedMaps: TypeAlias = npt.NDArray[np.float16]
-"""``(3, H, W)``: foreground probability, horizontal map, vertical map.
+"""``(2, H, W)``: foreground probability, and how steeply the HV maps fall (``hv.decode``).
 
-Half precision keeps shared memory small; its step of 0.0005 near 1 is far below what
-the decoder's thresholds can tell apart.
+What predictors hand to the workers. Half precision keeps shared memory small; its step of 0.0005
+near 1 is far below what the decoder's thresholds can tell apart.
 """
 
 InstanceMap: TypeAlias = npt.NDArray[np.int32]

@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hoverfast_platform.arrays import InstanceMap, PredictedMaps
+from hoverfast_platform.arrays import InstanceMap
+from hoverfast_platform.benchmark.network_maps import NetworkMaps, decodable, network_maps
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.config import SegmentationSettings
@@ -17,10 +18,11 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.evaluation.labelled_set import LabelledSet
 from hoverfast_platform.evaluation.metrics import score
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
-from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
+from hoverfast_platform.slide.stain_normalisation import normalisation_of
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,19 @@ class PostProcessingQuality:
 
 
 def compare_quality(
-    engine: SegmentationEngine, dataset: LabelledSet, checkout: Path | None
+    model: LoadedModel, dataset: LabelledSet, checkout: Path | None
 ) -> PostProcessingQuality:
     """Predict every image once and have both make nuclei of the maps.
 
     Args:
-        engine: Predicts.
+        model: Predicts, in single precision.
         dataset: Images at the model's scale.
         checkout: Of the published HoverFast, whose outlines are left unsimplified here.
 
     Raises:
         SettingsError: If an image has another scale than the model.
     """
-    mpp = engine.model.card.mpp
+    card, mpp = model.card, model.card.mpp
     ours, published = [], []
     for labelled in dataset:
         if abs(labelled.item.mpp / mpp - 1) > 0.02:
@@ -63,11 +65,14 @@ def compare_quality(
         rgb = np.ascontiguousarray(labelled.image[:height, :width])
         true = labelled.instance_map[:height, :width]
         samples = samples_of_image(rgb)
-        maps = slide_predictor(engine.model, engine.predictor, samples, "he").predict([rgb])[0]
+        stain = normalisation_of(samples, card.stain_target)
+        shown = [stain.apply(sample) for sample in samples]
+        network = adapted_to(model.network, shown, card.statistics_share)
+        maps = network_maps(network, stain.apply(rgb))
         box = Box(0, 0, width, height)
         lattice = ModelLattice(1, 1, width, height)
         task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())
-        found, instances = post_process(maps, rgb, task)
+        found, instances = post_process(decodable(maps), rgb, task)
         kept = np.where(np.isin(instances, found.labels), instances, 0)
         ours.append(score(true, kept, mpp=mpp).pq)
         if checkout is not None:
@@ -86,7 +91,7 @@ def quality_table(found: PostProcessingQuality) -> str:
     return "\n".join(lines)
 
 
-def _published_instances(checkout: Path, maps: PredictedMaps, mpp: float) -> InstanceMap:
+def _published_instances(checkout: Path, maps: NetworkMaps, mpp: float) -> InstanceMap:
     features: list[dict[str, Any]] = []
     run = published_post_processing(checkout, mpp, max(maps.shape), simplification=0, kept=features)
     run(maps)

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.benchmark.checkout import check_checkout
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide
 from hoverfast_platform.benchmark.measured_process import bytes_below, last_lines, run_measured
+from hoverfast_platform.benchmark.network_maps import NetworkMaps
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -131,7 +131,7 @@ def published_post_processing(
     *,
     simplification: float = 6,
     kept: list[dict[str, Any]] | None = None,
-) -> Callable[[PredictedMaps], int]:
+) -> Callable[[NetworkMaps], int]:
     """The published function, which returns its count.
 
     Args:
@@ -155,7 +155,7 @@ def published_post_processing(
     }
     origin = np.array([0, 0])
 
-    def run(maps: PredictedMaps) -> int:
+    def run(maps: NetworkMaps) -> int:
         foreground, hv_maps = maps[0] > 0.5, maps[1:].astype(np.float32)
         found: int = module.post_processing(
             [(foreground, hv_maps, origin)], slide_data, _Features(kept)

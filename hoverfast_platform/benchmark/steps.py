@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from hoverfast_platform.benchmark.measured_process import run_measured
+from hoverfast_platform.benchmark.network_maps import decodable, network_maps
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
-from hoverfast_platform.hv.decode import decode_instance_map
-from hoverfast_platform.inference.predictors import Predictor
+from hoverfast_platform.hv.decode import split_foreground
 from hoverfast_platform.inference.workers import RegionTask, keep_freed_memory, post_process
+from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.nuclei.contours import trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
@@ -56,13 +56,13 @@ class StepTime:
 
 
 def time_steps(
-    slide_path: Path, predictor: Predictor, n_rounds: int, *, published: Path | None = None
+    slide_path: Path, network: HoverFast, n_rounds: int, *, published: Path | None = None
 ) -> tuple[list[StepTime], Nuclei]:
     """Processor time of every step on the upper left region of a slide full of tissue.
 
     Args:
         slide_path: At least 1024 px wide and high, at the model's mpp.
-        predictor: Makes the maps, once; it is not timed here.
+        network: Makes the maps, once; it is not timed here.
         n_rounds: The steps follow each other in every round.
         published: Checkout of the published HoverFast, whose post-processing then gets the
             same maps.
@@ -80,15 +80,19 @@ def time_steps(
             width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=info.mpp.mean
         )
         rgb = read_region_at(reader, lattice, region)
-        maps = predictor.predict(rgb[None])[0]
+        maps = network_maps(network, rgb)
+        predicted = decodable(maps)
         task = RegionTask(0, region, region, lattice, info.mpp, settings)
-        found, instances = post_process(maps, rgb, task)
+        found, instances = post_process(predicted, rgb, task)
         nuclei, labels = found.nuclei, found.labels
-        probability, hv_maps = maps[0].astype(np.float32), maps[1:].astype(np.float32)
         steps: dict[str, tuple[Callable[[], Any], int]] = {
             "read a region": (lambda: read_region_at(reader, lattice, region), 0),
+            "steepness of borders, which predictors compute": (
+                lambda: decodable(maps),
+                len(nuclei),
+            ),
             "decode": (
-                lambda: decode_instance_map(probability, hv_maps, decoding=settings.decoding),
+                lambda: split_foreground(predicted[0], predicted[1], settings.decoding),
                 len(nuclei),
             ),
             "outline": (
@@ -103,8 +107,8 @@ def time_steps(
                 lambda: measure_polygons(nuclei.vertices_xy, nuclei.ring_starts, info.mpp),
                 len(nuclei),
             ),
-            "post-process: decode, outline, measure": (
-                lambda: post_process(maps, rgb, task),
+            "post-process: steepness, decode, outline, measure": (
+                lambda: post_process(decodable(maps), rgb, task),
                 len(nuclei),
             ),
             "write GeoJSON": (
@@ -159,7 +163,7 @@ def step_table(steps: Sequence[StepTime]) -> str:
         lines.append(f"| {step.name} | {step.median:.1f} ({spread}) | {step.n_nuclei} | {each} |")
     by_name = {step.name: step for step in steps}
     if "published post_processing" in by_name:
-        ours = by_name["post-process: decode, outline, measure"].milliseconds
+        ours = by_name["post-process: steepness, decode, outline, measure"].milliseconds
         theirs = by_name["published post_processing"].milliseconds
         factors = sorted(b / a for a, b in zip(ours, theirs, strict=True))
         lines.append(

@@ -30,12 +30,10 @@ from hoverfast_platform.benchmark.published_hovernet import (
 from hoverfast_platform.benchmark.report import Measured, report_text, write_report
 from hoverfast_platform.benchmark.steps import REGION_PX, time_starts, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
-from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.evaluation.labelled_set import LabelledSet, open_labelled_set
 from hoverfast_platform.geometry import Box
-from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.slide import open_slide
@@ -85,8 +83,7 @@ def run(request: BenchmarkRequest) -> None:
         measured.runs += _slide_runs(slides, tiles, model, request, Path(folder))
         _measure_parts(measured, parts, tiles, model, request, Path(folder))
     if labelled is not None:
-        with _engine(model, request) as engine:
-            measured.quality = compare_quality(engine, labelled, request.against.get("hoverfast"))
+        measured.quality = compare_quality(model, labelled, request.against.get("hoverfast"))
     options = {name: str(value) for name, value in asdict(request).items() if value is not None}
     options |= {f"commit of {tool}": commit for tool, commit in commits.items()}
     write_report(request.outdir / "bench.json", measured, options=options)
@@ -110,20 +107,12 @@ def _measure_parts(
         threads = sorted({1, available_cores()})
         measured.engines = time_engines(model, rgb, request.n_rounds, threads=threads)
     if "steps" in parts or request.n_nuclei:
-        with _engine(model, request) as engine:
-            steps, nuclei = time_steps(
-                path,
-                engine.predictor,
-                request.n_rounds,
-                published=request.against.get("hoverfast"),
-            )
+        steps, nuclei = time_steps(
+            path, model.network, request.n_rounds, published=request.against.get("hoverfast")
+        )
         measured.steps = steps + time_starts(request.n_rounds, folder)
         if request.n_nuclei:
             measured.many = measure_many(nuclei, request.n_nuclei, folder)
-
-
-def _engine(model: LoadedModel, request: BenchmarkRequest) -> SegmentationEngine:
-    return SegmentationEngine.of(model, Compute(device=request.device, precision=request.precision))
 
 
 def _labelled(request: BenchmarkRequest, model: LoadedModel) -> LabelledSet | None:

@@ -47,21 +47,16 @@ def decode_instance_map(
 
     Inside a nucleus both HV maps rise smoothly from -1 to 1; where two nuclei touch, they
     drop back from 1 to -1 within a pixel or two. The steepness of that drop marks the
-    borders between neighbours, and what is left of the foreground once the borders are taken
-    out holds one marker per nucleus. A watershed grows the markers back to the foreground's
-    edge. Pieces of foreground that hold a single marker need no watershed: the whole piece
-    is the nucleus.
+    borders between neighbours (:func:`border_steepness`), and :func:`split_foreground` does the
+    rest.
 
     Args:
         foreground_probability: ``(H, W)``, 0..1.
         hv_maps: ``(2, H, W)``, horizontal first, nominally in [-1, 1].
-        decoding: Threshold of the foreground, steepness of a border, smallest marker kept.
-            ``min_nucleus_area_um2`` is not applied here: pixels have no size yet.
+        decoding: As for :func:`split_foreground`.
 
     Returns:
-        ``(H, W)`` instance map: 0 is background, nuclei are numbered 1..N without gaps in
-        raster order of their first pixel, holes filled. All zeros where there is no
-        foreground. A piece too small to hold a marker is one nucleus as a whole.
+        ``(H, W)`` instance map.
 
     Raises:
         ArrayContractError: If the inputs differ in height or width, or ``hv_maps`` does not
@@ -78,15 +73,38 @@ def decode_instance_map(
             f"{foreground_probability.shape[1]}) to match the foreground, got {hv_maps.shape}. "
             "A trailing channel axis means the maps were not moved to channels-first."
         )
-    probability, horizontal, vertical = (
-        to_float32(plane) for plane in (foreground_probability, *hv_maps)
-    )
+    steepness = border_steepness(*(to_float32(plane) for plane in hv_maps))
+    return split_foreground(foreground_probability, steepness, decoding)
+
+
+def split_foreground(
+    foreground_probability: ForegroundProbability,
+    steepness: npt.NDArray[np.floating],
+    decoding: InstanceDecoding,
+) -> InstanceMap:
+    """Separately numbered nuclei, from where nuclei are and where borders between them run.
+
+    What is left of the foreground once the borders are taken out holds one marker per nucleus.
+    A watershed grows the markers back to the foreground's edge. Pieces of foreground that hold
+    a single marker need no watershed: the whole piece is the nucleus.
+
+    Args:
+        foreground_probability: ``(H, W)``, 0..1.
+        steepness: ``(H, W)`` as of :func:`border_steepness`.
+        decoding: Threshold of the foreground, steepness of a border, smallest marker kept.
+            ``min_nucleus_area_um2`` is not applied here: pixels have no size yet.
+
+    Returns:
+        ``(H, W)`` instance map: 0 is background, nuclei are numbered 1..N without gaps in
+        raster order of their first pixel, holes filled. All zeros where there is no
+        foreground. A piece too small to hold a marker is one nucleus as a whole.
+    """
+    probability, steepness = to_float32(foreground_probability), to_float32(steepness)
     foreground = (probability >= np.float32(decoding.foreground_threshold)).view(np.uint8)
     fill_holes(foreground, MAX_HOLE_AREA_PX)
     pieces, n_pieces = keep_large_parts(foreground, MIN_FOREGROUND_AREA_PX)
     if n_pieces == 0:
         return np.zeros(foreground.shape, np.int32)
-    steepness = border_steepness(horizontal, vertical)
     seeds = foreground & (steepness < np.float32(decoding.border_steepness)).view(np.uint8)
     opened = cv2.morphologyEx(seeds, cv2.MORPH_OPEN, _OPENING)
     markers, n_markers = keep_large_parts(opened, decoding.min_marker_area_px)
@@ -109,11 +127,19 @@ def border_steepness(
     """How steeply the HV maps fall at each pixel, ``(H, W)``, 0 where they rise.
 
     1 is the response to a perfect border, a fall from 1 to -1 between two pixels along a
-    straight line; the larger of the falls in x and in y counts.
+    straight line; the larger of the falls in x and in y counts. Predictors compute it on their
+    device, see ``model.border_steepness``.
     """
+    fall, smoothing = slope_kernels()
+    fall_x = cv2.sepFilter2D(horizontal, cv2.CV_32F, fall, smoothing)
+    fall_y = cv2.sepFilter2D(vertical, cv2.CV_32F, smoothing, fall)
+    return cv2.max(cv2.max(fall_x, fall_y), 0.0)
+
+
+def slope_kernels() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Sobel's kernel along a slope and across it, ``(7,)`` each; a perfect border gives 1."""
     derivative, smoothing = cv2.getDerivKernels(1, 0, SLOPE_KERNEL_PX, normalize=False)
     # Response of the kernel pair to a step of height 2, used as the unit.
     unit = 2.0 * float(np.abs(derivative).sum()) / 2.0 * float(smoothing.sum())
-    fall_x = cv2.sepFilter2D(horizontal, cv2.CV_32F, derivative / -unit, smoothing)
-    fall_y = cv2.sepFilter2D(vertical, cv2.CV_32F, smoothing, derivative / -unit)
-    return cv2.max(cv2.max(fall_x, fall_y), 0.0)
+    fall: npt.NDArray[np.float32] = (derivative / -unit).ravel().astype(np.float32)
+    return fall, smoothing.ravel().astype(np.float32)

@@ -1,7 +1,8 @@
 """Regions in, maps out, on a device: the two compute backends behind one interface.
 
 ``torch`` (``torch_predictor``) runs on CUDA, MPS and the CPU; ``openvino`` on the CPU, where it
-is faster. Both run the same graph, :class:`hoverfast_platform.model.network.MapsFromPixels`.
+is faster. Both run the same graph: :class:`hoverfast_platform.model.network.MapsFromPixels`,
+then :class:`hoverfast_platform.model.border_steepness.BorderSteepness`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores, has_bfloat16
 from hoverfast_platform.errors import ComputeError, SettingsError
+from hoverfast_platform.inference.graph_border_steepness import with_border_steepness
 from hoverfast_platform.inference.graph_statistics import with_statistics
 from hoverfast_platform.inference.torch_predictor import Regions, TorchPredictor
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -39,7 +41,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, regions: Regions) -> PredictedMaps:
-        """``(N, H, W, 3)`` to ``(N, 3, H, W)``.
+        """``(N, H, W, 3)`` to ``(N, 2, H, W)``: probability, steepness of borders.
 
         Raises:
             ComputeError: If the device fails or a single region does not fit its memory.
@@ -118,7 +120,7 @@ class OpenVinoPredictor:
     """OpenVINO on the CPU, compiled once per region shape.
 
     Args:
-        graph: From :func:`openvino_graph`, or an int8 form.
+        graph: From :func:`openvino_graph`, or an int8 form; its maps, not yet what is decoded.
         network: From which it was made.
         precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
         batch_size: Regions handed over together.
@@ -145,7 +147,8 @@ class OpenVinoPredictor:
         self.precision = precision
         self.arithmetic = f"openvino {precision} {digest}".strip()
         self._core = ov.Core()
-        self._model, self._network = graph, network
+        self._maps, self._network = graph, network
+        self._decodable = with_border_steepness(graph)
         self._digest = digest
         self._compiled: dict[tuple[int, int], Any] = {}
         self._batch_size = batch_size
@@ -154,7 +157,7 @@ class OpenVinoPredictor:
     def with_network(self, network: HoverFast) -> OpenVinoPredictor:
         """See :class:`Predictor`; compiled anew, which takes half a second."""
         return OpenVinoPredictor(
-            with_statistics(self._model, self._network, network),
+            with_statistics(self._maps, self._network, network),
             network,
             self.precision,
             batch_size=self._batch_size,
@@ -177,9 +180,9 @@ class OpenVinoPredictor:
     def _for_shape(self, shape: tuple[int, int]) -> Any:
         if shape not in self._compiled:
             self._compiled.clear()  # a slide has one shape; an old one only holds memory
-            self._model.reshape([1, *shape, 3])
+            self._decodable.reshape([1, *shape, 3])
             self._compiled[shape] = self._core.compile_model(
-                self._model,
+                self._decodable,
                 "CPU",
                 {
                     "INFERENCE_NUM_THREADS": self._n_threads,
@@ -197,7 +200,7 @@ class OpenVinoPredictor:
 
 
 def openvino_graph(model: LoadedModel) -> Any:
-    """A model as an OpenVINO graph in fp32, for regions of any size."""
+    """A model's maps from pixels as an OpenVINO graph in fp32, for regions of any size."""
     import openvino as ov
 
     example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)

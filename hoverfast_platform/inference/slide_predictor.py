@@ -38,7 +38,7 @@ class SlidePredictor:
         return self.normalisation.apply(rgb)
 
     def predict(self, regions: Sequence[RgbImage]) -> PredictedMaps:
-        """Maps of regions of one shape, ``(N, 3, H, W)``.
+        """Maps of regions of one shape, ``(N, 2, H, W)``.
 
         Raises:
             ComputeError: If the device fails or a single region does not fit its memory.

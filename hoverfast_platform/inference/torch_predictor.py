@@ -28,6 +28,7 @@ from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.model.border_steepness import BorderSteepness
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 
@@ -110,7 +111,8 @@ def graph_on(device: str, model: LoadedModel, dtype: torch.dtype, *, is_compiled
     """
     network = copy.deepcopy(model.network).eval()
     fold_batch_norms(network)
-    graph = MapsFromPixels(network).eval().to(device=device, dtype=dtype)
+    maps = MapsFromPixels(network).to(dtype)
+    graph = nn.Sequential(maps, BorderSteepness()).eval().to(device)
     # The stubs do not know this keyword.
     graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return torch.compile(graph, dynamic=False) if is_compiled else graph
@@ -146,12 +148,12 @@ class Lane:
         self.maps = torch.empty(0, dtype=torch.float16)
 
     def predict(self, regions: Regions) -> PredictedMaps:
-        """``(N, H, W, 3)`` to ``(N, 3, H, W)``; the caller owns what comes back."""
+        """``(N, H, W, 3)`` to ``(N, 2, H, W)``; the caller owns what comes back."""
         n, height, width, _ = regions.shape
         if len(self.pixels) < n or self.pixels.shape[1:] != regions.shape[1:]:
             self.pixels = torch.empty(regions.shape, dtype=torch.uint8, pin_memory=self._is_pinned)
             self.maps = torch.empty(
-                (n, 3, height, width), dtype=torch.float16, pin_memory=self._is_pinned
+                (n, 2, height, width), dtype=torch.float16, pin_memory=self._is_pinned
             )
         pixels, maps = self.pixels[:n], self.maps[:n]
         pixels.numpy()[:] = regions

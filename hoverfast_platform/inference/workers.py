@@ -32,7 +32,7 @@ from hoverfast_platform.arrays import (
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.half_precision import to_float32
-from hoverfast_platform.hv.decode import decode_instance_map
+from hoverfast_platform.hv.decode import split_foreground
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
@@ -88,7 +88,7 @@ def post_process(
     """Decode a region, keep what its tile owns, and measure it.
 
     Args:
-        maps: ``(3, H, W)`` of the region.
+        maps: ``(2, H, W)`` of the region.
         rgb: ``(H, W, 3)`` the region's pixels as the slide has them.
         task: Where it lies and how to decode.
 
@@ -98,7 +98,7 @@ def post_process(
     started = time.perf_counter()
     probability = _inside_slide(to_float32(maps[0]), task.region, task.lattice.box)
     decoding = task.settings.decoding
-    instances = decode_instance_map(probability, maps[1:], decoding=decoding)
+    instances = split_foreground(probability, maps[1], decoding)
     decoded = time.perf_counter()
     found = describe_instances(instances, probability, task.region)
     lattice = task.lattice
@@ -162,10 +162,10 @@ def warm_up() -> None:
     """Compile, or load, what :func:`post_process` needs, on a region of two touching nuclei."""
     side = 64
     y, x = np.mgrid[:side, :side]
-    maps = np.zeros((3, side, side), np.float16)
+    maps = np.zeros((2, side, side), np.float16)
     for centre in (20, 44):
-        inside = (x - centre) ** 2 + (y - side // 2) ** 2 < 13**2
-        maps[0, inside], maps[1, inside] = 1, (x[inside] - centre) / 13
+        maps[0, (x - centre) ** 2 + (y - side // 2) ** 2 < 13**2] = 1
+    maps[1, :, 31:34] = 1
     box = Box(0, 0, side, side)
     task = RegionTask(
         0, box, box, ModelLattice(1, 1, side, side), Mpp(1, 1), SegmentationSettings()
@@ -177,7 +177,7 @@ class RegionSlots:
     """Shared memory for maps and pixels of several regions of one shape; a slot holds one.
 
     Attributes:
-        maps: ``(n_slots, 3, H, W)`` float16.
+        maps: ``(n_slots, 2, H, W)`` float16.
         pixels: ``(n_slots, H, W, 3)`` uint8.
         free: Slots nobody uses.
     """
@@ -209,7 +209,7 @@ class _SlotLayout:
 
     @property
     def _n_map_bytes(self) -> int:
-        return self.n_slots * 3 * self.height * self.width * np.dtype(np.float16).itemsize
+        return self.n_slots * 2 * self.height * self.width * np.dtype(np.float16).itemsize
 
     @property
     def n_bytes(self) -> int:
@@ -217,7 +217,7 @@ class _SlotLayout:
 
     def arrays(self, memory: shared_memory.SharedMemory) -> tuple[PredictedMaps, RgbImage]:
         shape = (self.height, self.width)
-        maps: PredictedMaps = np.ndarray((self.n_slots, 3, *shape), np.float16, memory.buf)
+        maps: PredictedMaps = np.ndarray((self.n_slots, 2, *shape), np.float16, memory.buf)
         pixels: RgbImage = np.ndarray(
             (self.n_slots, *shape, 3), np.uint8, memory.buf, self._n_map_bytes
         )

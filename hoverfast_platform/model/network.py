@@ -120,7 +120,7 @@ class HoverFast(nn.Module):
 
 
 class MapsFromPixels(nn.Module):
-    """The network as prediction uses it: bytes in, the three maps the decoder needs out.
+    """The network as prediction uses it: bytes in, foreground and HV maps out.
 
     Scaling, softmax and the choice of channels live in here, so that every backend computes
     them in its own graph, on its own device, and only small arrays travel.

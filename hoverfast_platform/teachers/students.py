@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.hv.decode import decode_instance_map, without_small_nuclei
+from hoverfast_platform.hv.decode import split_foreground, without_small_nuclei
 from hoverfast_platform.inference.predictors import make_predictor
 from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -24,7 +24,7 @@ from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 _MULTIPLE_PX = 8
 Maps = npt.NDArray[np.float32]
-"""``(3, H, W)``: foreground probability, horizontal map, vertical map."""
+"""``(2, H, W)``: foreground probability, steepness of borders. Neither knows a direction."""
 
 View = tuple[bool, bool, bool]
 """Whether to swap x and y, then mirror x, then mirror y."""
@@ -76,13 +76,13 @@ class StudentsTeacher:
     def label(self, tile: TileImage) -> InstanceMap:
         """Nuclei of the tile."""
         maps = self.predict_maps(tile.rgb)
-        instances = decode_instance_map(maps[0], maps[1:], decoding=self._decoding)
+        instances = split_foreground(maps[0], maps[1], self._decoding)
         return without_small_nuclei(instances, tile.mpp, self._decoding)
 
     def predict_maps(self, rgb: RgbImage) -> Maps:
-        """The average over models and views, ``(3, H, W)``."""
+        """The average over models and views, ``(2, H, W)``."""
         height, width = rgb.shape[:2]
-        total = np.zeros((3, height, width), dtype=np.float64)
+        total = np.zeros((2, height, width), dtype=np.float64)
         samples = samples_of_image(rgb)
         predictors = [
             slide_predictor(model, predictor, samples, "he")
@@ -110,17 +110,8 @@ def turn_image(rgb: RgbImage, view: View) -> RgbImage:
 
 
 def turn_maps_back(maps: Maps, view: View) -> Maps:
-    """Maps of a view as maps of the image: positions turned back, HV signs and planes too."""
+    """Maps of a view as maps of the image."""
     swap, mirror_x, mirror_y = view
-    foreground, horizontal, vertical = maps
-    if mirror_y:
-        foreground, horizontal, vertical = foreground[::-1], horizontal[::-1], -vertical[::-1]
-    if mirror_x:
-        foreground, horizontal, vertical = (
-            foreground[:, ::-1],
-            -horizontal[:, ::-1],
-            vertical[:, ::-1],
-        )
-    if swap:
-        foreground, horizontal, vertical = foreground.T, vertical.T, horizontal.T
-    return np.stack([foreground, horizontal, vertical])
+    maps = maps[:, ::-1] if mirror_y else maps
+    maps = maps[..., ::-1] if mirror_x else maps
+    return maps.transpose(0, 2, 1) if swap else maps

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hoverfast_platform.config import Compute
+from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast
@@ -50,8 +51,8 @@ def grid_of_nuclei(height: int, width: int) -> np.ndarray:
     half = _SPACING_PX / 2
     is_inside = (y % _SPACING_PX - half) ** 2 + (x % _SPACING_PX - half) ** 2 < _RADIUS_PX**2
     instances = np.where(is_inside, row * (width // _SPACING_PX + 1) + column + 1, 0)
-    hv_maps = encode_hv_maps(instances.astype(np.int32))
-    return np.concatenate([is_inside[None], hv_maps]).astype(np.float16)
+    hv_maps = encode_hv_maps(instances.astype(np.int32)).astype(np.float32)
+    return np.stack([is_inside, border_steepness(*hv_maps)]).astype(np.float16)
 
 
 def use_fake_predictor(called: Path | None = None) -> None:

@@ -227,11 +227,11 @@ def test_quality_of_our_post_processing_is_scored_image_by_image(tmp_path, tiles
         Image.fromarray(rgb).save(tmp_path / "image" / "a.png")
         Image.fromarray(found.instance_map.astype(np.uint16)).save(tmp_path / "label" / "a.png")
 
-        quality = compare_quality(engine, open_labelled_set(tmp_path, mpp=0.25), None)
+    quality = compare_quality(engine.model, open_labelled_set(tmp_path, mpp=0.25), None)
 
-        assert quality.ours[0] > 0.9
-        with pytest.raises(SettingsError, match="not resampled"):
-            compare_quality(engine, open_labelled_set(tmp_path, mpp=0.5), None)
+    assert quality.ours[0] > 0.9
+    with pytest.raises(SettingsError, match="not resampled"):
+        compare_quality(engine.model, open_labelled_set(tmp_path, mpp=0.5), None)
 
 
 def test_many_nuclei_are_written_validated_and_read(tmp_path, tiles):

@@ -21,9 +21,8 @@ def test_a_nucleus_that_the_slide_cuts_is_kept_as_far_as_the_slide_goes(centre_x
     y, x = np.mgrid[region.y0 : region.y1, region.x0 : region.x1]
     dx, dy = x - centre_xy[0], y - centre_xy[1]
     inside = dx**2 + dy**2 < RADIUS_PX**2
-    maps = np.zeros((3, *inside.shape), np.float16)
-    maps[0, inside] = 1
-    maps[1, inside], maps[2, inside] = dx[inside] / RADIUS_PX, dy[inside] / RADIUS_PX
+    maps = np.zeros((2, *inside.shape), np.float16)
+    maps[0, inside] = 1  # no border inside the nucleus
     lattice = ModelLattice(1, 1, SIDE_PX, SIDE_PX)
     task = RegionTask(0, slide, region, lattice, Mpp(0.25, 0.25), SegmentationSettings())
     rgb = np.full((*inside.shape, 3), 120, np.uint8)
