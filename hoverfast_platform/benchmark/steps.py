@@ -19,9 +19,10 @@ from hoverfast_platform.benchmark.measured_process import run_measured
 from hoverfast_platform.benchmark.network_maps import decodable, network_maps
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.freed_memory import keep_freed_memory
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.hv.decode import split_foreground
-from hoverfast_platform.inference.workers import RegionTask, keep_freed_memory, post_process
+from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.nuclei.contours import trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons

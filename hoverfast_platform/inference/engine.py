@@ -22,6 +22,7 @@ from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute, SegmentationSettings, Stain
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.freed_memory import give_back_large_arrays
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.predictors import Predictor, make_predictor
 from hoverfast_platform.inference.slide_predictor import (
@@ -76,6 +77,7 @@ class SegmentationEngine:
         cls, model: str | Path | LoadedModel = DEFAULT_MODEL, compute: Compute = Compute()
     ) -> SegmentationEngine:
         """Load a model onto the device the settings ask for."""
+        give_back_large_arrays()
         loaded = model if isinstance(model, LoadedModel) else load_model(model)
         predictor = make_predictor(loaded, compute)
         # Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU

@@ -18,6 +18,7 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.engine import PhaseSeconds, SegmentationEngine
 from hoverfast_platform.inference.provenance import provenance_of
+from hoverfast_platform.inference.slide_predictor import SlidePredictor
 from hoverfast_platform.inference.workers import RegionNuclei
 from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.builtin import find_tissue
@@ -29,6 +30,7 @@ from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.reader import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.resample import check_scale
+from hoverfast_platform.slide.stain_normalisation import DensityRgb
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.blocks import BlockStore
@@ -206,18 +208,17 @@ class _Job:
         self.namespace = uuid.UUID(provenance.segmentation_id)
         self.features: dict[int, Future[None]] = {}
         info = reader.info
-        lattice = ModelLattice.of(
+        self.lattice = ModelLattice.of(
             width=info.width,
             height=info.height,
             slide_mpp=info.mpp,
             model_mpp=engine.model.card.mpp,
         )
 
-        def has_tissue(x0: float, y0: float, x1: float, y1: float) -> bool:
-            return tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)
+        self.plan: TilePlan = plan_tiles(self.lattice, settings.tiling, self._has_tissue)
 
-        self.plan: TilePlan = plan_tiles(lattice, settings.tiling, has_tissue)
-        self.predictor = engine.for_slide(reader, lattice, has_tissue, settings.staining.stain)
+    def _has_tissue(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        return self.tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)
 
     def compute(
         self,
@@ -231,12 +232,21 @@ class _Job:
         finished = self.blocks.finished()
         todo = [tile for tile in self.plan.tiles if tile.index // TILES_PER_BLOCK not in finished]
         n_resumed = len(self.plan.tiles) - len(todo)
+        predictor = self.engine.for_slide(
+            self.reader, self.lattice, self._has_tissue, self.settings.staining.stain
+        )
+        stain_factors = predictor.normalisation.factors
         with self.engine.dead_workers_reported():
-            seconds = self._compute_blocks(todo, n_resumed, on_progress) if todo else PhaseSeconds()
+            seconds = (
+                self._compute_blocks(todo, predictor, n_resumed, on_progress)
+                if todo
+                else PhaseSeconds()
+            )
+            del predictor  # what was compiled for this slide is not needed beside its files
             for block in sorted(finished):  # of a run that was killed
                 self._begin_features(block)
         writing = time.perf_counter()
-        summary = self._stage(warnings, n_resumed, qupath_zip_above)
+        summary = self._stage(stain_factors, warnings, n_resumed, qupath_zip_above)
         ended = time.perf_counter()
         area = summary.tissue_area_mm2
         timings = {
@@ -258,7 +268,7 @@ class _Job:
         )
 
     def _compute_blocks(
-        self, todo: list[Tile], n_done: int, on_progress: OnProgress
+        self, todo: list[Tile], predictor: SlidePredictor, n_done: int, on_progress: OnProgress
     ) -> PhaseSeconds:
         n_total = len(self.plan.tiles)
         waiting: dict[int, dict[int, RegionNuclei]] = {}
@@ -282,9 +292,7 @@ class _Job:
                 write.result()  # a failed write ends the slide now, not at the end
                 self._begin_features(writes.pop(write))
 
-            seconds = self.engine.run(
-                self.reader, self.plan, todo, self.settings, self.predictor, take
-            )
+            seconds = self.engine.run(self.reader, self.plan, todo, self.settings, predictor, take)
             for write in list(writes):
                 finish(write)
         return seconds
@@ -316,7 +324,11 @@ class _Job:
             yield self.blocks.read(block)[0]
 
     def _stage(
-        self, warnings: tuple[str, ...], n_resumed: int, qupath_zip_above: int
+        self,
+        stain_factors: DensityRgb,
+        warnings: tuple[str, ...],
+        n_resumed: int,
+        qupath_zip_above: int,
     ) -> SegmentationSummary:
         near: list[Nuclei] = []
         n_nuclei, n_dropped = 0, 0.0
@@ -335,7 +347,7 @@ class _Job:
             provenance=self.provenance,
             n_nuclei=n_nuclei,
             tissue_area_mm2=tissue_mm2,
-            stain_factors=self.predictor.normalisation.factors,
+            stain_factors=stain_factors,
             tissue_fraction=self.tissue.tissue_fraction,
             nuclei_per_mm2=n_nuclei / tissue_mm2 if tissue_mm2 else None,
             distributions=measurement_distributions(table_path, self.columns),

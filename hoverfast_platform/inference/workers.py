@@ -7,7 +7,6 @@ pixels reach them through shared memory, nuclei come back as small arrays.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -30,6 +29,7 @@ from hoverfast_platform.arrays import (
     RgbImage,
 )
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.freed_memory import keep_freed_memory
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.half_precision import to_float32
 from hoverfast_platform.hv.decode import split_foreground
@@ -224,9 +224,6 @@ class _SlotLayout:
         return maps, pixels
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_KEPT_BYTES = 256 * 2**20
-
 _attached: dict[str, shared_memory.SharedMemory] = {}
 
 
@@ -298,19 +295,6 @@ def _start_worker(parent_pid: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
     warm_up()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what this process frees; elsewhere nothing happens.
-
-    Every region needs arrays of the sizes the last one freed. Given back to the system, their
-    pages come back zeroed one by one, which takes a third of post-processing.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-            mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _end_with_parent(parent_pid: int) -> None:
