@@ -26,7 +26,9 @@ class Tile:
     Attributes:
         index: Position in the plan, which is in raster order.
         box: The tile in model pixels. Border tiles may reach past the slide.
-        region: The tile grown by its margin: what is read and predicted.
+        region: The tile with its margin: what is read and predicted. At the slide's border it
+            is moved inwards, so that nothing is made up of what lies beyond: convolutions find
+            there what they found at the edge of every crop in training.
     """
 
     index: int
@@ -42,7 +44,7 @@ class TilePlan:
         tiles: In raster order.
         tile_width_px: Of every tile, model pixels.
         tile_height_px: Likewise.
-        margin_px: Context around each tile.
+        margin_px: Context around each tile, at least, but for the slide's border.
         lattice: The lattice the boxes are on.
     """
 
@@ -56,8 +58,8 @@ class TilePlan:
     def region_shape(self) -> tuple[int, int]:
         """(height, width) of every region, the same for all so that they batch."""
         return (
-            self.tile_height_px + 2 * self.margin_px,
-            self.tile_width_px + 2 * self.margin_px,
+            _region_length(self.tile_height_px, self.margin_px, self.lattice.height_px),
+            _region_length(self.tile_width_px, self.margin_px, self.lattice.width_px),
         )
 
 
@@ -80,12 +82,37 @@ def plan_tiles(lattice: ModelLattice, tiling: Tiling, has_tissue: HasTissue) -> 
                 inside.x1 * lattice.scale_x,
                 inside.y1 * lattice.scale_y,
             ):
-                tiles.append(Tile(len(tiles), box, box.grown(tiling.margin_px)))
+                region = _region(box, tiling.margin_px, lattice)
+                tiles.append(Tile(len(tiles), box, region))
     return TilePlan(tuple(tiles), width, height, tiling.margin_px, lattice)
+
+
+def _region(tile: Box, margin_px: int, lattice: ModelLattice) -> Box:
+    width = _region_length(tile.width, margin_px, lattice.width_px)
+    height = _region_length(tile.height, margin_px, lattice.height_px)
+    return Box.of(
+        x=_region_start(tile.x0 - margin_px, width, lattice.width_px),
+        y=_region_start(tile.y0 - margin_px, height, lattice.height_px),
+        width=width,
+        height=height,
+    )
+
+
+def _region_length(tile_px: int, margin_px: int, slide_px: int) -> int:
+    """With both margins where the slide is so large; else all of it, up to the alignment."""
+    return min(tile_px + 2 * margin_px, _aligned(slide_px))
+
+
+def _region_start(wanted_px: int, length_px: int, slide_px: int) -> int:
+    return min(max(wanted_px, 0), _aligned(slide_px) - length_px)
 
 
 def _even_share(length_px: int, largest_px: int) -> int:
     """Side of the tiles when ``length_px`` is divided evenly into as few as possible."""
     n_tiles = max(1, math.ceil(length_px / largest_px))
     share = math.ceil(length_px / n_tiles)
-    return math.ceil(share / _ALIGNMENT_PX) * _ALIGNMENT_PX
+    return _aligned(share)
+
+
+def _aligned(length_px: int) -> int:
+    return math.ceil(length_px / _ALIGNMENT_PX) * _ALIGNMENT_PX

@@ -36,13 +36,21 @@ def read(reader, has_tissue=lambda *_box: True):
     return read_samples(reader, lattice, has_tissue)
 
 
-def test_a_small_slide_is_looked_at_whole():
+def test_a_small_image_is_one_sample():
     rgb = noise(300, 410)
 
-    upper, lower = read(Counting(rgb))[::2], read(Counting(rgb))[1::2]
+    (sample,) = read(Counting(rgb))
 
-    whole = np.concatenate([np.concatenate(upper, axis=0), np.concatenate(lower, axis=0)], axis=1)
-    assert np.array_equal(whole, rgb)
+    assert np.array_equal(sample, rgb)
+
+
+def test_larger_ones_are_cut_without_loss_or_overlap():
+    rgb = noise(1024, 1024)
+
+    samples = read(Counting(rgb))
+
+    rows = [np.concatenate(samples[i : i + 4], axis=1) for i in range(0, 16, 4)]
+    assert np.array_equal(np.concatenate(rows, axis=0), rgb)
 
 
 def test_an_image_by_itself_gives_what_it_would_as_a_slide():
