@@ -13,6 +13,7 @@ from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSe
 from hoverfast_platform.evaluation.metrics import DETECTION_RADIUS_UM, MATCH_IOU, score
 from hoverfast_platform.evaluation.results import Evaluation, ImageScores, MeasuredModel
 from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.provenance import RESULT_VERSION
 from hoverfast_platform.inference.segment_image import segment_image
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.version import __version__
@@ -57,6 +58,7 @@ def evaluate_model(
         "segmentation": settings.model_dump(mode="json", exclude={"tissue"}),
         "detection_radius_um": DETECTION_RADIUS_UM,
         "match_iou": MATCH_IOU,
+        "result_version": RESULT_VERSION,
     }
     card, predictor = engine.model.card, engine.predictor
     return Evaluation(

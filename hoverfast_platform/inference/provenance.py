@@ -13,7 +13,7 @@ from hoverfast_platform.model.slide_statistics import statistics_precision
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.summary import Provenance
 
-_RESULT_VERSION = 3
+RESULT_VERSION = 4
 """Raise when the engine finds other nuclei from the same input: old results stop matching."""
 
 
@@ -37,7 +37,7 @@ def provenance_of(
         and [model.card.statistics_share, statistics_precision(predictor.device)],
         "settings": settings.digest(),
         "arithmetic": predictor.arithmetic,
-        "version": _RESULT_VERSION,
+        "version": RESULT_VERSION,
     }
     canonical = json.dumps(decided_by, sort_keys=True).encode()
     card = model.card

@@ -12,6 +12,7 @@ from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.provenance import RESULT_VERSION
 from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.slide.array_reader import ArrayReader
@@ -113,7 +114,9 @@ def roi_summary(
         model.card.stain_target,
         model.card.statistics_share,
         settings.digest(),
+        engine.predictor.arithmetic,
         found.mpp,
+        RESULT_VERSION,
     )
     warnings = found.warnings
     if mpp_override is None:
