@@ -17,6 +17,7 @@ from hoverfast_platform.evaluation.plausibility import (
     check_qupath_file,
     check_seams,
 )
+from hoverfast_platform.version import RESULT_VERSION
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     owners=["team:platform"],
     pool="gpu",
     output_required=False,
-    code_version="1",
+    code_version=str(RESULT_VERSION),
     check_specs=NUCLEI_CHECKS,
     automation_condition=when_inputs_change(),
 )

@@ -13,10 +13,9 @@ from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSe
 from hoverfast_platform.evaluation.metrics import DETECTION_RADIUS_UM, MATCH_IOU, score
 from hoverfast_platform.evaluation.results import Evaluation, ImageScores, MeasuredModel
 from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.provenance import RESULT_VERSION
 from hoverfast_platform.inference.segment_image import segment_image
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
-from hoverfast_platform.version import __version__
+from hoverfast_platform.version import RESULT_VERSION, __version__
 
 OnScored: TypeAlias = Callable[[int, LabelledImage, InstanceMap], None]
 """Called with the number of the image, the image and the nuclei predicted in it."""

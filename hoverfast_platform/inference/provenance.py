@@ -12,9 +12,7 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.model.slide_statistics import statistics_precision
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.summary import Provenance
-
-RESULT_VERSION = 4
-"""Raise when the engine finds other nuclei from the same input: old results stop matching."""
+from hoverfast_platform.version import RESULT_VERSION
 
 
 def provenance_of(

@@ -12,13 +12,13 @@ from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.provenance import RESULT_VERSION
 from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.resample import check_scale, read_region_at
 from hoverfast_platform.storage.summary import DabPositivity, Distribution, RoiSummary
 from hoverfast_platform.tiling import plan_tiles
+from hoverfast_platform.version import RESULT_VERSION
 
 
 @dataclass(frozen=True)
