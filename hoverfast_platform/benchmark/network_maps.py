@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hoverfast_platform.arrays import PredictedMaps, RgbImage
+from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 
@@ -25,8 +25,6 @@ def network_maps(network: HoverFast, rgb: RgbImage) -> NetworkMaps:
     return maps
 
 
-def decodable(maps: NetworkMaps) -> PredictedMaps:
-    """What predictors would hand to the workers."""
-    found: PredictedMaps = np.empty((2, *maps.shape[1:]), np.float16)
-    found[0], found[1] = maps[0], border_steepness(maps[1], maps[2])
-    return found
+def decodable(maps: NetworkMaps) -> npt.NDArray[np.float32]:
+    """What predictors would hand to the workers, ``(2, H, W)``, before they round it."""
+    return np.stack((maps[0], border_steepness(maps[1], maps[2])))

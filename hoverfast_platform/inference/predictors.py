@@ -169,7 +169,7 @@ class OpenVinoPredictor:
         """See :class:`Predictor`. One region at a time: a CPU gains nothing from batches."""
         infer = self._for_shape(regions.shape[1:3])
         try:
-            maps = [infer(regions[i : i + 1])[0].astype(np.float16) for i in range(len(regions))]
+            maps = [infer(regions[i : i + 1])[0] for i in range(len(regions))]
         except RuntimeError as error:
             raise ComputeError(
                 f"OpenVINO failed on a region of {regions.shape[1]}x{regions.shape[2]} px: {error}",

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from hoverfast_platform.arrays import (
     ForegroundProbability,
@@ -83,12 +84,12 @@ class RegionNuclei:
 
 
 def post_process(
-    maps: PredictedMaps, rgb: RgbImage, task: RegionTask
+    maps: npt.NDArray[np.floating], rgb: RgbImage, task: RegionTask
 ) -> tuple[RegionNuclei, InstanceMap]:
     """Decode a region, keep what its tile owns, and measure it.
 
     Args:
-        maps: ``(2, H, W)`` of the region.
+        maps: ``(2, H, W)`` of the region, as :data:`PredictedMaps` or in single precision.
         rgb: ``(H, W, 3)`` the region's pixels as the slide has them.
         task: Where it lies and how to decode.
 

@@ -32,17 +32,19 @@ def in_openvino(maps):
     return compiled(maps)[0]
 
 
-@pytest.mark.parametrize("compute", [in_torch, in_openvino])
+@pytest.mark.parametrize(("compute", "tolerance"), [(in_torch, 1e-5), (in_openvino, 5e-4)])
 @pytest.mark.parametrize("shape", [(4, 4), (36, 64), (128, 100)])
-def test_borders_are_as_steep_as_in_the_plain_form(compute, shape):
-    """Up to the edges of the region, with the sums taken in another order."""
+def test_borders_are_as_steep_as_in_the_plain_form(compute, tolerance, shape):
+    """Up to the edges of the region, with the sums taken in another order; the graph rounds to
+    half precision, whose step near 1 is 5e-4."""
     maps = random_maps(shape)
 
     found = compute(maps)
 
     assert found.shape == (1, 2, *shape)
-    np.testing.assert_array_equal(found[:, 0], maps[:, 0])
-    np.testing.assert_allclose(found[0, 1], border_steepness(maps[0, 1], maps[0, 2]), atol=1e-5)
+    wanted = border_steepness(maps[0, 1], maps[0, 2])
+    np.testing.assert_allclose(found[:, 0], maps[:, 0], atol=tolerance)
+    np.testing.assert_allclose(found[0, 1], wanted, atol=tolerance)
     assert found[0, 1].max() > 0.5
 
 
