@@ -224,7 +224,7 @@ class InstanceDecoding(Settings):
     """Lowest foreground probability of a nuclear pixel. Lower finds paler, larger nuclei. Below
     one half, since on tissue unlike what it learned from a network is too sure of nothing."""
 
-    border_steepness: float = Field(default=0.08, gt=0, lt=1)
+    border_steepness: float = Field(default=0.05, gt=0, lt=1)
     """Fall of the HV maps, as a share of the steepest possible, from which a pixel is border.
 
     Lower cuts more: clumps come apart, but lobed nuclei break too.

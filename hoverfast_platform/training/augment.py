@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.storage.patch_table import Patch, split_into_pieces
+from hoverfast_platform.training.appearance import OD_OF_BYTE, crowd, vary_contrast
 from hoverfast_platform.training.settings import Augmentation, TrainingSettings
 
 _OD_OF_STAIN = np.array(
@@ -26,7 +27,6 @@ Ruifrok and Johnston, Anal Quant Cytol Histol 23 (2001) 291.
 
 _OD_OF_STAIN /= np.linalg.norm(_OD_OF_STAIN, axis=1, keepdims=True)
 _STAIN_OF_OD = np.linalg.inv(_OD_OF_STAIN).astype(np.float32)
-_OD_OF_BYTE = -np.log((np.arange(256, dtype=np.float32) + 1.0) / 256.0)
 _MARGIN_PX = 16
 """Cut off again after warping, so that nuclei at the crop's edge keep their true centre."""
 
@@ -42,7 +42,12 @@ def random_crop(
     """
     side = settings.crop_px + 2 * _MARGIN_PX
     image, instance_map = _warp(patch, side, settings, rng)
-    return vary_colours(image, settings.augmentation, rng), instance_map
+    augmentation = settings.augmentation
+    if rng.random() < augmentation.crowd_probability:
+        image, instance_map = crowd(image, instance_map, rng)
+    if rng.random() < augmentation.contrast_probability:
+        image = vary_contrast(image, instance_map, rng)
+    return vary_colours(image, augmentation, rng), instance_map
 
 
 def without_margin(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -108,7 +113,7 @@ def vary_stains(image: RgbImage, settings: Augmentation, rng: np.random.Generato
     shift = rng.uniform(-settings.hed_shift, settings.hed_shift, 3).astype(np.float32)
     # To stains, scaled, back: one matrix.
     matrix = (_STAIN_OF_OD * factor) @ _OD_OF_STAIN
-    od = _OD_OF_BYTE[image.reshape(-1, 3)] @ matrix + shift @ _OD_OF_STAIN
+    od = OD_OF_BYTE[image.reshape(-1, 3)] @ matrix + shift @ _OD_OF_STAIN
     varied = 256.0 * np.exp(-od) - 1.0
     return np.clip(varied + 0.5, 0, 255).astype(np.uint8).reshape(image.shape)
 

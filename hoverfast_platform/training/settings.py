@@ -23,6 +23,12 @@ class Augmentation(Settings):
     hed_shift: float = Field(default=0.03, ge=0, le=0.5)
     """Optical density added to each stain, +- this: background that is not white."""
 
+    crowd_probability: float = Field(default=0.0, ge=0, le=1)
+    """How often copies of nuclei are set down so that they touch or overlap others."""
+
+    contrast_probability: float = Field(default=0.0, ge=0, le=1)
+    """How often nuclei are made paler, darker or vesicular and their surroundings more purple."""
+
     colour_probability: float = Field(default=0.5, ge=0, le=1)
     """How often hue, saturation, brightness and contrast are varied on top."""
 
