@@ -50,13 +50,13 @@ def vary_contrast(image: RgbImage, instance_map: InstanceMap, rng: np.random.Gen
     """Paler, darker and vesicular nuclei in more or less purple surroundings.
 
     Args:
-        image: ``(H, W, 3)``.
+        image: ``(H, W, 3)`` uint8.
         instance_map: ``(H, W)``.
         rng: Decides how much of each.
 
     Returns:
-        A varied copy. Nuclei stay denser than their surroundings: where they would not, half of
-        the change is taken back, up to twice.
+        A varied copy. Nuclei that were denser in red than the tissue around them, on the average,
+        stay so: where they would not, half of the change is taken back, up to twice, then all.
     """
     nuclei = instance_map > 0
     if not nuclei.any() or nuclei.all():
@@ -77,8 +77,14 @@ def crowd(
 ) -> tuple[RgbImage, InstanceMap]:
     """Copies of nuclei, turned, set down so that they touch or overlap others.
 
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        instance_map: ``(H, W)``.
+        rng: Decides which, how many and where.
+
     Returns:
-        Image and instance map of the same sizes; nuclei are numbered anew.
+        Copies of both, of the same sizes; nuclei are numbered anew. As they were where every
+        nucleus is cut by the edge.
     """
     image, instance_map = image.copy(), instance_map.copy()
     donors = _whole_nuclei(instance_map)
