@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.storage.patch_table import Patch, split_into_pieces
-from hoverfast_platform.training.appearance import OD_OF_BYTE, crowd, vary_contrast
+from hoverfast_platform.training.appearance import OD_OF_BYTE, vary_contrast
+from hoverfast_platform.training.crowding import crowd
 from hoverfast_platform.training.settings import Augmentation, TrainingSettings
 
 _OD_OF_STAIN = np.array(
