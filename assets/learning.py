@@ -101,6 +101,7 @@ def teacher_labels(
             "n_training_nuclei": int(made.training.n_nuclei.sum()),
             "n_validation_patches": len(held_out),
             "n_validation_nuclei": int(held_out.n_nuclei.sum()),
+            "n_tiles_left_out": made.n_left_out,
             "validation_patients": ", ".join(sorted(set(held_out.groups))),
             "example": inline_picture(
                 draw_instances(example.image, example.instance_map), "teacher labels"

@@ -72,6 +72,8 @@ def label(request: LabellingRequest) -> None:
             request.outdir,
             on_progress=show,
         )
+    if made.n_left_out:
+        click.echo(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
     for part, table in (("training", made.training), ("validation", made.validation)):
         if table is None:
             continue

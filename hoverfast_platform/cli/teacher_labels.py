@@ -71,6 +71,12 @@ from hoverfast_platform.config import InstanceDecoding
     multiple=True,
     help="Exactly these patients to validate on; may be given several times.",
 )
+@click.option(
+    "--max-implausible-share",
+    type=float,
+    help="Leave out tiles with more of their nuclear area in outlines that no single nucleus has. "
+    "[default: 1, none; 0.18 for students' labels]",
+)
 @click.option("--weight", type=float, default=1.0, help="How often training draws from it.")
 @click.option("--seed", type=int, help="Of tiles and split. [default: 0]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")

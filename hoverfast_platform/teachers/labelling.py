@@ -41,17 +41,26 @@ from hoverfast_platform.storage.patch_table import (
     Patch,
     PatchTable,
     PatchTableWriter,
+    split_into_pieces,
 )
+from hoverfast_platform.teachers.plausibility import implausible_share
 from hoverfast_platform.teachers.sampling import Sampling, Source, draw_tiles, validation_groups
 from hoverfast_platform.teachers.teacher import Teacher, TileImage
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The two files of a training set; without validation where none was asked for."""
+    """The two files of a training set; without validation where none was asked for.
+
+    Attributes:
+        training: What a student learns from.
+        validation: What it is judged by, of other patients.
+        n_left_out: Tiles whose labels were not plausible; None for sets made earlier.
+    """
 
     training: PatchTable
     validation: PatchTable | None
+    n_left_out: int | None = None
 
     def held_out(self) -> PatchTable:
         """The validation side.
@@ -106,7 +115,8 @@ def label_cohort(
         on_progress: Told after every tile.
 
     Raises:
-        TrainingError: If there are no sources, one side has no nuclei, or a label is wrong.
+        TrainingError: If there are no sources, one side has no nuclei or no tile with plausible
+            labels, or a label is wrong.
         MaskError: If a slide has no tissue to draw tiles from.
         StorageError: If the disk is full; labelled tiles are kept.
     """
@@ -128,7 +138,7 @@ def label_cohort(
     paths = {part: out_dir / f"{name}_{part}.pytable" for part in parts}
     drawn = [(source, *_draw(source, teacher.mpp, sampling)) for source in sources]
     n_total = sum(len(boxes) for _, _, boxes in drawn)
-    n_done = 0
+    n_done = n_left_out = 0
     with ExitStack() as stack:
         writers = {
             part: stack.enter_context(
@@ -144,14 +154,19 @@ def label_cohort(
                 key = f"{description.model_dump_json()} {digest} {tile.x0_px} {tile.y0_px} "
                 key += f"{tile.rgb.shape} {tile.mpp!r}"
                 labels = _labelled_once(teacher, tile, kept_dir, key)
-                writer.append(_patch(source, tile, labels))
+                if _is_kept(labels, tile.mpp, sampling):
+                    writer.append(_patch(source, tile, labels))
+                else:
+                    n_left_out += 1
                 n_done += 1
                 on_progress(Progress("labelling", n_done, n_total, "tiles"))
         for part, writer in writers.items():
-            _refuse_no_nuclei(part, writer, description.name)
+            _refuse_no_nuclei(part, writer, description.name, n_left_out)
     shutil.rmtree(kept_dir, ignore_errors=True)
     return TrainingSet(
-        PatchTable(paths["train"]), PatchTable(paths["test"]) if "test" in paths else None
+        PatchTable(paths["train"]),
+        PatchTable(paths["test"]) if "test" in paths else None,
+        n_left_out,
     )
 
 
@@ -245,7 +260,18 @@ def _patch(source: Source, tile: TileImage, labels: InstanceMap) -> Patch:
     )
 
 
-def _refuse_no_nuclei(part: str, writer: PatchTableWriter, teacher: str) -> None:
+def _is_kept(labels: InstanceMap, mpp: float, sampling: Sampling) -> bool:
+    limit = sampling.max_implausible_share
+    return limit == 1.0 or implausible_share(split_into_pieces(labels), mpp) <= limit
+
+
+def _refuse_no_nuclei(part: str, writer: PatchTableWriter, teacher: str, n_left_out: int) -> None:
+    if writer.n_patches == 0 and n_left_out:
+        raise TrainingError(
+            f"No tile is left for {writer.path.name}: the labels of {n_left_out} are not plausible "
+            f"as nuclei ({teacher}).",
+            "Raise max_implausible_share, give the slides' true mpp, or take a better teacher.",
+        )
     if writer.n_nuclei == 0:
         raise TrainingError(
             f"The teacher ({teacher}) found no nucleus in the {writer.n_patches} patches of "

@@ -41,6 +41,11 @@ class Sampling(Settings):
     validation_groups: tuple[str, ...] = ()
     """Exactly these instead."""
 
+    max_implausible_share: float = Field(default=1.0, ge=0, le=1)
+    """Tiles with more of their nuclear area in outlines that no single nucleus has (merged,
+    ragged) are left out, on both sides; see ``teachers.plausibility``. 1 keeps all, which is right
+    for labels that people drew; of a student's labels 0.18 keeps two thirds."""
+
     seed: int = 0
     """Another seed draws other tiles and another split."""
 

@@ -130,6 +130,48 @@ def test_no_nucleus_on_one_side_is_an_error(tmp_path):
     assert not list((tmp_path / "set").glob("*.pytable"))
 
 
+def _annotated(tmp_path, **labels):
+    images, folder = tmp_path / "image", tmp_path / "label"
+    for made in (images, folder):
+        made.mkdir()
+    for grey, (name, label) in enumerate(labels.items(), start=200):
+        Image.fromarray(label.astype(np.uint16)).save(folder / f"{name}.png")
+        Image.fromarray(np.full((*label.shape, 3), grey, np.uint8)).save(images / f"{name}.png")
+    sources = [Source(images / f"{name}.png", name, mpp_if_unknown=0.25) for name in labels]
+    return sources, AnnotationsTeacher(folder)
+
+
+def _disc_and_merged():
+    disc, merged = np.zeros((64, 64)), np.zeros((64, 64))
+    y, x = np.mgrid[:64, :64]
+    disc[(y - 30) ** 2 + (x - 30) ** 2 < 144] = 1
+    merged[10:20, 5:60] = merged[10:60, 5:15] = 1  # two nuclei at a right angle
+    return disc, merged
+
+
+def test_tiles_whose_outlines_cannot_be_nuclei_are_left_out_when_asked(tmp_path):
+    disc, merged = _disc_and_merged()
+    sources, teacher = _annotated(tmp_path, disc=disc, merged=merged)
+    sampling = SMALL.model_copy(update={"validation_fraction": 0.0})
+
+    everything = _label(sources, tmp_path / "all", sampling, teacher)
+    asked = sampling.model_copy(update={"max_implausible_share": 0.18})
+    plausible = _label(sources, tmp_path / "some", asked, teacher)
+
+    assert (len(everything.training), everything.n_left_out) == (2, 0)
+    assert ([*plausible.training.sources], plausible.n_left_out) == (["disc.png"], 1)
+
+
+def test_no_plausible_tile_is_an_error_that_says_so(tmp_path):
+    _, merged = _disc_and_merged()
+    sources, teacher = _annotated(tmp_path, merged=merged)
+    sampling = Sampling(tile_px=128, validation_fraction=0.0, max_implausible_share=0.18)
+
+    with pytest.raises(TrainingError, match="labels of 1 are not plausible"):
+        _label(sources, tmp_path / "set", sampling, teacher)
+    assert not list((tmp_path / "set").glob("*.pytable"))
+
+
 def test_the_files_own_mpp_wins(slides, tmp_path):
     claimed = [Source(s.path, s.group, mpp_if_unknown=1.0) for s in slides]
 
