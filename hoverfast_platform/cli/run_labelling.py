@@ -42,6 +42,7 @@ class LabellingRequest:
     manifest: Path | None
     binmask_dir: Path | None
     weight: float
+    counterstain: bool
     device: str
 
 
@@ -66,7 +67,12 @@ def label(request: LabellingRequest) -> None:
             bar.update(progress.n_done - bar.n)
 
         made = label_cohort(
-            Cohort(request.name, _with_patients(sources, request.manifest), labels=named),
+            Cohort(
+                request.name,
+                _with_patients(sources, request.manifest),
+                labels=named,
+                counterstained=request.counterstain,
+            ),
             teacher,
             request.sampling,
             request.outdir,

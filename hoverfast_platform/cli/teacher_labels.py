@@ -77,8 +77,13 @@ from hoverfast_platform.config import InstanceDecoding
     help="Leave out tiles with more of their nuclear area in outlines that no single nucleus has. "
     "[default: 1, none; 0.18 for students' labels]",
 )
+@click.option(
+    "--counterstain",
+    is_flag=True,
+    help="The images show haematoxylin alone: lay eosin over them, as --seed decides.",
+)
 @click.option("--weight", type=float, default=1.0, help="How often training draws from it.")
-@click.option("--seed", type=int, help="Of tiles and split. [default: 0]")
+@click.option("--seed", type=int, help="Of tiles, split and eosin. [default: 0]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) -> None:
     """Label SOURCES with a teacher, into OUTDIR/NAME_train.pytable and NAME_test.pytable.

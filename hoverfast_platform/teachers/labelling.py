@@ -11,7 +11,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ from hoverfast_platform.storage.patch_table import (
     PatchTableWriter,
     split_into_pieces,
 )
+from hoverfast_platform.teachers.counterstain import counterstain
 from hoverfast_platform.teachers.plausibility import implausible_share
 from hoverfast_platform.teachers.sampling import Sampling, Source, draw_tiles, validation_groups
 from hoverfast_platform.teachers.teacher import Teacher, TileImage
@@ -85,12 +86,15 @@ class Cohort:
         sources: Slides and flat images.
         version: Of the cohort, for provenance.
         labels: Sets the labels come from, with licences, where they are somebody's.
+        counterstained: Images show haematoxylin alone, and eosin is laid over them once they are
+            labelled; the sampling's seed decides how.
     """
 
     name: str
     sources: Sequence[Source]
     version: str = ""
     labels: tuple[LabelSource, ...] = ()
+    counterstained: bool = False
 
 
 def label_cohort(
@@ -132,7 +136,10 @@ def label_cohort(
         labels=cohort.labels
         or (LabelSource(name=name, licence=description.licence, n_images=len(sources)),),
         cohort=f"{name} {cohort.version}".strip(),
-        sampling={k: str(v) for k, v in sampling.model_dump().items()},
+        sampling={
+            **{k: str(v) for k, v in sampling.model_dump().items()},
+            "counterstained": str(cohort.counterstained),
+        },
     )
     parts = ("train", "test") if chosen else ("train",)
     paths = {part: out_dir / f"{name}_{part}.pytable" for part in parts}
@@ -155,6 +162,11 @@ def label_cohort(
                 key += f"{tile.rgb.shape} {tile.mpp!r}"
                 labels = _labelled_once(teacher, tile, kept_dir, key)
                 if _is_kept(labels, tile.mpp, sampling):
+                    if cohort.counterstained:
+                        rng = np.random.default_rng(
+                            [sampling.seed, int(digest, 16), tile.x0_px, tile.y0_px]
+                        )
+                        tile = replace(tile, rgb=counterstain(tile.rgb, labels, rng))
                     writer.append(_patch(source, tile, labels))
                 else:
                     n_left_out += 1

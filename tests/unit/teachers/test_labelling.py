@@ -172,6 +172,27 @@ def test_no_plausible_tile_is_an_error_that_says_so(tmp_path):
     assert not list((tmp_path / "set").glob("*.pytable"))
 
 
+def test_counterstained_images_keep_their_labels_and_say_so(tmp_path):
+    sources, teacher = _annotated(tmp_path, disc=_disc_and_merged()[0])
+
+    def made(seed, *, counterstained):
+        sampling = Sampling(tile_px=128, validation_fraction=0.0, seed=seed)
+        cohort = Cohort("demo", sources, counterstained=counterstained)
+        folder = tmp_path / f"{seed} {counterstained}"
+        return label_cohort(cohort, teacher, sampling, folder).training
+
+    plain, first, second = (
+        made(0, counterstained=False),
+        made(0, counterstained=True),
+        made(1, counterstained=True),
+    )
+
+    assert first.provenance.sampling["counterstained"] == "True"
+    assert plain.read(0).image.std() < 1
+    assert (first.read(0).image != second.read(0).image).mean() > 0.5
+    np.testing.assert_array_equal(first.read(0).instance_map, plain.read(0).instance_map)
+
+
 def test_the_files_own_mpp_wins(slides, tmp_path):
     claimed = [Source(s.path, s.group, mpp_if_unknown=1.0) for s in slides]
 
