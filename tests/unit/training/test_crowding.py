@@ -12,20 +12,6 @@ from hoverfast_platform.training.crowding import crowd
 SEEDS = range(20)
 
 
-@pytest.fixture
-def nuclei_on_pink() -> tuple[RgbImage, InstanceMap]:
-    """Six blue discs of 16 px on pink, 128 px wide."""
-    image = np.full((128, 128, 3), (225, 170, 200), dtype=np.uint8)
-    instance_map = np.zeros((128, 128), dtype=np.int32)
-    y, x = np.mgrid[:128, :128]
-    centres = [(cy, cx) for cy in (25, 90) for cx in (25, 64, 100)]
-    for number, (cy, cx) in enumerate(centres):
-        disc = (y - cy) ** 2 + (x - cx) ** 2 <= 64
-        image[disc] = (90, 60, 140)
-        instance_map[disc] = number + 1
-    return image, instance_map
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_crowding_adds_touching_nuclei_and_hides_none(
     nuclei_on_pink: tuple[RgbImage, InstanceMap], seed: int
