@@ -159,7 +159,8 @@ def label_cohort(
             writer = writers["test" if source.group in chosen else "train"]
             for tile in _read_tiles(source, teacher.mpp, boxes):
                 key = f"{description.model_dump_json()} {digest} {tile.x0_px} {tile.y0_px} "
-                key += f"{tile.rgb.shape} {tile.mpp!r}"
+                # People's labels go by the file's name, whatever is in it.
+                key += f"{tile.rgb.shape} {tile.mpp!r} {source.path.name}"
                 labels = _labelled_once(teacher, tile, kept_dir, key)
                 if _is_kept(labels, tile.mpp, sampling):
                     if cohort.counterstained:

@@ -162,6 +162,18 @@ def test_tiles_whose_outlines_cannot_be_nuclei_are_left_out_when_asked(tmp_path)
     assert ([*plausible.training.sources], plausible.n_left_out) == (["disc.png"], 1)
 
 
+def test_equal_images_keep_the_labels_of_their_names(tmp_path):
+    disc, merged = _disc_and_merged()
+    sources, teacher = _annotated(tmp_path, disc=disc, merged=merged)
+    sources[1].path.write_bytes(sources[0].path.read_bytes())
+    sampling = Sampling(tile_px=128, validation_fraction=0.0)
+
+    made = _label(sources, tmp_path / "set", sampling, teacher).training
+
+    areas = [int((patch.instance_map > 0).sum()) for patch in made]
+    assert areas == [int(disc.sum()), int(merged.sum())]
+
+
 def test_no_plausible_tile_is_an_error_that_says_so(tmp_path):
     _, merged = _disc_and_merged()
     sources, teacher = _annotated(tmp_path, merged=merged)
