@@ -120,7 +120,7 @@ def label_cohort(
 
     Raises:
         TrainingError: If there are no sources, one side has no nuclei or no tile with plausible
-            labels, or a label is wrong.
+            labels, a label is wrong, or counterstained images were to be validated on.
         MaskError: If a slide has no tissue to draw tiles from.
         StorageError: If the disk is full; labelled tiles are kept.
     """
@@ -128,6 +128,12 @@ def label_cohort(
     if not sources:
         raise TrainingError("The cohort is empty.", "Add slides to it.")
     chosen = validation_groups([source.group for source in sources], sampling)
+    if cohort.counterstained and chosen:
+        raise TrainingError(
+            "Counterstained images are to learn from only; judged by colours that were made up, a "
+            "student's scores would mean nothing.",
+            "Set validation_fraction to 0, and add the set to another: `hoverfast train --also`.",
+        )
     description = teacher.describe()
     kept_dir = out_dir / f".{name}.labelled"
     provenance = LabelProvenance(

@@ -1,8 +1,8 @@
 """Crowd nuclei as glands and tumours do; needs the labels to do it.
 
-The labels show few nuclei that touch, and none of columnar epithelium, where they stand in rows. A
-student learns to tell them apart from copies that are set down beside others (copy-paste, Ghiasi
-et al., CVPR 2021; rows are ours).
+Labels of H&E show few nuclei that touch, and hardly any columnar epithelium, where they stand in
+rows. A student learns to tell them apart from copies that are set down beside others (copy-paste,
+Ghiasi et al., CVPR 2021; rows are ours).
 """
 
 from __future__ import annotations

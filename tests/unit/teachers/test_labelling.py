@@ -205,6 +205,14 @@ def test_counterstained_images_keep_their_labels_and_say_so(tmp_path):
     np.testing.assert_array_equal(first.read(0).instance_map, plain.read(0).instance_map)
 
 
+def test_counterstained_images_are_not_validated_on(slides, tmp_path):
+    cohort = Cohort("demo", slides, counterstained=True)
+
+    with pytest.raises(TrainingError, match="to learn from only"):
+        label_cohort(cohort, ClassicalTeacher(), SMALL, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_files_own_mpp_wins(slides, tmp_path):
     claimed = [Source(s.path, s.group, mpp_if_unknown=1.0) for s in slides]
 
