@@ -20,6 +20,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+DensityRgb = tuple[float, float, float]
+"""Natural-log optical density of red, green and blue: ``-ln((value + 1) / 256)``."""
+
+
+class Appearance(Settings):
+    """How bright and how strongly stained the images are that a network knows."""
+
+    white_level: float | None = Field(default=None, gt=0, le=255)
+    """Brightness of the brightest 1 % of pixels. Darker images are multiplied to it before
+    anything else; brighter ones are left. None: the exposure stays as it is."""
+
+    stain_density: DensityRgb | None = None
+    """Mean optical density of tissue (natural log; red, green, blue). None: stains stay as they
+    are."""
+
+    @property
+    def is_as_scanned(self) -> bool:
+        """Whether images are shown as they are."""
+        return self.white_level is None and self.stain_density is None
+
+
 class Scale(Settings):
     """How a slide's pixels are brought to the model's mpp."""
 

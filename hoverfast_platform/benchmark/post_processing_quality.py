@@ -65,7 +65,7 @@ def compare_quality(
         rgb = np.ascontiguousarray(labelled.image[:height, :width])
         true = labelled.instance_map[:height, :width]
         samples = samples_of_image(rgb)
-        stain = normalisation_of(samples, card.stain_target)
+        stain = normalisation_of(samples, card.appearance)
         shown = [stain.apply(sample) for sample in samples]
         network = adapted_to(model.network, shown, card.statistics_share)
         maps = network_maps(network, stain.apply(rgb))

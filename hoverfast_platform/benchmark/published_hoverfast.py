@@ -63,10 +63,11 @@ def check_hoverfast(checkout: Path) -> str:
 
 def save_published_format(path: Path, model: LoadedModel) -> None:
     """Write weights as the published program loads them."""
+    architecture = model.card.architecture
     torch.save(
         {
-            "n_classes": 2, "in_channels": 3, "padding": True, "depth": model.card.depth,
-            "wf": model.card.first_filters.bit_length() - 1, "up_mode": "upconv",
+            "n_classes": 2, "in_channels": 3, "padding": True, "depth": architecture.depth,
+            "wf": architecture.first_filters.bit_length() - 1, "up_mode": "upconv",
             "batch_norm": True, "conv_block": "msunet",
             "model_dict": model.network.state_dict(),
         },

@@ -236,7 +236,7 @@ def adapt(model: str, dataset: Path, out: Path, patches: int) -> None:
             f"{dataset.name} is at {table.mpp} um/px, {loaded.card.name} at {loaded.card.mpp}.",
             "Make the set at the model's scale.",
         )
-    retake_statistics(loaded.network, [table], patches, loaded.card.stain_target)
+    retake_statistics(loaded.network, [table], patches, loaded.card.appearance)
     card = loaded.card.model_copy(
         update={
             "name": out.stem,

@@ -16,7 +16,7 @@ from hoverfast_platform.inference.predictors import resolve_device
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.storage.patch_table import PatchTable
-from hoverfast_platform.training.fit import TrainedStudent, TrainingData, fit
+from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
 from hoverfast_platform.training.settings import TrainingSettings
 
 
@@ -28,8 +28,10 @@ class TrainingRequest:
     outdir: Path
     dataset_path: Path
     also: tuple[str, ...]
-    depth: int
-    width: int
+    depth: int | None
+    width: int | None
+    unlabelled: tuple[str, ...]
+    teacher: str | None
     epoch: float | None
     parent: str | None
     mpp: float | None
@@ -41,20 +43,20 @@ class TrainingRequest:
 
 def train(request: TrainingRequest) -> None:
     """Train as asked and say how it went."""
-    if (request.depth, request.width) != (3, 4):
-        raise SettingsError(
-            f"Depth {request.depth} and width {request.width} were asked for; students here "
-            "have 3 and 4.",
-            "A deeper network sees further than the margin of the tiles it is used on.",
-        )
     training = tuple(
         PatchTable(_file(request, name, "train"), mpp=request.mpp)
         for name in (request.dataname, *request.also)
     )
     validation = PatchTable(_file(request, request.dataname, "test"), mpp=request.mpp)
     settings = _settings(request, training)
-    data = TrainingData(training, validation)
-    start = load_model(request.parent) if request.parent else None
+    unlabelled = tuple(
+        PatchTable(_file(request, name, "train"), mpp=request.mpp) for name in request.unlabelled
+    )
+    data = TrainingData(training, validation, unlabelled)
+    guides = Guides(
+        parent=load_model(request.parent) if request.parent else None,
+        teacher=load_model(request.teacher) if request.teacher else None,
+    )
     click.echo(
         f"{sum(len(table) for table in training)} patches with "
         f"{sum(int(table.n_nuclei.sum()) for table in training)} nuclei to learn from, "
@@ -70,7 +72,7 @@ def train(request: TrainingRequest) -> None:
             data,
             settings,
             request.outdir / request.dataname,
-            parent=start,
+            guides=guides,
             device=resolve_device(request.device),
             on_progress=show,
         )
@@ -87,6 +89,10 @@ def _settings(request: TrainingRequest, training: Sequence[PatchTable]) -> Train
     file = request.settings_file
     fields = json.loads(file.read_text(encoding="utf-8")) if file else {}
     fields |= request.fields
+    shape = {"depth": request.depth, "first_filters": request.width and 2**request.width}
+    asked = {name: value for name, value in shape.items() if value is not None}
+    if asked:
+        fields["architecture"] = fields.get("architecture", {}) | asked
     settings = TrainingSettings.model_validate(fields)
     if request.epoch is None:
         return settings

@@ -49,8 +49,20 @@ import click
     help="Processes that prepare crops. [default: 1]",
 )
 @click.option("-e", "--epoch", type=float, help="Passes over the set's area, instead of --steps.")
-@click.option("-d", "--depth", type=int, default=3, help="Levels of the network: 3.")
-@click.option("-w", "--width", type=int, default=4, help="Its first filters are 2**width: 4.")
+@click.option("-d", "--depth", type=int, help="Levels of the network. [default: 3]")
+@click.option("-w", "--width", type=int, help="Its first filters are 2**width. [default: 4]")
+@click.option(
+    "--unlabelled",
+    multiple=True,
+    metavar="NAME",
+    help="Learn what --teacher says of the images of NAME_train.pytable; may be given several "
+    "times.",
+)
+@click.option(
+    "--teacher",
+    help="Model (name or file) whose maps are taught beside the labels, and alone where there are "
+    "none.",
+)
 @click.option("--steps", "n_steps", type=int, help="Optimiser steps. [default: 20000]")
 @click.option("--parent", help="Model to start from (name or file): makes a site-specific one.")
 @click.option("--mpp", type=float, help="For sets of the published trainer, which do not say.")

@@ -30,7 +30,7 @@ def provenance_of(
         "mask": mask_sha256,
         "model": model.digest,
         "model_mpp": model.card.mpp,
-        "stain_target": model.card.stain_target,
+        "appearance": model.card.appearance.model_dump(mode="json"),
         "statistics": model.card.statistics_share
         and [model.card.statistics_share, statistics_precision(predictor.device)],
         "settings": settings.digest(),

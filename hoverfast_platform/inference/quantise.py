@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hoverfast_platform.arrays import InstanceMap
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
 from hoverfast_platform.evaluation.results import Evaluation
@@ -33,7 +34,7 @@ from hoverfast_platform.model.quantised import (
 )
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of
+from hoverfast_platform.slide.stain_normalisation import normalisation_of
 from hoverfast_platform.storage.atomic import written_atomically
 
 _CALIBRATION_PX = 512
@@ -116,7 +117,7 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         ) from error
     import openvino as ov
 
-    images = list(_calibration_images(calibration, model.card.stain_target))
+    images = list(_calibration_images(calibration, model.card.appearance))
     # Values inside the network are those of slides it was adapted to, where it will be.
     adapted = adapted_to(model.network, [image[0] for image in images], model.card.statistics_share)
     graph = nncf.quantize(
@@ -131,13 +132,13 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
 
 
 def _calibration_images(
-    calibration: LabelledSet, stain_target: DensityRgb | None
+    calibration: LabelledSet, appearance: Appearance
 ) -> Iterator[np.ndarray[Any, Any]]:
     """``(1, H, W, 3)`` uint8, evenly spread over the set, sides cut to multiples of 4."""
     n = min(len(calibration), _MAX_CALIBRATION_IMAGES)
     for i in np.linspace(0, len(calibration) - 1, n).round().astype(int):
         whole = calibration.read(int(i)).image
-        stain = normalisation_of([whole], stain_target)
+        stain = normalisation_of([whole], appearance)
         image = stain.apply(whole[:_CALIBRATION_PX, :_CALIBRATION_PX])
         height, width = (side - side % 4 for side in image.shape[:2])
         yield np.ascontiguousarray(image[None, :height, :width])

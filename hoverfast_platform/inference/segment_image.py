@@ -111,7 +111,7 @@ def roi_summary(
     decided_by = (
         image_sha256,
         model.digest,
-        model.card.stain_target,
+        model.card.appearance,
         model.card.statistics_share,
         settings.digest(),
         engine.predictor.arithmetic,

@@ -22,7 +22,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.seams import audit_seams, is_near_seam
 from hoverfast_platform.progress import OnProgress, Progress
 from hoverfast_platform.slide.reader import SlideReader
-from hoverfast_platform.slide.stain_normalisation import DensityRgb
+from hoverfast_platform.slide.stain_normalisation import StainNormalisation
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.blocks import BlockStore
@@ -95,7 +95,7 @@ class SlideJob:
         predictor = self.engine.for_slide(
             self.reader, self.lattice, self._has_tissue, self.settings.staining.stain
         )
-        stain_factors = predictor.normalisation.factors
+        normalisation = predictor.normalisation
         with self.engine.dead_workers_reported():
             seconds = (
                 self._compute_blocks(todo, predictor, n_resumed, on_progress)
@@ -106,7 +106,7 @@ class SlideJob:
             for block in sorted(finished):  # of a run that was killed
                 self._begin_features(block)
         writing = time.perf_counter()
-        summary = self._stage(stain_factors, warnings, n_resumed, qupath_zip_above)
+        summary = self._stage(normalisation, warnings, n_resumed, qupath_zip_above)
         ended = time.perf_counter()
         area = summary.tissue_area_mm2
         timings = {
@@ -185,7 +185,7 @@ class SlideJob:
 
     def _stage(
         self,
-        stain_factors: DensityRgb,
+        normalisation: StainNormalisation,
         warnings: tuple[str, ...],
         n_resumed: int,
         qupath_zip_above: int,
@@ -207,7 +207,8 @@ class SlideJob:
             provenance=self.provenance,
             n_nuclei=n_nuclei,
             tissue_area_mm2=tissue_mm2,
-            stain_factors=stain_factors,
+            stain_factors=normalisation.factors,
+            exposure_gain=normalisation.gain,
             tissue_fraction=self.tissue.tissue_fraction,
             nuclei_per_mm2=n_nuclei / tissue_mm2 if tissue_mm2 else None,
             distributions=measurement_distributions(table_path, self.columns),

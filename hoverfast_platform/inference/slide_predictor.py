@@ -48,7 +48,7 @@ class SlidePredictor:
 
 def looks_at_samples(card: ModelCard, stain: Stain) -> bool:
     """Whether a model wants to know what a slide looks like beforehand; IHC is not adapted to."""
-    return stain == "he" and (card.stain_target is not None or card.statistics_share > 0)
+    return stain == "he" and (not card.appearance.is_as_scanned or card.statistics_share > 0)
 
 
 def slide_predictor(
@@ -65,7 +65,7 @@ def slide_predictor(
     if not looks_at_samples(model.card, stain):
         return SlidePredictor(predictor, stain, StainNormalisation())
     card = model.card
-    normalisation = normalisation_of(samples, card.stain_target)
+    normalisation = normalisation_of(samples, card.appearance)
     if card.statistics_share > 0 and samples:
         shown = [normalisation.apply(sample) for sample in samples]
         device = predictor.device.partition(",")[0]

@@ -48,7 +48,7 @@ from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
-from hoverfast_platform.training.fit import TrainedStudent, TrainingData, fit
+from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
@@ -129,7 +129,7 @@ def train_student(
         TrainingData((made.training,), made.held_out()),
         plan.training,
         folder.student(cohort),
-        parent=load_model(plan.parent) if plan.parent else None,
+        guides=Guides(parent=load_model(plan.parent) if plan.parent else None),
         device=device,
         on_progress=on_progress,
     )

@@ -27,27 +27,26 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         name: Of the new model.
 
     Raises:
-        SettingsError: If they are fewer, or differ in mpp, depth, filters or stain.
+        SettingsError: If they are fewer, or differ in mpp, architecture or stain.
     """
     shapes = {
         (
             m.card.mpp,
-            m.card.depth,
-            m.card.first_filters,
+            m.card.architecture.model_dump_json(),
             m.card.stain,
-            m.card.stain_target,
+            m.card.appearance.model_dump_json(),
             m.card.statistics_share,
         )
         for m in models
     }
     if len(models) < 2 or len(shapes) != 1:
         raise SettingsError(
-            f"Two or more models of one mpp, depth, width and stain are needed, got {len(models)} "
+            f"Two or more models of one mpp, architecture and stain are needed, got {len(models)} "
             f"with {sorted(shapes)}.",
             "Average students that have a parent in common.",
         )
     first = models[0].card
-    network = HoverFast(depth=first.depth, first_filters=first.first_filters)
+    network = HoverFast(first.architecture)
     states = [model.network.state_dict() for model in models]
     network.load_state_dict(
         {
@@ -63,10 +62,9 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         version=hashlib.sha256(" ".join(digests).encode()).hexdigest()[:10],
         mpp=first.mpp,
         stain=first.stain,
-        stain_target=first.stain_target,
+        appearance=first.appearance,
         statistics_share=first.statistics_share,
-        depth=first.depth,
-        first_filters=first.first_filters,
+        architecture=first.architecture,
         description=f"Mean of the weights of {', '.join(m.card.name for m in models)}.",
         licence=", ".join(dict.fromkeys(m.card.licence for m in models)),
         labels=_labels(models),

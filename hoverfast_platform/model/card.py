@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import Appearance, Settings
+from hoverfast_platform.model.architecture import Architecture
 
 
 class LabelSource(Settings):
@@ -40,15 +41,13 @@ class ModelCard(Settings):
 
     name: str
     version: str
-    architecture: str = "hoverfast"
-    depth: int = Field(default=3, ge=1, le=6)
-    first_filters: int = Field(default=16, ge=1)
+    architecture: Architecture = Architecture()
     mpp: float = Field(default=0.25, gt=0)
     """Micrometres per pixel of the images it was trained on: input is resampled to this."""
     stain: str = "H&E"
-    stain_target: tuple[float, float, float] | None = None
-    """Mean optical density of tissue (natural log; red, green, blue) it was trained at: slides
-    are brought to this. None: images are shown as they are."""
+    appearance: Appearance = Appearance()
+    """Of the images it was trained on: slides are brought to this. By default they are shown as
+    they are."""
     statistics_share: float = Field(default=0.0, ge=0, le=1)
     """Share of a slide's own batch-norm statistics in those it is seen with; the rest are the
     model's."""

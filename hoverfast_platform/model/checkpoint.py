@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.registry import find_model, read_card, weights_digest
@@ -62,7 +63,7 @@ def load_model(name_or_path: str | Path) -> LoadedModel:
         weights: Mapping[str, torch.Tensor] = _read_safetensors(path)
     else:
         card, weights = _read_published(path)
-    network = HoverFast(depth=card.depth, first_filters=card.first_filters)
+    network = HoverFast(card.architecture)
     _fill(network, weights, path)
     network.eval()
     return LoadedModel(network, card, weights_digest(path), path)
@@ -126,8 +127,9 @@ def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
     card = ModelCard(
         name=path.stem,
         version="published-format",
-        depth=int(content["depth"]),
-        first_filters=2 ** int(content["wf"]),
+        architecture=Architecture(
+            depth=int(content["depth"]), first_filters=2 ** int(content["wf"])
+        ),
         description="Loaded from the published checkpoint format, which carries no card.",
     )
     return card, content["model_dict"]

@@ -1,4 +1,4 @@
-"""The HoverFast student: a small multi-scale UNet with two decoders.
+"""The HoverFast student, a small multi-scale U-Net, and its wider and leaner relatives.
 
 Layer names follow the published checkpoints, so that these load; nothing here knows files.
 """
@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-RECEPTIVE_RADIUS_PX = 66
-"""How far an output pixel sees at depth 3: two 7x7 convolutions (6 px) at full resolution
-on the way down and up, the same at half (12 px each), at a quarter (24 px), and pooling
-and up-sampling (6 px). ``tests/unit/model/test_network.py`` measures it."""
+from hoverfast_platform.model.architecture import Architecture
 
 
 class ConvPair(nn.Module):
@@ -37,27 +34,37 @@ class ConvPair(nn.Module):
 
 
 class MultiScaleBlock(nn.Module):
-    """Parallel 3x3 and 7x7 paths, merged by a 1x1 convolution (MSU-Net, Su et al. 2021)."""
+    """Parallel paths of different kernel sizes, merged by a 1x1 convolution.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    With one path there is nothing to merge (MSU-Net, Su et al. 2021).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.conv_3 = ConvPair(in_channels, out_channels, kernel_size=3)
-        self.conv_7 = ConvPair(in_channels, out_channels, kernel_size=7)
-        self.conv = nn.Conv2d(2 * out_channels, out_channels, kernel_size=1)
+        self._names = tuple(f"conv_{size}" for size in kernel_sizes)
+        for name, size in zip(self._names, kernel_sizes, strict=True):
+            self.add_module(name, ConvPair(in_channels, out_channels, kernel_size=size))
+        n_paths = len(kernel_sizes)
+        self.conv = (
+            nn.Conv2d(n_paths * out_channels, out_channels, kernel_size=1)
+            if n_paths > 1
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in, H, W)`` to ``(N, out, H, W)``."""
-        y: Tensor = self.conv(torch.cat((self.conv_3(x), self.conv_7(x)), dim=1))
+        paths = [self.get_submodule(name)(x) for name in self._names]
+        y: Tensor = self.conv(torch.cat(paths, dim=1) if len(paths) > 1 else paths[0])
         return y
 
 
 class UpBlock(nn.Module):
     """Learned doubling of the resolution, joined with the encoder's features of that level."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, out_channels, kernel_size=2, stride=2)
-        self.conv_block = MultiScaleBlock(in_channels, out_channels)
+        self.conv_block = MultiScaleBlock(in_channels, out_channels, kernel_sizes)
 
     def forward(self, x: Tensor, bridge: Tensor) -> Tensor:
         """``(N, in, H, W)`` and ``(N, out, 2H, 2W)`` to ``(N, out, 2H, 2W)``."""
@@ -68,31 +75,32 @@ class UpBlock(nn.Module):
 class HoverFast(nn.Module):
     """The student network; 947,732 parameters with the defaults.
 
-    One encoder, two decoders that share nothing: foreground logits and HV maps. Height and
-    width of the input must be multiples of ``2 ** (depth - 1)``.
+    One encoder, and for foreground logits and HV maps a decoder each, which share nothing, or one
+    for both. Height and width of the input must be multiples of ``architecture.multiple_px``.
 
     Args:
-        depth: Levels of the encoder.
-        first_filters: Channels of the first level, doubled at each further one.
+        architecture: Depth, width, kernels.
 
     References:
         Liakopoulos et al., JOSS 9 (2024) 7022, Appendix 1A.
     """
 
-    def __init__(self, depth: int = 3, first_filters: int = 16) -> None:
+    def __init__(self, architecture: Architecture = Architecture()) -> None:
         super().__init__()
-        self.depth = depth
-        self.first_filters = first_filters
-        channels = [first_filters * 2**level for level in range(depth)]
+        self.architecture = architecture
+        kernels, block = architecture.kernel_sizes, architecture.pixel_block
+        channels = [architecture.first_filters * 2**level for level in range(architecture.depth)]
         self.down_path = nn.ModuleList(
-            MultiScaleBlock(n_in, n_out)
-            for n_in, n_out in zip([3, *channels[:-1]], channels, strict=True)
+            MultiScaleBlock(n_in, n_out, kernels)
+            for n_in, n_out in zip([3 * block**2, *channels[:-1]], channels, strict=True)
         )
         up = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
-        self.up_path = nn.ModuleList(UpBlock(n_in, n_out) for n_in, n_out in up)
-        self.last = nn.Conv2d(channels[0], 2, kernel_size=1)
-        self.up_path_m = nn.ModuleList(UpBlock(n_in, n_out) for n_in, n_out in up)
-        self.last_m = nn.Conv2d(channels[0], 2, kernel_size=1)
+        self.up_path = nn.ModuleList(UpBlock(n_in, n_out, kernels) for n_in, n_out in up)
+        n_maps = 4 if architecture.shares_decoder else 2
+        self.last = nn.Conv2d(channels[0], n_maps * block**2, kernel_size=1)
+        if not architecture.shares_decoder:
+            self.up_path_m = nn.ModuleList(UpBlock(n_in, n_out, kernels) for n_in, n_out in up)
+            self.last_m = nn.Conv2d(channels[0], n_maps * block**2, kernel_size=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Predict foreground logits and HV maps.
@@ -104,19 +112,30 @@ class HoverFast(nn.Module):
             Foreground logits ``(N, 2, H, W)``, channel 1 is nucleus, and HV maps
             ``(N, 2, H, W)``, horizontal first, nominally -1..1.
         """
+        block = self.architecture.pixel_block
+        if block > 1:
+            x = F.pixel_unshuffle(x, block)
         bridges: list[Tensor] = []
-        for level, block in enumerate(self.down_path):
+        for level, down in enumerate(self.down_path):
             if level:
                 x = F.max_pool2d(x, 2)
-            x = block(x)
+            x = down(x)
             bridges.append(x)
         bridges.reverse()
         foreground = hv = x
         for up, bridge in zip(self.up_path, bridges[1:], strict=True):
             foreground = up(foreground, bridge)
-        for up, bridge in zip(self.up_path_m, bridges[1:], strict=True):
-            hv = up(hv, bridge)
-        return self.last(foreground), self.last_m(hv)
+        foreground = self.last(foreground)
+        if not self.architecture.shares_decoder:
+            for up, bridge in zip(self.up_path_m, bridges[1:], strict=True):
+                hv = up(hv, bridge)
+            hv = self.last_m(hv)
+        if block > 1:
+            foreground = F.pixel_shuffle(foreground, block)
+            hv = F.pixel_shuffle(hv, block) if not self.architecture.shares_decoder else hv
+        if self.architecture.shares_decoder:
+            return foreground[:, :2], foreground[:, 2:]
+        return foreground, hv
 
 
 class MapsFromPixels(nn.Module):

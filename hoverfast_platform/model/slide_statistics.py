@@ -55,7 +55,7 @@ def adapted_to(
         norm.momentum = share
     # The stubs do not know this keyword.
     adapted.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    pixels = torch.from_numpy(_stacked(samples, 2 ** (network.depth - 1))).to(device)
+    pixels = torch.from_numpy(_stacked(samples, network.architecture.multiple_px)).to(device)
     if device == "cpu":
         torch.set_num_threads(available_cores())
     in_half = statistics_precision(device) == "bf16"

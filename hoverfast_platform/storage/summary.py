@@ -141,6 +141,8 @@ class SegmentationSummary(_JsonFile):
     tissue_area_mm2: float
     stain_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of optical density (red, green, blue), by which the model saw the slide; 1: as it is."""
+    exposure_gain: float = 1.0
+    """By which brightness was multiplied before that; 1: as it is."""
     tissue_fraction: float
     nuclei_per_mm2: float | None
     """None without tissue."""

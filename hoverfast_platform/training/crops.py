@@ -1,34 +1,44 @@
-"""Training examples in an order that depends on the seed alone, ready for a DataLoader."""
+"""Training examples in an order that depends on the seed alone, ready for a DataLoader.
+
+Here a crop is cut, turned and scaled, which is cheap on a CPU; ``variation`` changes its colours
+and ``targets`` makes its targets, a batch at a time, on the device.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import TrainingError
-from hoverfast_platform.hv.encode import encode_hv_maps
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
-from hoverfast_platform.storage.patch_table import PatchTable
-from hoverfast_platform.training.augment import random_crop, without_margin
+from hoverfast_platform.slide.stain_normalisation import StainNormalisation, normalisation_of
+from hoverfast_platform.storage.patch_table import Patch, PatchTable, split_into_pieces
 from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.training.targets import MAX_INSTANCES
+
+MARGIN_PX = 16
+"""Around a crop; cut off once targets are made, so that nuclei at the crop's edge keep their
+true centre."""
 
 
 class Crop(NamedTuple):
-    """A training example, or a batch of them with ``N`` in front.
+    """A training example with its margin, or a batch of them with ``N`` in front.
 
-    ``image`` ``(3, S, S)`` uint8; ``foreground`` ``(S, S)`` int64, 1 is nucleus; ``hv_maps``
-    ``(2, S, S)`` float32.
+    ``image`` ``(3, S, S)`` uint8 and ``instance_map`` ``(S, S)`` int16 with ``S = crop_px + 32``;
+    ``is_labelled`` a bool: false where only a teacher knows what is there.
     """
 
     image: Tensor
-    foreground: Tensor
-    hv_maps: Tensor
+    instance_map: Tensor
+    is_labelled: Tensor
 
 
 class Crops(Dataset[Crop]):
@@ -36,14 +46,26 @@ class Crops(Dataset[Crop]):
 
     Patches are drawn in proportion to their area times their weight.
 
+    Args:
+        tables: Labelled patches.
+        settings: How crops are cut.
+        unlabelled: Patches whose labels are not used.
+
     Raises:
         TrainingError: If there is nothing to learn from, or scales differ.
     """
 
-    def __init__(self, tables: Sequence[PatchTable], settings: TrainingSettings) -> None:
-        self._tables = list(tables)
+    def __init__(
+        self,
+        tables: Sequence[PatchTable],
+        settings: TrainingSettings,
+        unlabelled: Sequence[PatchTable] = (),
+    ) -> None:
+        self._tables = [*tables, *unlabelled]
+        self._n_labelled_tables = len(tables)
         self._settings = settings
-        if sum(int(table.n_nuclei.sum()) for table in self._tables) == 0:
+        self._stains: dict[int, StainNormalisation] = {}
+        if sum(int(table.n_nuclei.sum()) for table in tables) == 0:
             raise TrainingError(
                 "The training set has no nuclei at all.",
                 "Its labels are empty: the teacher found nothing, or labels of other images "
@@ -55,6 +77,7 @@ class Crops(Dataset[Crop]):
                 f"Training sets of different mpp cannot be mixed: {sorted(scales)}.",
                 "Bring them to one mpp when making them.",
             )
+        self._reduction = reduction_to(settings.student_mpp, scales.pop())
         share = np.concatenate(
             [table.weights * np.prod(table.sizes_px, axis=1) for table in self._tables]
         )
@@ -69,14 +92,98 @@ class Crops(Dataset[Crop]):
         at = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._cumulative) - 1)
         table = int(np.searchsorted(self._starts, at, side="right")) - 1
         patch = self._tables[table].read(at - int(self._starts[table]))
-        stain = normalisation_of([patch.image], self._settings.stain_target)
-        patch = replace(patch, image=stain.apply(patch.image))
-        image, instance_map = random_crop(patch, self._settings, rng)
-        hv_maps = without_margin(encode_hv_maps(instance_map))
-        foreground = without_margin(instance_map > 0)
-        pixels = without_margin(np.moveaxis(image, 2, 0))
+        if at not in self._stains:  # costs more than all else that is done to a crop here
+            self._stains[at] = normalisation_of([patch.image], self._settings.appearance)
+        patch = replace(patch, image=self._stains[at].apply(patch.image))
+        patch = reduced(patch, self._reduction)
+        image, instance_map = cut_crop(patch, self._settings, rng)
+        if instance_map.max() >= MAX_INSTANCES // 2:
+            raise TrainingError(
+                f"A crop of {patch.source} holds {instance_map.max()} nuclei, more than the "
+                f"{MAX_INSTANCES // 2 - 1} that training can tell apart.",
+                "Its labels may be specks, or crop_px too large.",
+            )
         return Crop(
-            torch.from_numpy(np.ascontiguousarray(pixels)),
-            torch.from_numpy(foreground.astype(np.int64)),
-            torch.from_numpy(np.ascontiguousarray(hv_maps)),
+            torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 2, 0))),
+            torch.from_numpy(instance_map.astype(np.int16)),
+            torch.tensor(table < self._n_labelled_tables),
         )
+
+
+def reduction_to(mpp: float | None, patch_mpp: float) -> float:
+    """How many pixels of a patch, side by side, become one; 1 where no other mpp is asked for.
+
+    Raises:
+        TrainingError: If the patches are coarser than what is asked for.
+    """
+    if mpp is None:
+        return 1.0
+    if mpp < patch_mpp:
+        raise TrainingError(
+            f"Training at {mpp} um per pixel was asked for, and the patches have {patch_mpp}.",
+            "Patches can be reduced, not enlarged: make them anew at a finer scale.",
+        )
+    return mpp / patch_mpp
+
+
+def reduced(patch: Patch, reduction: float) -> Patch:
+    """The patch with so many pixels, side by side, become one.
+
+    Of colours the mean is taken, of nuclei the one in the middle.
+    """
+    if reduction == 1.0:
+        return patch
+    height, width = (max(1, round(side / reduction)) for side in patch.instance_map.shape)
+    labels = cv2.resize(
+        patch.instance_map.astype(np.uint16), (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    return replace(
+        patch,
+        image=cv2.resize(patch.image, (width, height), interpolation=cv2.INTER_AREA),
+        instance_map=split_into_pieces(labels),
+    )
+
+
+def cut_crop(
+    patch: Patch, settings: TrainingSettings, rng: np.random.Generator
+) -> tuple[RgbImage, InstanceMap]:
+    """Rotation, mirroring and scaling about a random centre, in one interpolation.
+
+    Returns:
+        Image ``(S, S, 3)`` and instance map ``(S, S)`` with ``S = crop_px + 2 * MARGIN_PX``.
+    """
+    side = settings.crop_px + 2 * MARGIN_PX
+    height, width = patch.instance_map.shape
+    centre = rng.uniform((0, 0), (width, height))
+    n_nuclei = int(patch.instance_map.max(initial=0))
+    if n_nuclei and rng.random() < settings.nucleus_centred_share:
+        y, x = np.nonzero(patch.instance_map == rng.integers(1, n_nuclei + 1))
+        offset = rng.uniform(-side / 3, side / 3, 2)
+        centre = np.array([x.mean(), y.mean()]) + offset
+    reach = math.log(settings.augmentation.max_scaling)
+    scale = math.exp(rng.uniform(-reach, reach))
+    # Crops of a small patch stay inside it as far as they can: mirrored borders teach less.
+    room = np.minimum(np.array([width, height]) / 2, side / scale / 2)
+    centre = np.clip(centre, room, np.array([width, height]) - room)
+    angle = rng.choice(4) * 90.0 + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0.0)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    # From crop to patch, as warpAffine with WARP_INVERSE_MAP wants it.
+    linear = np.array([[cos * mirror, -sin], [sin * mirror, cos]]) / scale
+    shift = centre - linear @ np.array([(side - 1) / 2, (side - 1) / 2])
+    matrix = np.column_stack([linear, shift])
+    image = cv2.warpAffine(
+        patch.image,
+        matrix,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    labels = cv2.warpAffine(
+        patch.instance_map.astype(np.uint16),
+        matrix,
+        (side, side),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return image, split_into_pieces(labels)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 
@@ -22,7 +23,7 @@ from hoverfast_platform.model.checkpoint import LoadedModel, save_model
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
-from hoverfast_platform.training.crops import Crop, Crops
+from hoverfast_platform.training.crops import MARGIN_PX, Crop, Crops
 from hoverfast_platform.training.losses import Losses, student_losses
 from hoverfast_platform.training.optimisation import (
     MixedPrecision,
@@ -30,13 +31,20 @@ from hoverfast_platform.training.optimisation import (
     learning_rate_at,
     make_optimiser,
 )
-from hoverfast_platform.training.run_folder import RunFolder, TrainingIdentity, Validation
+from hoverfast_platform.training.run_folder import (
+    Example,
+    RunFolder,
+    TrainingIdentity,
+    Validation,
+)
 from hoverfast_platform.training.settings import TrainingSettings
 from hoverfast_platform.training.statistics import (
     retake_statistics,
     train_with_fixed_statistics,
 )
+from hoverfast_platform.training.targets import Targets, blended, targets_of
 from hoverfast_platform.training.validation import validate
+from hoverfast_platform.training.variation import Chance, vary_capture, vary_tissue
 from hoverfast_platform.version import __version__
 
 _N_STATISTICS_PATCHES = 128
@@ -52,25 +60,42 @@ class TrainingData:
 
     training: tuple[PatchTable, ...]
     validation: PatchTable
+    unlabelled: tuple[PatchTable, ...] = ()
+    """Patches that a teacher alone says something about; what labels they have is not used."""
 
     @property
     def labels(self) -> tuple[LabelSource, ...]:
         return tuple(label for table in self.training for label in table.provenance.labels)
 
     def __post_init__(self) -> None:
-        trained = {g for table in self.training for g in (*table.groups, *table.sources)}
+        tables = (*self.training, *self.unlabelled)
+        trained = {g for table in tables for g in (*table.groups, *table.sources)}
         shared = trained & {*self.validation.groups, *self.validation.sources}
         if shared:
             raise TrainingError(
                 f"{len(shared)} groups are in training and validation: {sorted(shared)[:5]}.",
                 "Split by patient, or by slide where patients are not known.",
             )
-        if any(table.mpp != self.validation.mpp for table in self.training):
+        if any(table.mpp != self.validation.mpp for table in tables):
             raise TrainingError("Training and validation sets differ in mpp.")
         if int(self.validation.n_nuclei.sum()) == 0:
             raise TrainingError(
                 "The validation set has no nuclei, so no student could be judged on it."
             )
+
+
+@dataclass(frozen=True)
+class Guides:
+    """Models that a training starts from or listens to.
+
+    Attributes:
+        parent: Its weights are the first ones; without it they are random.
+        teacher: Its maps are taught beside the labels, and alone where there are none. It sees
+            every crop before colours, focus and noise are varied.
+    """
+
+    parent: LoadedModel | None = None
+    teacher: LoadedModel | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +148,7 @@ def fit(
     settings: TrainingSettings,
     run_dir: Path,
     *,
-    parent: LoadedModel | None = None,
+    guides: Guides = Guides(),
     device: str = "cpu",
     on_progress: OnProgress = ignore_progress,
 ) -> TrainedStudent:
@@ -137,7 +162,7 @@ def fit(
         data: Labelled patches and the fixed validation set.
         settings: How to train.
         run_dir: Folder of this training, see :mod:`.run_folder`; the student has its name.
-        parent: Model to start from; without it weights are random.
+        guides: Parent and teacher, if there are any.
         device: As torch names it.
         on_progress: Told after every step.
 
@@ -146,24 +171,35 @@ def fit(
             training, or the loss is not finite.
         StorageError: If the disk is full; the last checkpoint is kept.
     """
+    parent, teacher = guides.parent, guides.teacher
     identity = TrainingIdentity(
         settings=settings.model_dump_json(exclude={"n_loaders"}),
         training_digests=tuple(table.digest for table in data.training),
         validation_digest=data.validation.digest,
         parent_digest=parent.digest if parent else "",
+        unlabelled_digests=tuple(table.digest for table in data.unlabelled),
+        teacher_digest=teacher.digest if teacher else "",
     )
+    if data.unlabelled and teacher is None:
+        raise TrainingError(
+            "Unlabelled patches were given without a teacher, so nothing says what is on them.",
+            "Give a teacher, or labels.",
+        )
     folder = RunFolder(run_dir, identity)
     target = torch.device(device)
     if target.type == "cpu":
         torch.set_num_threads(available_cores())
+    else:
+        torch.backends.cudnn.benchmark = True  # crops are all of one size
     precision = MixedPrecision.of(target, settings)
     state = _fresh_state(settings, parent, target, precision)
-    crops = Crops(data.training, settings)
+    tutor = _tutor_on(target, teacher, settings)
+    crops = Crops(data.training, settings, data.unlabelled)
     saved = folder.begin()
     if saved is not None:
         state.from_disk(saved)
     validations = folder.validations(up_to_step=state.step)
-    card = _card(run_dir.name, data, settings, parent).model_copy(
+    card = _card(run_dir.name, data, settings, guides).model_copy(
         update={"version": identity.digest()[:10]}
     )
     with SummaryWriter(str(run_dir), purge_step=state.step + 1) as board:
@@ -172,7 +208,8 @@ def fit(
             if _has_stopped_early(validations, settings):
                 break
             _set_mode(state, data, settings)
-            losses = _step(state, batch, settings, precision, folder)
+            example = _varied(batch, settings, state.step, tutor, precision)
+            losses = _step(state, example, settings, precision, folder)
             state.losses.append([term.item() for term in losses])
             on_progress(Progress("training", state.step, settings.n_steps, "steps"))
             if state.step % settings.validate_every == 0 or state.step == settings.n_steps:
@@ -201,12 +238,13 @@ def _fresh_state(
     precision: MixedPrecision,
 ) -> _State:
     torch.manual_seed(settings.seed)
-    network = HoverFast()
+    network = HoverFast(settings.architecture)
     if parent is not None:
-        if (parent.network.depth, parent.network.first_filters) != (3, 16):
+        if parent.network.architecture != settings.architecture:
             raise TrainingError(
-                f"{parent.path} has depth {parent.network.depth} and "
-                f"{parent.network.first_filters} first filters; students have 3 and 16."
+                f"{parent.path} has another architecture ({parent.network.architecture}) than the "
+                f"student that was asked for ({settings.architecture}).",
+                "Give the parent's architecture in the settings, or no parent.",
             )
         network.load_state_dict(parent.network.state_dict())
     # The stubs do not know this keyword.
@@ -237,9 +275,73 @@ def _batches(
         yield Crop(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
 
+def _tutor_on(
+    device: torch.device, teacher: LoadedModel | None, settings: TrainingSettings
+) -> HoverFast | None:
+    """The teacher's network on a device.
+
+    Raises:
+        TrainingError: If it works at another scale or knows images of another appearance.
+    """
+    if teacher is None:
+        return None
+    if teacher.card.appearance != settings.appearance:
+        raise TrainingError(
+            f"{teacher.path} knows images of another appearance ({teacher.card.appearance}) than "
+            f"the student is to know ({settings.appearance}).",
+            "Give the student the teacher's appearance in the settings.",
+        )
+    if settings.student_mpp is not None and teacher.card.mpp != settings.student_mpp:
+        raise TrainingError(
+            f"{teacher.path} works at {teacher.card.mpp} um per pixel, the student is to work at "
+            f"{settings.student_mpp}.",
+            "Train a teacher at the student's scale.",
+        )
+    network = HoverFast(teacher.network.architecture)
+    network.load_state_dict(teacher.network.state_dict())
+    # The stubs do not know this keyword.
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def _varied(
+    batch: Crop,
+    settings: TrainingSettings,
+    step: int,
+    tutor: HoverFast | None,
+    precision: MixedPrecision,
+) -> Example:
+    """What the network is shown in a step and what it should say."""
+    chance = Chance.of(settings.seed, step, batch.image.device)
+    with torch.no_grad():
+        image, instance_map = vary_tissue(
+            batch.image.float(), batch.instance_map.long(), settings.augmentation, chance
+        )
+        targets = targets_of(instance_map)
+        if tutor is not None:
+            with precision.autocast():
+                logits, hv_maps = tutor(_channels_last(image / 255.0))
+            probability = (logits[:, 1] - logits[:, 0]).float().sigmoid()
+            share = torch.where(batch.is_labelled, settings.teacher_share, 1.0)
+            targets = blended(targets, Targets(probability, hv_maps.float()), share)
+        image = vary_capture(image, settings.augmentation, chance)
+    return Example(
+        _without_margin(image),
+        Targets(_without_margin(targets.foreground), _without_margin(targets.hv_maps)),
+    )
+
+
+def _without_margin(array: Tensor) -> Tensor:
+    return array[..., MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=torch.channels_last)
+
+
 def _step(
     state: _State,
-    batch: Crop,
+    example: Example,
     settings: TrainingSettings,
     precision: MixedPrecision,
     folder: RunFolder,
@@ -248,12 +350,10 @@ def _step(
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(state.step, settings)
     with precision.autocast():
-        logits, hv_maps = state.network(batch.image.float() / 255.0)
-    losses = student_losses(
-        logits.float(), hv_maps.float(), batch.foreground, batch.hv_maps, settings
-    )
+        logits, hv_maps = state.network(_channels_last(example.image / 255.0))
+    losses = student_losses(logits.float(), hv_maps.float(), example.targets, settings)
     if not math.isfinite(losses.total.item()):
-        path = folder.save_bad_batch(batch, state.step)
+        path = folder.save_bad_batch(example, state.step)
         raise TrainingError(
             f"The loss is {losses.total.item()} at step {state.step}; the batch is in {path}.",
             "Look at its images and labels; if they are good, lower learning_rate. The last "
@@ -278,14 +378,18 @@ def _set_mode(state: _State, data: TrainingData, settings: TrainingSettings) -> 
         return
     if state.step == first_fixed:
         retake_statistics(
-            state.network, data.training, _N_STATISTICS_PATCHES, settings.stain_target
+            state.network,
+            data.training,
+            _N_STATISTICS_PATCHES,
+            settings.appearance,
+            settings.student_mpp,
         )
     train_with_fixed_statistics(state.network)
 
 
 def _averaged(state: _State) -> HoverFast:
     """The network with the moving average as its weights."""
-    student = HoverFast()
+    student = HoverFast(state.network.architecture)
     student.load_state_dict(state.average.weights)
     return student.to(next(state.network.parameters()).device)
 
@@ -294,7 +398,11 @@ def _validate(
     state: _State, data: TrainingData, settings: TrainingSettings, seconds: float
 ) -> Validation:
     scores = validate(
-        _averaged(state), data.validation, settings.stain_target, settings.statistics_share
+        _averaged(state),
+        data.validation,
+        settings.appearance,
+        settings.statistics_share,
+        mpp=settings.student_mpp,
     )
     losses = np.mean(state.losses, axis=0)
     state.losses.clear()
@@ -335,26 +443,34 @@ def _show(board: SummaryWriter, validation: Validation) -> None:
 
 
 def _card(
-    name: str, data: TrainingData, settings: TrainingSettings, parent: LoadedModel | None
+    name: str,
+    data: TrainingData,
+    settings: TrainingSettings,
+    guides: Guides,
 ) -> ModelCard:
+    parent, teacher = guides.parent, guides.teacher
     sources = [table.provenance for table in data.training]
+    labels = data.labels + (teacher.card.labels if teacher else ())
+    taught = f"{teacher.card.name} {teacher.digest}" if teacher else ""
     return ModelCard(
         name=name,
         version="",
-        mpp=data.validation.mpp,
-        stain_target=settings.stain_target,
+        mpp=settings.student_mpp or data.validation.mpp,
+        architecture=settings.architecture,
+        appearance=settings.appearance,
         statistics_share=settings.statistics_share,
         description="Trained with `hoverfast train`.",
-        licence=_joined(label.licence for label in data.labels) or "unknown",
-        labels=data.labels,
-        teacher=_joined(f"{p.teacher} {p.teacher_digest}".strip() for p in sources),
+        licence=_joined(label.licence for label in labels) or "unknown",
+        labels=tuple(dict.fromkeys(labels)),
+        teacher=_joined([*(f"{p.teacher} {p.teacher_digest}".strip() for p in sources), taught]),
         cohort=_joined(p.cohort for p in sources),
-        training_set_digest=" ".join(table.digest for table in data.training),
+        training_set_digest=" ".join(table.digest for table in (*data.training, *data.unlabelled)),
         parent_digest=parent.digest if parent else "",
         code_version=__version__,
         training={
             "settings": settings.model_dump_json(exclude={"n_loaders"}),
             "n_training_patches": sum(len(table) for table in data.training),
+            "n_unlabelled_patches": sum(len(table) for table in data.unlabelled),
             "n_training_nuclei": sum(int(table.n_nuclei.sum()) for table in data.training),
             "validation_digest": data.validation.digest,
         },

@@ -3,7 +3,7 @@
 Graham et al., Medical Image Analysis 58 (2019) 101563, section 3.2, with the weights of their
 released code: cross-entropy + Dice on the foreground, mean squared error of the HV maps and of
 their gradients inside nuclei, all with weight 1. The published HoverFast trainer differs: its
-Dice is taken after an argmax and so has no gradient.
+Dice is taken after an argmax and so has no gradient. Targets may be soft, as a teacher's are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.training.targets import Targets
 
 _KERNEL_PX = 5
 
@@ -30,53 +31,49 @@ class Losses(NamedTuple):
 
 
 def student_losses(
-    logits: Tensor,
-    hv_maps: Tensor,
-    true_foreground: Tensor,
-    true_hv_maps: Tensor,
-    settings: TrainingSettings,
+    logits: Tensor, hv_maps: Tensor, wanted: Targets, settings: TrainingSettings
 ) -> Losses:
     """Compare predictions with targets.
 
     Args:
         logits: ``(N, 2, H, W)``, channel 1 is nucleus.
         hv_maps: ``(N, 2, H, W)``, horizontal first.
-        true_foreground: ``(N, H, W)`` int64, 0 or 1.
-        true_hv_maps: ``(N, 2, H, W)``.
+        wanted: What they should be.
         settings: Weights of the HV terms.
     """
-    cross_entropy = F.cross_entropy(logits, true_foreground)
-    dice = soft_dice_loss(logits.softmax(dim=1), true_foreground)
-    hv = settings.hv_weight * F.mse_loss(hv_maps, true_hv_maps)
-    hv_gradient = settings.hv_gradient_weight * hv_gradient_loss(
-        hv_maps, true_hv_maps, true_foreground
-    )
+    # Two classes: softmax cross-entropy is that of the sigmoid of the difference.
+    difference = logits[:, 1] - logits[:, 0]
+    cross_entropy = F.binary_cross_entropy_with_logits(difference, wanted.foreground)
+    dice = soft_dice_loss(difference.sigmoid(), wanted.foreground)
+    hv = settings.hv_weight * F.mse_loss(hv_maps, wanted.hv_maps)
+    hv_gradient = settings.hv_gradient_weight * hv_gradient_loss(hv_maps, wanted)
     return Losses(cross_entropy + dice + hv + hv_gradient, cross_entropy, dice, hv, hv_gradient)
 
 
-def soft_dice_loss(probability: Tensor, true_foreground: Tensor, smooth: float = 1e-3) -> Tensor:
+def soft_dice_loss(probability: Tensor, foreground: Tensor, smooth: float = 1e-3) -> Tensor:
     """1 - Dice of background plus 1 - Dice of foreground, over the whole batch.
 
     Both classes count alike however few pixels are nuclei, which evens out their imbalance.
 
     Args:
-        probability: ``(N, 2, H, W)``, softmax.
-        true_foreground: ``(N, H, W)`` int64.
+        probability: ``(N, H, W)`` of a nucleus.
+        foreground: ``(N, H, W)``, 0..1.
         smooth: Keeps an empty class from dividing by zero.
     """
-    true = F.one_hot(true_foreground, 2).movedim(-1, 1).to(probability.dtype)
-    shared = (probability * true).sum(dim=(0, 2, 3))
-    total = probability.sum(dim=(0, 2, 3)) + true.sum(dim=(0, 2, 3))
-    return (1.0 - (2.0 * shared + smooth) / (total + smooth)).sum()
+    losses = []
+    for predicted, true in ((probability, foreground), (1 - probability, 1 - foreground)):
+        shared, total = (predicted * true).sum(), predicted.sum() + true.sum()
+        losses.append(1.0 - (2.0 * shared + smooth) / (total + smooth))
+    return losses[0] + losses[1]
 
 
-def hv_gradient_loss(hv_maps: Tensor, true_hv_maps: Tensor, true_foreground: Tensor) -> Tensor:
+def hv_gradient_loss(hv_maps: Tensor, wanted: Targets) -> Tensor:
     """Mean squared error of d(horizontal)/dx and d(vertical)/dy inside nuclei.
 
     0 where a batch has no nuclei.
     """
-    inside = true_foreground[:, None].to(hv_maps.dtype)
-    squared = (_slopes(hv_maps) - _slopes(true_hv_maps)) ** 2 * inside
+    inside = wanted.foreground[:, None]
+    squared = (_slopes(hv_maps) - _slopes(wanted.hv_maps)) ** 2 * inside
     return squared.sum() / (2.0 * inside.sum() + 1e-8)
 
 

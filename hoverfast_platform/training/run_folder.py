@@ -17,14 +17,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.storage.atomic import written_atomically
-from hoverfast_platform.training.crops import Crop
+from hoverfast_platform.training.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,19 @@ class TrainingIdentity:
     training_digests: tuple[str, ...]
     validation_digest: str
     parent_digest: str
+    unlabelled_digests: tuple[str, ...]
+    teacher_digest: str
 
     def digest(self) -> str:
         """SHA-256 of all of it, hex: equal trainings have equal digests."""
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+
+
+class Example(NamedTuple):
+    """What a network is shown in one step, ``(N, 3, S, S)`` 0..255, and what it should say."""
+
+    image: Tensor
+    targets: Targets
 
 
 @dataclass(frozen=True)
@@ -129,9 +139,10 @@ class RunFolder:
         with (self.path / "validations.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(validation)) + "\n")
 
-    def save_bad_batch(self, batch: Crop, step: int) -> Path:
+    def save_bad_batch(self, batch: Example, step: int) -> Path:
         """Keep the batch on which the loss was not finite."""
         path = self.path / f"bad_batch_step_{step}.npz"
         with written_atomically(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, **{k: v.cpu().numpy() for k, v in batch._asdict().items()})
+            arrays = {"image": batch.image, **batch.targets._asdict()}
+            np.savez_compressed(file, **{k: v.cpu().numpy() for k, v in arrays.items()})
         return path

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from hoverfast_platform.config import Settings
-from hoverfast_platform.slide.stain_normalisation import REFERENCE_DENSITY, DensityRgb
+from hoverfast_platform.config import Appearance, Settings
+from hoverfast_platform.model.architecture import Architecture
+from hoverfast_platform.slide.stain_normalisation import ORDINARY_APPEARANCE
 
 
 class Augmentation(Settings):
@@ -23,8 +24,8 @@ class Augmentation(Settings):
     hed_shift: float = Field(default=0.03, ge=0, le=0.5)
     """Optical density added to each stain, +- this: background that is not white."""
 
-    crowd_probability: float = Field(default=0.0, ge=0, le=1)
-    """How often copies of nuclei are set down so that they touch or overlap others."""
+    copy_paste_probability: float = Field(default=0.0, ge=0, le=1)
+    """How often nuclei of another crop are set down, so that they touch or overlap others."""
 
     contrast_probability: float = Field(default=0.0, ge=0, le=1)
     """How often nuclei are made paler, darker or vesicular and their surroundings more purple."""
@@ -33,7 +34,7 @@ class Augmentation(Settings):
     """How often hue, saturation, brightness and contrast are varied on top."""
 
     defocus_probability: float = Field(default=0.3, ge=0, le=1)
-    """How often the image is blurred, or brought to a lower resolution and back."""
+    """How often the image is blurred."""
 
     noise_probability: float = Field(default=0.3, ge=0, le=1)
     """How often noise or JPEG artefacts are added."""
@@ -72,7 +73,7 @@ class TrainingSettings(Settings):
     hv_gradient_weight: float = Field(default=1.0, ge=0)
     """Of the error of the HV maps' gradients inside nuclei, as in HoVer-Net."""
 
-    crowding: float = Field(default=0.7, ge=0, le=1)
+    nucleus_centred_share: float = Field(default=0.7, ge=0, le=1)
     """Share of crops that are centred on a nucleus; the rest lies anywhere. Higher shows more
     nuclei per step where tissue is sparse."""
 
@@ -94,9 +95,20 @@ class TrainingSettings(Settings):
     the ones it is used with draws nuclei too small. 0 never fixes them.
     """
 
-    stain_target: DensityRgb | None = REFERENCE_DENSITY
-    """Mean optical density that patches are brought to before they are varied, and slides before
-    this student sees them. null shows all as they are."""
+    appearance: Appearance = ORDINARY_APPEARANCE
+    """Exposure and strength of stain that patches are brought to before they are varied, and
+    slides before this student sees them."""
+
+    architecture: Architecture = Architecture()
+    """Of the student. A parent must have the same."""
+
+    student_mpp: float | None = Field(default=None, gt=0)
+    """Micrometres per pixel at which the student works, coarser than the patches are: they are
+    reduced to it. null takes them as they are."""
+
+    teacher_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the teacher's maps in what a student is taught on labelled patches, where a teacher
+    is given; the rest are the labels. On unlabelled patches the teacher alone decides."""
 
     statistics_share: float = Field(default=0.0, ge=0, le=1)
     """Share of an image's or a slide's own batch-norm statistics when the student is validated

@@ -8,16 +8,18 @@ for practical domain adaptation", arXiv 1603.04779).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.slide.stain_normalisation import DensityRgb, normalisation_of
+from hoverfast_platform.slide.stain_normalisation import normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.training.crops import reduced, reduction_to
 
-_MULTIPLE_PX = 4
 _MIN_PX, _MAX_PX = 32, 512
 
 
@@ -26,7 +28,8 @@ def retake_statistics(
     network: HoverFast,
     tables: Sequence[PatchTable],
     n_patches: int,
-    stain_target: DensityRgb | None,
+    appearance: Appearance,
+    mpp: float | None = None,
 ) -> None:
     """Replace mean and variance of every batch norm by their mean over patches, in place.
 
@@ -37,7 +40,8 @@ def retake_statistics(
         network: On any device.
         tables: Their images, not their labels; in proportion to area times weight.
         n_patches: How many; 0 changes nothing.
-        stain_target: What the network's images are brought to.
+        appearance: What the network's images are brought to.
+        mpp: Scale at which the network works; None takes the tables'.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -46,14 +50,17 @@ def retake_statistics(
         network.eval()
         return
     device = next(network.parameters()).device
+    multiple_px = network.architecture.multiple_px
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all patches
     network.train()
     for table, i in chosen:
-        image = table.read(i).image
-        image = normalisation_of([image], stain_target).apply(image)
-        height, width = (min(side - side % _MULTIPLE_PX, _MAX_PX) for side in image.shape[:2])
+        patch = table.read(i)
+        image = normalisation_of([patch.image], appearance).apply(patch.image)
+        patch = replace(patch, image=image)
+        image = reduced(patch, reduction_to(mpp, table.mpp)).image
+        height, width = (min(side - side % multiple_px, _MAX_PX) for side in image.shape[:2])
         pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
         network(pixels.permute(2, 0, 1)[None].float() / 255.0)
     for norm, momentum in zip(norms, momenta, strict=True):

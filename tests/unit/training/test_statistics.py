@@ -6,6 +6,7 @@ import torch
 from click.testing import CliRunner
 
 from hoverfast_platform.cli.main import hoverfast
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.network import HoverFast
@@ -35,7 +36,7 @@ def test_statistics_are_those_of_the_patches(tmp_path):
     torch.manual_seed(0)
     network = HoverFast()
 
-    retake_statistics(network, [table], 64, None)
+    retake_statistics(network, [table], 64, Appearance())
 
     first = network.down_path[0].conv_3.block
     with torch.no_grad():
@@ -53,7 +54,7 @@ def test_no_patches_leave_the_statistics():
     network = HoverFast()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
-    retake_statistics(network, [], 0, None)
+    retake_statistics(network, [], 0, Appearance())
 
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.storage.patch_table import (
     LabelProvenance,
@@ -16,12 +18,12 @@ from hoverfast_platform.storage.patch_table import (
     PatchTableWriter,
 )
 from hoverfast_platform.training import fit as fit_module
-from hoverfast_platform.training.augment import vary_stains
 from hoverfast_platform.training.crops import Crops
-from hoverfast_platform.training.fit import TrainingData, fit
+from hoverfast_platform.training.fit import Guides, TrainingData, fit
 from hoverfast_platform.training.losses import hv_gradient_loss, soft_dice_loss, student_losses
 from hoverfast_platform.training.optimisation import MixedPrecision, learning_rate_at
-from hoverfast_platform.training.settings import Augmentation, TrainingSettings
+from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.training.targets import Targets
 
 TINY = TrainingSettings(
     n_steps=4, batch_size=2, crop_px=32, validate_every=2, warmup_steps=1, n_loaders=0
@@ -50,54 +52,51 @@ def data(tmp_path):
 
 
 def test_loss_is_zero_for_a_perfect_and_confident_prediction():
-    foreground = torch.zeros(1, 8, 8, dtype=torch.long)
+    foreground = torch.zeros(1, 8, 12)
     foreground[0, 2:5, 2:5] = 1
-    hv = torch.rand(1, 2, 8, 8)
-    logits = torch.stack([1.0 - foreground, foreground.float()], dim=1) * 60 - 30
+    hv = torch.rand(1, 2, 8, 12)
+    logits = torch.stack([1.0 - foreground, foreground], dim=1) * 60 - 30
 
-    losses = student_losses(logits, hv, foreground, hv, TINY)
+    losses = student_losses(logits, hv, Targets(foreground, hv), TINY)
 
     assert losses.total.item() == pytest.approx(0, abs=1e-4)
 
 
 def test_dice_has_a_gradient():
-    logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
-    foreground = torch.ones(1, 4, 4, dtype=torch.long)
+    logits = torch.zeros(1, 4, 6, requires_grad=True)
 
-    soft_dice_loss(logits.softmax(1), foreground).backward()
+    soft_dice_loss(logits.sigmoid(), torch.ones(1, 4, 6)).backward()
 
     assert logits.grad.abs().sum() > 0
 
 
 def test_hv_gradient_counts_inside_nuclei_only():
-    inside = torch.zeros(1, 16, 16, dtype=torch.long)
+    inside = torch.zeros(1, 16, 16)
     inside[0, :, :6] = 1
     true = torch.zeros(1, 2, 16, 16)
     predicted = true.clone()
     predicted[:, :, :, 10:] = torch.rand(6)  # wrong, further than the kernel from any nucleus
 
-    assert hv_gradient_loss(predicted, true, inside) == 0
+    assert hv_gradient_loss(predicted, Targets(inside, true)) == 0
     predicted[:, 0, :, :6] = torch.rand(16, 6)
-    assert hv_gradient_loss(predicted, true, inside) > 0
+    assert hv_gradient_loss(predicted, Targets(inside, true)) > 0
 
 
 def test_slope_of_a_plane_is_seen_along_its_own_axis():
     ramp = torch.arange(16.0).repeat(16, 1)
-    inside = torch.zeros(1, 16, 16, dtype=torch.long)
+    inside = torch.zeros(1, 16, 16)
     inside[0, 4:12, 4:12] = 1
     flat = torch.zeros(1, 2, 16, 16)
     horizontal = torch.stack([ramp, torch.zeros(16, 16)])[None]
     swapped = torch.stack([ramp.T, torch.zeros(16, 16)])[None]
 
-    assert hv_gradient_loss(horizontal, flat, inside) > 1
-    assert hv_gradient_loss(swapped, flat, inside) == pytest.approx(0, abs=1e-9)
+    assert hv_gradient_loss(horizontal, Targets(inside, flat)) > 1
+    assert hv_gradient_loss(swapped, Targets(inside, flat)) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_batch_without_nuclei_has_a_finite_loss():
-    nothing = torch.zeros(2, 8, 8, dtype=torch.long)
-    losses = student_losses(
-        torch.randn(2, 2, 8, 8), torch.randn(2, 2, 8, 8), nothing, torch.zeros(2, 2, 8, 8), TINY
-    )
+    nothing = Targets(torch.zeros(2, 8, 12), torch.zeros(2, 2, 8, 12))
+    losses = student_losses(torch.randn(2, 2, 8, 12), torch.randn(2, 2, 8, 12), nothing, TINY)
 
     assert all(torch.isfinite(term) for term in losses)
 
@@ -125,13 +124,6 @@ def test_half_precision_is_for_devices_that_compute_in_it(monkeypatch, has, dtyp
     assert MixedPrecision.of(torch.device("mps"), TrainingSettings(precision="amp")).dtype is None
 
 
-def test_no_stain_variation_changes_nothing():
-    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    varied = vary_stains(image, Augmentation(hed_sigma=0, hed_shift=0), np.random.default_rng(1))
-
-    assert np.abs(varied.astype(int) - image).max() <= 1
-
-
 def test_a_crop_depends_on_seed_and_number_alone(data):
     crops, again = Crops(data.training, TINY), Crops(data.training, TINY)
     other_seed = Crops(data.training, TINY.model_copy(update={"seed": 9}))
@@ -143,13 +135,69 @@ def test_a_crop_depends_on_seed_and_number_alone(data):
     assert not torch.equal(crops[3].image, crops[4].image)
 
 
-def test_targets_of_a_crop_fit_its_foreground(data):
+def test_a_crop_has_a_margin_and_says_whether_it_has_labels(data, tmp_path):
+    unlabelled = _table(tmp_path / "unlabelled.h5", 3)
+    crops = Crops(data.training, TINY, (unlabelled,))
+    seen = [crops[i] for i in range(8)]
+
+    assert {crop.image.shape for crop in seen} == {(3, 64, 64)}
+    assert {crop.instance_map.shape for crop in seen} == {(64, 64)}
+    assert {bool(crop.is_labelled) for crop in seen} == {True, False}
+
+
+def test_a_nucleus_lies_in_a_crop_where_its_pixels_are(data):
     for i in range(8):
         crop = Crops(data.training, TINY)[i]
+        inside = crop.instance_map > 0
 
-        assert crop.image.shape == (3, 32, 32)
-        assert crop.hv_maps.abs().max() <= 1
-        assert not crop.hv_maps[:, crop.foreground == 0].any()
+        assert crop.image[0][inside].float().mean() < crop.image[0][~inside].float().mean() - 40
+
+
+def test_at_a_coarser_scale_nuclei_are_smaller(data, tmp_path):
+    half = TINY.model_copy(update={"student_mpp": 0.5})
+    areas = [
+        float((crops[i].instance_map > 0).sum()) / max(1, int(crops[i].instance_map.max()))
+        for crops in (Crops(data.training, TINY), Crops(data.training, half))
+        for i in range(12)
+    ]
+
+    assert np.mean(areas[12:]) < 0.5 * np.mean(areas[:12])
+    student = fit(data, half, tmp_path / "student")
+    assert load_model(student.model_path).card.mpp == 0.5
+
+
+def test_a_finer_scale_than_the_patches_is_refused(data):
+    with pytest.raises(TrainingError, match="not enlarged"):
+        Crops(data.training, TINY.model_copy(update={"student_mpp": 0.1}))
+
+
+def test_a_teacher_is_learned_from_where_there_are_no_labels(data, tmp_path):
+    unlabelled = _table(tmp_path / "unlabelled.h5", 3)
+    with_tiles = TrainingData(data.training, data.validation, (unlabelled,))
+    teacher = load_model(fit(data, TINY, tmp_path / "teacher").model_path)
+
+    taught = fit(with_tiles, TINY, tmp_path / "student", guides=Guides(teacher=teacher))
+
+    card = load_model(taught.model_path).card
+    assert teacher.digest in card.teacher
+    assert unlabelled.digest in card.training_set_digest
+    plain = fit(data, TINY, tmp_path / "plain")
+    assert taught.model_path.read_bytes() != plain.model_path.read_bytes()
+    with pytest.raises(TrainingError, match="without a teacher"):
+        fit(with_tiles, TINY, tmp_path / "other")
+
+
+def test_another_shape_of_network_is_trained_and_loaded(data, tmp_path):
+    lean = Architecture(
+        depth=2, first_filters=4, kernel_sizes=(3,), pixel_block=2, shares_decoder=True
+    )
+    settings = TINY.model_copy(update={"architecture": lean})
+
+    loaded = load_model(fit(data, settings, tmp_path / "student").model_path)
+
+    assert loaded.card.architecture == loaded.network.architecture == lean
+    with pytest.raises(TrainingError, match="another architecture"):
+        fit(data, TINY, tmp_path / "child", guides=Guides(parent=loaded))
 
 
 class _KilledError(Exception):
@@ -187,7 +235,7 @@ def test_finished_training_run_again_does_nothing(data, tmp_path):
 
 def test_the_student_can_be_loaded_and_says_what_it_was_made_from(data, tmp_path):
     parent = load_model("cross-organ")
-    student = fit(data, TINY, tmp_path / "student", parent=parent)
+    student = fit(data, TINY, tmp_path / "student", guides=Guides(parent=parent))
 
     loaded = load_model(student.model_path)
 
@@ -236,6 +284,7 @@ def test_nan_stops_and_keeps_the_batch(data, tmp_path, monkeypatch):
 
     batch = np.load(tmp_path / "student" / "bad_batch_step_0.npz")
     assert batch["image"].shape == (2, 3, 32, 32)
+    assert batch["hv_maps"].shape == (2, 2, 32, 32)
 
 
 def test_early_stop(data, tmp_path):
@@ -284,10 +333,10 @@ def test_the_last_steps_learn_with_the_statistics_they_are_used_with(data, tmp_p
 
 
 def test_crops_and_validation_are_shown_in_the_stain_slides_are_shown_in(data, tmp_path):
-    plain = Crops(data.training, TINY.model_copy(update={"stain_target": None}))
+    plain = Crops(data.training, TINY.model_copy(update={"appearance": Appearance()}))
     shown = Crops(data.training, TINY)
 
     assert not torch.equal(plain[0].image, shown[0].image)
-    assert torch.equal(plain[0].foreground, shown[0].foreground)
+    assert torch.equal(plain[0].instance_map, shown[0].instance_map)
     student = fit(data, TINY, tmp_path / "run")
-    assert load_model(student.model_path).card.stain_target == TINY.stain_target
+    assert load_model(student.model_path).card.appearance == TINY.appearance
