@@ -67,7 +67,7 @@ def check_network(context: CheckContext) -> Iterator[Figure]:
 def _captured(graph: Callable[[Any], Any], pixels: Any) -> Callable[[Any], Any]:
     """A CUDA graph of one call; its input stays where it is."""
     with torch.inference_mode():
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             graph(pixels)

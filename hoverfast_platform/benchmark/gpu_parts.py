@@ -73,7 +73,7 @@ def check_machine(context: CheckContext) -> Iterator[Figure]:
     yield Figure(
         part, "GPU", properties.name, "",
         f"{properties.total_memory / 2**30:.0f} GiB, {properties.multi_processor_count} "
-        f"multiprocessors, cuDNN {torch.backends.cudnn.version()}",
+        f"multiprocessors, CUDA {torch.version.cuda}",
     )  # fmt: skip
     one = torch.rand(2**28, device=context.device)
     other = torch.empty_like(one)
