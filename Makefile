@@ -96,6 +96,20 @@ test-chart: $(STAMP)  ## What Dagster's official chart makes of our values; need
 	    --values deploy/kubernetes/values.yaml > $$HOVERFAST_RENDERED_CHART
 	$(BIN)/python -m pytest tests/deploy/test_kubernetes.py
 
+# PYTHON=3.12 names the version of the machine it is for; VARIANT=full brings torch too.
+PLATFORM ?= x86_64
+VARIANT  ?= light
+BUNDLE   ?= bundle
+.PHONY: bundle gpu-check
+bundle:  ## Wheels, source, models for a machine without internet: PYTHON=3.12 PLATFORM= VARIANT=
+	BUILD_PYTHON=python3.11 deploy/bundle/make_bundle.sh $(BUNDLE) $(PLATFORM) $(PYTHON) $(VARIANT)
+
+# On the GPU machine, with whatever `python3` there has torch: make gpu-check TILES=folder
+TILES     ?=
+GPU_CHECK ?=
+gpu-check:  ## Is the GPU right, and how fast; TILES=folder, GPU_CHECK='--budget-s 400'
+	python3 -m hoverfast_platform.cli.main gpu-check --tiles $(TILES) $(GPU_CHECK)
+
 test-wheel:  ## The wheel, built and used in a clean environment
 	PYTHON=$(PYTHON) .ci/wheel
 

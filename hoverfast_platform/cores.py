@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+_CPUINFO = Path("/proc/cpuinfo")
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
@@ -47,7 +48,28 @@ def _cgroup_quota() -> float | None:
 
 def has_bfloat16() -> bool:
     """Whether the processor multiplies in bfloat16 by itself; where not, it is emulated slowly."""
+    return bool({"avx512_bf16", "amx_bf16"} & cpu_features())
+
+
+def has_vnni() -> bool:
+    """Whether the processor multiplies bytes by itself, which int8 forms are made for."""
+    return bool({"avx512_vnni", "avx_vnni"} & cpu_features())
+
+
+def cpu_features() -> frozenset[str]:
+    """Instruction sets of the processor, by the names torch and Linux give them.
+
+    Torch tells them in its newer versions only; with an older one Linux is asked, and elsewhere
+    none is known, so that fp32 is taken.
+    """
     import torch  # not at the top: workers count cores and need no torch
 
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    asked = getattr(torch.cpu, "get_capabilities", None)
+    if asked is not None:
+        return frozenset(name for name, has in asked().items() if has is True)
+    if not _CPUINFO.is_file():
+        return frozenset()
+    flags = next(
+        (line for line in _CPUINFO.read_text().splitlines() if line.startswith("flags")), ""
+    )
+    return frozenset(flags.partition(":")[2].split())

@@ -108,7 +108,7 @@ class PublishedHoverFast:
             cost=cost,
             n_nuclei=text.count('"Feature"'),
             disk_bytes=bytes_below(out_dir),
-            arithmetic=f"cpu torch {self.precision}",
+            arithmetic=f"{'cuda' if torch.cuda.is_available() else 'cpu'} torch {self.precision}",
         )
         shutil.rmtree(out_dir)
         return run

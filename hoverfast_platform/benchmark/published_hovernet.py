@@ -1,11 +1,12 @@
-"""The published HoVer-Net, run from a checkout of it on the same slide and mask, on the CPU.
+"""The published HoVer-Net, run from a checkout of it on the same slide and mask.
 
 It is written for CUDA and for the packages of 2020. The runner changes, in memory only: tensors
-and networks asked onto ``cuda`` go to the CPU; slides that do not state an objective power have
-40; ``imgaug``, which only training uses and which current numpy breaks, is not imported; shapes
-of cache files are plain numbers, since current numpy cannot read others again. Its tiling,
-network, cache files and post-processing are as they are. It may use as many loading and
-post-processing processes as there are cores (its defaults, 8 and 16, are slower on few).
+and networks asked onto ``cuda`` go to the CPU where there is no GPU; slides that do not state an
+objective power have 40; ``imgaug``, which only training uses and which current numpy breaks, is
+not imported; shapes of cache files are plain numbers, since current numpy cannot read others
+again. Its tiling, network, cache files and post-processing are as they are. It may use as many
+loading and post-processing processes as there are cores (its defaults, 8 and 16, are slower on
+few).
 
 Weights cannot be shared between the two networks. Without a published checkpoint it gets random
 weights that find no nuclei: its network costs the same whatever the weights, and its
@@ -49,7 +50,8 @@ _, slides, out_dir, cache, weights, masks, n = sys.argv[1:]
 logging.basicConfig(level=logging.INFO, force=True)
 def on_cpu(original):
     return lambda self, *a, **k: original(self, *("cpu" if x == "cuda" else x for x in a), **k)
-torch.Tensor.to, torch.nn.Module.to = on_cpu(torch.Tensor.to), on_cpu(torch.nn.Module.to)
+if not torch.cuda.is_available():
+    torch.Tensor.to, torch.nn.Module.to = on_cpu(torch.Tensor.to), on_cpu(torch.nn.Module.to)
 open_memmap = np.lib.format.open_memmap
 def with_plain_shape(*a, shape=None, **k):
     return open_memmap(*a, shape=shape and tuple(map(int, shape)), **k)
@@ -144,7 +146,7 @@ class PublishedHoverNet:
                 for name, text in _PHASES.items()
                 if (found := re.search(rf"{text}: ([\d.]+)", log))
             ),
-            arithmetic="cpu torch fp32",
+            arithmetic=f"{'cuda' if torch.cuda.is_available() else 'cpu'} torch fp32",
         )
         shutil.rmtree(folder)
         return run

@@ -7,12 +7,11 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 from hoverfast_platform.benchmark.engines import EngineTime, engine_table
 from hoverfast_platform.benchmark.many_nuclei import ManyNuclei, many_table
@@ -45,7 +44,7 @@ class Measured:
 def machine() -> dict[str, Any]:
     """What it was measured on; no name of the machine or its owner."""
     return {
-        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+        "cpu": processor_name(),
         "cores_used": available_cores(),
         "cores": psutil.cpu_count(logical=False),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -53,8 +52,23 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "hoverfast_platform": __version__,
-        **{package: version(package) for package in _PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
     }
+
+
+def processor_name() -> str:
+    """As Linux or the platform module knows it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def table(runs: Sequence[SlideRun]) -> str:

@@ -38,6 +38,7 @@ _COMMANDS = {
     ),
     "forecast": ("hoverfast_platform.cli.forecast", "How long the disk lasts."),
     "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
+    "gpu-check": ("hoverfast_platform.cli.gpu_check", "Whether a GPU is right, and how fast."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
 }
 """Name to module and one line of help; the module's ``command`` is the click command."""

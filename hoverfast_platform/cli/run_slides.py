@@ -20,7 +20,6 @@ from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import Progress
-from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.publish import LABELS, TABLE
 
 CATALOGUE_NAME = "catalogue.sqlite"
@@ -72,6 +71,8 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
                         pseudonym=pseudonyms,
                     )
                 if with_zarr:
+                    from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
+
                     label_pyramid_of_table(
                         done.table_path, Path(f"{str(done.table_path).removesuffix(TABLE)}{LABELS}")
                     )

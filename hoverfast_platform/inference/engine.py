@@ -1,6 +1,6 @@
 """Reading, predicting and post-processing at the same time, with memory that does not grow.
 
-Two threads read regions ahead, one or more have them predicted, worker processes post-process.
+Threads read regions ahead, one or more have them predicted, worker processes post-process.
 All queues are bounded: by the calls the device takes at a time, by slots of shared memory.
 """
 
@@ -39,6 +39,9 @@ from hoverfast_platform.slide.samples import read_samples
 from hoverfast_platform.tiling import HasTissue, Tile, TilePlan
 
 _N_READERS = 2
+_READERS_SHARE = 3 / 8
+"""Of the cores beside a GPU: reading a region takes a core about as long as post-processing it,
+and one core is left to the threads that feed the device."""
 _STALLED_S = 600.0
 """No worker takes ten minutes for a region: it hangs."""
 
@@ -70,6 +73,7 @@ class SegmentationEngine:
     model: LoadedModel
     predictor: Predictor
     n_workers: int
+    n_readers: int = _N_READERS
     _pool: WorkerPool | None = field(default=None, init=False)
 
     @classmethod
@@ -79,12 +83,27 @@ class SegmentationEngine:
         """Load a model onto the device the settings ask for."""
         give_back_large_arrays()
         loaded = model if isinstance(model, LoadedModel) else load_model(model)
-        predictor = make_predictor(loaded, compute)
+        return cls.fitting(loaded, make_predictor(loaded, compute), compute.n_workers)
+
+    @classmethod
+    def fitting(
+        cls, model: LoadedModel, predictor: Predictor, n_workers: int = 0
+    ) -> SegmentationEngine:
+        """With as many readers and workers as the available cores allow beside a predictor.
+
+        Args:
+            model: Whose predictor it is.
+            predictor: On its device.
+            n_workers: Instead of what fits; 0 takes that.
+        """
         # Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU
-        # all are free but those of the readers.
+        # all are free.
         cores = available_cores()
-        fitting = cores // 4 if predictor.device == "cpu" else cores - _N_READERS
-        return cls(loaded, predictor, compute.n_workers or max(1, fitting))
+        n_readers, fitting = _N_READERS, cores // 4
+        if predictor.device != "cpu":
+            n_readers = max(_N_READERS, int(cores * _READERS_SHARE))
+            fitting = cores - n_readers - 1
+        return cls(model, predictor, n_workers or max(1, fitting), n_readers)
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +159,7 @@ class SegmentationEngine:
     def _predicted(
         self, batches: Iterator[_Batch], predictor: SlidePredictor, seconds: PhaseSeconds
     ) -> Iterator[tuple[_Batch, PredictedMaps]]:
-        """Batches with their maps, in order; the next is on the device before one is taken."""
+        """Batches with their maps, in order; one more than the device takes at a time waits."""
 
         def predict(batch: _Batch) -> tuple[PredictedMaps, float]:
             started = time.perf_counter()
@@ -153,7 +172,7 @@ class SegmentationEngine:
             try:
                 for batch in batches:
                     begun.append((batch, threads.submit(predict, batch)))
-                    if len(begun) > n_concurrent:
+                    if len(begun) > n_concurrent + 1:
                         yield _taken(begun, seconds)
                 while begun:
                     yield _taken(begun, seconds)
@@ -194,7 +213,10 @@ class SegmentationEngine:
         slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
         pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
         try:
-            batches = _batches(_read_ahead(reader, plan, tiles, batch_size, seconds), batch_size)
+            pixels_ahead = _read_ahead(
+                reader, plan, tiles, seconds, n_readers=self.n_readers, batch_size=batch_size
+            )
+            batches = _batches(pixels_ahead, batch_size)
             for batch, maps in self._predicted(batches, predictor, seconds):
                 for (tile, pixels), region_maps in zip(batch, maps, strict=True):
                     while not slots.free:
@@ -260,8 +282,10 @@ def _read_ahead(
     reader: SlideReader,
     plan: TilePlan,
     tiles: Iterable[Tile],
-    batch_size: int,
     seconds: PhaseSeconds,
+    *,
+    n_readers: int,
+    batch_size: int,
 ) -> Iterator[tuple[Tile, _Pixels]]:
     """Tiles with their regions' pixels, read by threads a little ahead, in order."""
 
@@ -271,12 +295,12 @@ def _read_ahead(
         seconds.read += time.perf_counter() - started
         return pixels
 
-    with ThreadPoolExecutor(_N_READERS, thread_name_prefix="read") as threads:
+    with ThreadPoolExecutor(n_readers, thread_name_prefix="read") as threads:
         ahead: deque[tuple[Tile, Future[_Pixels]]] = deque()
         try:
             for tile in tiles:
                 ahead.append((tile, threads.submit(read, tile)))
-                if len(ahead) > batch_size + _N_READERS:
+                if len(ahead) > batch_size + n_readers:
                     oldest, future = ahead.popleft()
                     yield oldest, future.result()
             while ahead:

@@ -7,6 +7,7 @@ then :class:`hoverfast_platform.model.border_steepness.BorderSteepness`.
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ import torch
 
 from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
-from hoverfast_platform.cores import available_cores, has_bfloat16
+from hoverfast_platform.cores import available_cores, has_bfloat16, has_vnni
 from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.inference.graph_border_steepness import with_border_steepness
 from hoverfast_platform.inference.graph_statistics import with_statistics
@@ -213,24 +214,25 @@ def openvino_graph(model: LoadedModel) -> Any:
     return graph
 
 
-def _on_cpu(model: LoadedModel, compute: Compute) -> OpenVinoPredictor:
+def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
     """The fastest form of a model that this CPU computes without emulating it."""
-    import openvino as ov
-
     wanted = compute.precision
     if wanted == "fp16":
         raise SettingsError(
             "Precision fp16 was asked for on a CPU, which computes in fp32, bf16 or int8.",
             "Leave --precision at auto, or choose a GPU.",
         )
-    has = torch.cpu.get_capabilities()
+    if importlib.util.find_spec("openvino") is None:
+        return _on_cpu_by_torch(model, compute)
+    import openvino as ov
+
     int8 = find_int8(model.path, model.digest) if wanted in {"auto", "int8"} else None
     if wanted == "int8" and int8 is None:
         raise SettingsError(
             f"{model.card.name} has no int8 form.",
             "Make one with `hoverfast models quantise`, or leave --precision at auto.",
         )
-    if int8 is not None and (wanted == "int8" or has.get("avx512_vnni") or has.get("avx_vnni")):
+    if int8 is not None and (wanted == "int8" or has_vnni()):
         return OpenVinoPredictor(
             ov.Core().read_model(int8.graph_path),
             model.network,
@@ -242,3 +244,18 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> OpenVinoPredictor:
     return OpenVinoPredictor(
         openvino_graph(model), model.network, precision, batch_size=compute.batch_size
     )
+
+
+def _on_cpu_by_torch(model: LoadedModel, compute: Compute) -> TorchPredictor:
+    """Where OpenVINO is not installed, as beside a GPU: at a fraction of its speed."""
+    if compute.precision == "int8":
+        raise SettingsError(
+            "Precision int8 was asked for, and OpenVINO, which computes it, is not installed.",
+            "pip install openvino, or leave --precision at auto.",
+        )
+    warnings.warn(
+        "OpenVINO is not installed, so the CPU predicts with torch, several times slower: "
+        "pip install openvino.",
+        stacklevel=2,
+    )
+    return TorchPredictor(model, compute, ("cpu",))

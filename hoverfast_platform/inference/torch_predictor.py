@@ -42,6 +42,8 @@ BYTES_PER_PIXEL = 700
 their inputs. An upper bound from the layer table, not a measurement."""
 
 _LANES_PER_GPU = 2
+_FILLING_PIXELS = 12 * 2**20
+"""Of a batch: more fills no GPU better, and leaves it idle until so many regions are read."""
 
 _Maps = TypeVar("_Maps", bound=npt.NDArray[np.floating])
 
@@ -171,9 +173,10 @@ class Lane:
 
 
 def batch_for_memory(free_bytes: int, region_shape: tuple[int, int]) -> int:
-    """Regions whose activations fit half the free memory, 1 to 64."""
-    per_region = region_shape[0] * region_shape[1] * BYTES_PER_PIXEL
-    return int(min(64, max(1, free_bytes // 2 // per_region)))
+    """Regions whose activations fit half the free memory and that fill a device, 1 to 64."""
+    n_pixels = region_shape[0] * region_shape[1]
+    fitting = free_bytes // 2 // (n_pixels * BYTES_PER_PIXEL)
+    return int(min(64, max(1, min(fitting, -(-_FILLING_PIXELS // n_pixels)))))
 
 
 def predict_halving(predict: Callable[[Regions], _Maps], regions: Regions) -> _Maps:

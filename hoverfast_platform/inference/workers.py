@@ -244,6 +244,11 @@ def loaded_modules() -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in sys.modules)
 
 
+def _pid_after_pause() -> int:
+    time.sleep(0.02)
+    return os.getpid()
+
+
 class WorkerPool:
     """Post-processing processes, started once and shared by all slides of a run.
 
@@ -252,6 +257,7 @@ class WorkerPool:
     """
 
     def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
         self._pool = ProcessPoolExecutor(
             n_workers,
             mp_context=multiprocessing.get_context("spawn"),
@@ -273,6 +279,11 @@ class WorkerPool:
     def worker_modules(self) -> frozenset[str]:
         """What a worker has imported."""
         return self._pool.submit(loaded_modules).result()
+
+    def answering(self) -> frozenset[int]:
+        """Process ids of those that answer now; all of them once the pool has started."""
+        pauses = [self._pool.submit(_pid_after_pause) for _ in range(self.n_workers)]
+        return frozenset(pause.result() for pause in pauses)
 
     def pids(self) -> tuple[int, ...]:
         """Process ids of the workers."""

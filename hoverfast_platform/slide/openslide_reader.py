@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import cv2
 import numpy as np
 import openslide
 from openslide.lowlevel import OpenSlideUnsupportedFormatError
@@ -90,10 +91,9 @@ class OpenSlideReader:
 
 def compose_on_white(rgba: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> RgbImage:
     """``(H, W, 4)`` straight alpha to ``(H, W, 3)``: what is not scanned is white, like glass."""
-    alpha = rgba[..., 3:]
-    if alpha.min(initial=255) == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    weight = alpha.astype(np.uint16)
+    if rgba.size and cv2.extractChannel(rgba, 3).min() == 255:  # a tenth of numpy's time
+        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+    weight = rgba[..., 3:].astype(np.uint16)
     colour = (rgba[..., :3] * weight + 255 * (255 - weight) + 127) // 255
     rgb: RgbImage = colour.astype(np.uint8)
     return rgb

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Collects wheels, source, models and checksums in one folder that installs without internet.
+#   make_bundle.sh FOLDER PLATFORM PYTHON VARIANT
+# PLATFORM is Linux on a processor (x86_64, aarch64), PYTHON a version (3.12), VARIANT light or full.
+set -euo pipefail
+folder=$1 machine=$2 python=${3#python} variant=$4
+checkout=$(cd "$(dirname "$0")/../.." && pwd)
+case $variant in light | full) ;; *)
+  echo "VARIANT is light or full, got $variant." >&2
+  exit 2
+  ;;
+esac
+rm -rf "$folder"
+mkdir -p "$folder/wheels" "$folder/source"
+here=${BUILD_PYTHON:-python3}
+"$here" -m pip wheel --quiet --no-deps --wheel-dir "$folder/wheels" "$checkout"
+options=(--quiet --disable-pip-version-check --only-binary=:all: --dest "$folder/wheels"
+  --constraint "$checkout/constraints.txt" --implementation cp --python-version "$python"
+  --abi "cp${python/./}" --abi abi3 --abi none)
+for glibc in 2_34 2_28 2_27 2_26 2_24 2_17 2_12 2_5; do
+  options+=(--platform "manylinux_${glibc}_$machine")
+done
+options+=(--platform "manylinux2014_$machine" --platform "manylinux1_$machine")
+if [ "$variant" = light ]; then
+  touch "$folder/LIGHT"
+  "$here" -m pip download "${options[@]}" --no-deps --requirement "$checkout/deploy/bundle/light.txt"
+else
+  "$here" -m pip download "${options[@]}" "$folder"/wheels/hoverfast_platform-*.whl
+fi
+git -C "$checkout" archive --format=tar.gz --output "$folder/source/hoverfast_platform.tar.gz" HEAD
+cp -r "$checkout/hoverfast_platform/model/builtin" "$folder/models"
+cp "$checkout/deploy/bundle/install.sh" "$folder/"
+(cd "$folder" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum > SHA256SUMS)
+du -sm "$folder" | awk '{print $1 " MiB"}'

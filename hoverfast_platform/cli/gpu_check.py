@@ -1,0 +1,66 @@
+"""``hoverfast gpu-check``: whether a GPU finds what the CPU finds, and how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("gpu-check")
+@click.option(
+    "-o", "--outdir", default=Path("gpu-check"), show_default=True,
+    type=click.Path(path_type=Path), help="For gpu-check.json.",
+)  # fmt: skip
+@click.option(
+    "--tiles", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of images full of tissue at 0.25 um/px, each at least 512 px.",
+)  # fmt: skip
+@click.option(
+    "--budget-s", type=float, default=400, show_default=True,
+    help="Seconds for everything; what is worth most comes first.",
+)  # fmt: skip
+@click.option(
+    "--parts", default="", help="Only these, with commas. Default: all, in order of worth."
+)
+@click.option("--device", default="cuda:0", show_default=True, help="cpu tries the check itself.")
+@click.option("-m", "--model", default="cross-organ", show_default=True, help="Name or file.")
+@click.option("--areas", default="1,10,50", show_default=True, help="Of the slides, mm2.")
+@click.option("--hoverfast", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
+@click.option("--hovernet", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
+def command(  # noqa: PLR0913 - one per option
+    outdir: Path,
+    tiles: Path,
+    budget_s: float,
+    parts: str,
+    device: str,
+    model: str,
+    areas: str,
+    hoverfast: Path | None,
+    hovernet: Path | None,
+) -> None:
+    """Check a GPU: equality with the CPU, throughput of whole slides, kernels, training."""
+    from hoverfast_platform.benchmark.gpu_check import GpuCheck, run_check
+    from hoverfast_platform.benchmark.gpu_parts import PARTS
+    from hoverfast_platform.errors import SettingsError
+
+    wanted = parts.split(",") if parts else [part.name for part in PARTS]
+    unknown = set(wanted) - {part.name for part in PARTS}
+    if unknown:
+        raise SettingsError(
+            f"--parts names {', '.join(sorted(unknown))}, which are none.",
+            f"Use {', '.join(part.name for part in PARTS)}.",
+        )
+    limits = {part.name: part.limit_s for part in PARTS}
+    check = GpuCheck(
+        out_dir=outdir,
+        budget_s=budget_s,
+        parts=tuple((name, limits[name]) for name in wanted),
+        device=device,
+        model=model,
+        tiles=tiles,
+        areas=areas,
+        hoverfast=hoverfast,
+        hovernet=hovernet,
+    )
+    click.echo(run_check(check))
