@@ -314,7 +314,8 @@ def _tutor_on(
     network.load_state_dict(teacher.network.state_dict())
     # The stubs do not know this keyword.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval().requires_grad_(requires_grad=False)
+    frozen: HoverFast = network.eval().requires_grad_(requires_grad=False)
+    return frozen
 
 
 def _varied(
