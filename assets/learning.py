@@ -3,7 +3,6 @@
 Thin on purpose: the steps themselves are in ``hoverfast_platform.learning.steps``.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from assets.failures import failures_by_kind
 from assets.partitions import cohorts
 from assets.pictures import inline_picture
 from assets.progress_log import log_progress
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
@@ -230,7 +230,7 @@ def model_evaluation(
     record = json.dumps([judged.judgement.sha256, judged.judgement.record], sort_keys=True)
     yield dg.MaterializeResult(
         metadata=metadata,
-        data_version=dg.DataVersion(hashlib.sha256(record.encode()).hexdigest()),
+        data_version=dg.DataVersion(text_sha256(record)),
         check_results=[
             dg.AssetCheckResult(
                 check_name="model_gate",

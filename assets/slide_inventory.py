@@ -1,6 +1,5 @@
 """The ``slide_inventory`` asset: what lies in the watched folders, and what is wrong with it."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import Field
 from assets.partitions import add_slides
 from assets.progress_log import log_progress
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
@@ -92,7 +92,7 @@ def slide_inventory(
     }
     yield dg.MaterializeResult(
         metadata=metadata,
-        data_version=dg.DataVersion(hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()),
+        data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
         check_results=[_verdict(bad)],
     )
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide import open_slide
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_rgb
 from hoverfast_platform.synthetic.slide import write_pyramid, write_synthetic_slide
 

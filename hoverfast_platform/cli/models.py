@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.files import file_sha256, read_settings_file
 
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue, ModelStanding
@@ -169,7 +169,11 @@ def promote(  # noqa: PLR0913 - one per option
             opened.promote(sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope)
             click.echo(f"Promoted {model} in scope {scope} again.")
             return
-        rules = PromotionPolicy() if policy is None else _read_policy(policy)
+        rules = PromotionPolicy()
+        if policy is not None:
+            fields = f"Fields: {', '.join(PromotionPolicy.model_fields)}."
+            what = "a promotion policy"
+            rules = read_settings_file(policy, PromotionPolicy, what=what, remedy=fields)
         judgement = judge_candidate(opened, sha256, scope=scope, policy=rules)
         click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
         for text in judgement.verdict.reasons:
@@ -346,25 +350,9 @@ def _interval(interval: tuple[float, float] | None) -> str:
 def _sha256(catalogue: Catalogue, model: str) -> str:
     """Digest of a file's bytes, else of the catalogue's model of that name."""
     if Path(model).is_file():
-        with Path(model).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(Path(model))
     return catalogue.find_model(model)
 
 
 def _when(standing: ModelStanding) -> str:
     return f"{standing.since:%Y-%m-%d %H:%M} UTC"
-
-
-def _read_policy(path: Path) -> Any:
-    from pydantic import ValidationError
-
-    from hoverfast_platform.errors import SettingsError
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
-
-    try:
-        return PromotionPolicy.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        known = ", ".join(PromotionPolicy.model_fields)
-        raise SettingsError(
-            f"{path} is no promotion policy: {error}", f"Fields: {known}."
-        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ import numpy as np
 
 import hoverfast_platform
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.geojson_reading import GeoJsonFile
 from hoverfast_platform.storage.imported_nuclei import read_imported_nuclei
@@ -92,7 +91,7 @@ def _read(source: Path, mpp: float | None) -> _Source:
     nuclei, n_dropped = read_imported_nuclei(source, scale)
     provenance = ours or {
         "converted_from": source.name,
-        "converted_from_sha256": _sha256(source),
+        "converted_from_sha256": file_sha256(source),
         "mpp": mpp,
         "code_version": hoverfast_platform.__version__,
     }
@@ -111,7 +110,7 @@ def _namespace(provenance: Mapping[str, Any], source: Path) -> uuid.UUID:
     """The segmentation's, so that ids stay; else one of the file's content."""
     if "segmentation_id" in provenance:
         return uuid.UUID(provenance["segmentation_id"])
-    return uuid.UUID(_sha256(source)[:32])
+    return uuid.UUID(file_sha256(source)[:32])
 
 
 def _write(found: _Source, target: Path, per_shard: int) -> None:
@@ -136,8 +135,3 @@ def _write(found: _Source, target: Path, per_shard: int) -> None:
         validate_qupath_file(target)
     elif target.suffix == ".zip":
         check_qupath_zip(target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

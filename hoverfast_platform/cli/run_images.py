@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from hoverfast_platform.cli.inputs import check_name, printable
 from hoverfast_platform.config import Compute, SegmentationSettings
 from hoverfast_platform.errors import HoverFastError, Interrupted, UnreadableSlideError
+from hoverfast_platform.files import file_sha256
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_image import roi_summary, segment_image
 from hoverfast_platform.model.registry import DEFAULT_MODEL
@@ -68,7 +68,6 @@ def segment_images(  # noqa: PLR0913 - what the command line says, once
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise UnreadableSlideError(f"{path} cannot be read: {error.strerror}.") from error

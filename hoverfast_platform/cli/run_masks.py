@@ -17,6 +17,7 @@ from hoverfast_platform.cli.run_slides import CATALOGUE_NAME
 from hoverfast_platform.config import MaskSettings, Scale
 from hoverfast_platform.errors import HoverFastError, Interrupted, MaskError
 from hoverfast_platform.evaluation.plausibility import MaskCheck, check_mask
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.inference.record import failure_record, tissue_mask_record
 from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.mask.findings import Finding
@@ -25,7 +26,6 @@ from hoverfast_platform.mask.make import MadeMask, make_mask_file
 from hoverfast_platform.mask.mask_file import MaskRecord, read_record
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.digest import slide_digest
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.previews import encode_jpeg
 
 TABLE_NAME = "masks.tsv"

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hoverfast_platform.catalogue import AppearanceRecord
 from hoverfast_platform.config import Settings
-from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import read_settings_file_if_any
 from hoverfast_platform.mask.statistics import MaskStatistics
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.storage.summary import SegmentationSummary
@@ -101,12 +102,7 @@ def read_policy(path: Path) -> CheckPolicy:
     Raises:
         SettingsError: If it is wrong; every wrong field is named.
     """
-    if not path.exists():
-        return CheckPolicy()
-    try:
-        return CheckPolicy.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise SettingsError(f"{path} is not a policy of checks: {error}") from error
+    return read_settings_file_if_any(path, CheckPolicy, what="a policy of checks")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from hoverfast_platform.evaluation.bootstrap import CONFIDENCE, Interval
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledItem
 from hoverfast_platform.evaluation.metrics import SCORE_NAMES
 from hoverfast_platform.evaluation.results import Evaluation, ImageScores, mean_scores
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import write_text, written_atomically
 
 _HEADINGS = {"dice": "Dice", "aji": "AJI", "dq": "DQ", "sq": "SQ", "pq": "PQ", "f1": "detection F1"}
 _PICTURE_SIDE_PX = 700
@@ -64,8 +64,8 @@ def write_report(out_dir: Path, evaluation: Evaluation) -> Path:
     _remove_other_pictures(out_dir, evaluation)
     _write_csv(out_dir / "images.csv", _image_rows(evaluation))
     _write_csv(out_dir / "groups.csv", _group_rows(evaluation))
-    _write_text(out_dir / "evaluation.json", json.dumps(_as_json(evaluation), indent=1))
-    _write_text(out_dir / "report.html", _page(out_dir, evaluation))
+    write_text(out_dir / "evaluation.json", json.dumps(_as_json(evaluation), indent=1))
+    write_text(out_dir / "report.html", _page(out_dir, evaluation))
     return out_dir / "report.html"
 
 
@@ -117,7 +117,7 @@ def write_comparison(
         + _table(heads, paired)
         + f"<ul>{links}</ul>"
     )
-    _write_text(out_dir / "comparison.html", _html(f"{first.dataset}: comparison", body))
+    write_text(out_dir / "comparison.html", _html(f"{first.dataset}: comparison", body))
     return out_dir / "comparison.html"
 
 
@@ -297,9 +297,4 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write_text(path, text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    with written_atomically(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text.getvalue())

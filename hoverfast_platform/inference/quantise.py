@@ -21,6 +21,7 @@ from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
 from hoverfast_platform.evaluation.results import Evaluation
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.inference.graph_statistics import with_statistics
@@ -35,7 +36,6 @@ from hoverfast_platform.model.quantised import (
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.slide.stain_normalisation import normalisation_of
-from hoverfast_platform.storage.atomic import written_atomically
 
 _CALIBRATION_PX = 512
 _MAX_CALIBRATION_IMAGES = 64

@@ -5,14 +5,13 @@ No torch here: a sensor looks at cohorts every half minute.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
+from hoverfast_platform.files import one_name, text_sha256
 from hoverfast_platform.learning.plan import CohortPlan, choose_members, read_plan
-from hoverfast_platform.storage.names import one_name
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
 
 
@@ -59,7 +58,7 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
     if teacher is None:
         return found
     # corrected labels make a new version, too
-    digest = hashlib.sha256(f"{found.digest} {teacher.describe().digest}".encode()).hexdigest()
+    digest = text_sha256(f"{found.digest} {teacher.describe().digest}")
     return CohortRecord(found.name, found.version, digest, found.members)
 
 

@@ -7,13 +7,12 @@ slides it matches, makes a new version of the cohort.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError, field_validator
+from pydantic import field_validator
 
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
@@ -24,6 +23,7 @@ from hoverfast_platform.catalogue.records import (
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, TrainingError
 from hoverfast_platform.evaluation.gate import PromotionPolicy
+from hoverfast_platform.files import read_settings_file, text_sha256
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.teachers.sampling import Sampling
 from hoverfast_platform.training.settings import TrainingSettings
@@ -77,7 +77,11 @@ class CohortPlan(Settings):
     @field_validator("patient_pattern")
     @classmethod
     def _has_one_group(cls, pattern: str) -> str:
-        if pattern and re.compile(pattern).groups != 1:
+        try:
+            n_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+        if pattern and n_groups != 1:
             raise ValueError("needs exactly one group in parentheses, the patient")
         return pattern
 
@@ -88,14 +92,11 @@ def read_plan(path: Path) -> CohortPlan:
     Raises:
         SettingsError: If it is missing or wrong; every wrong field is named.
     """
-    try:
-        return CohortPlan.model_validate_json(path.read_bytes())
-    except OSError as error:
+    if not path.exists():
         raise SettingsError(
             f"There is no plan of the cohort: {path}.", "Write one; docs/learning.md has examples."
-        ) from error
-    except (ValidationError, re.error) as error:
-        raise SettingsError(f"{path} is not a cohort's plan: {error}") from error
+        )
+    return read_settings_file(path, CohortPlan, what="a cohort's plan")
 
 
 def choose_members(
@@ -136,8 +137,8 @@ def choose_members(
             "Check slides and slides_like in its plan, and that labels have the slides' names.",
         )
     content = [(m.slide.sha256, m.patient) for m in members]
-    digest = hashlib.sha256(json.dumps([content, plan.model_dump(mode="json")]).encode())
-    return CohortRecord(name=name, version=0, digest=digest.hexdigest(), members=members)
+    digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
+    return CohortRecord(name=name, version=0, digest=digest, members=members)
 
 
 def _patient(slide: KnownSlide, plan: CohortPlan) -> str:

@@ -34,6 +34,7 @@ from hoverfast_platform.evaluation.labelled_set import (
 from hoverfast_platform.evaluation.promotion import Judgement, promote_judged
 from hoverfast_platform.evaluation.report import write_agreement, write_report
 from hoverfast_platform.evaluation.results import Evaluation
+from hoverfast_platform.files import write_text
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.inference.record import model_record
@@ -43,7 +44,6 @@ from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
@@ -203,8 +203,7 @@ def judge_student(
         verdict=verdict,
         record=verdict_record(verdict, ours, theirs, policy),
     )
-    with written_atomically(out_dir / "verdict.json") as part:
-        part.write_text(json.dumps(asdict(judgement), indent=1), encoding="utf-8")
+    write_text(out_dir / "verdict.json", json.dumps(asdict(judgement), indent=1))
     return JudgedStudent(
         student=student,
         baseline=baseline,

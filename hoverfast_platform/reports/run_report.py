@@ -22,11 +22,11 @@ from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, StorageError
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
 from hoverfast_platform.slide.reader import open_slide
 from hoverfast_platform.slide.thumbnail import read_thumbnail
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.previews import draw_density, draw_nuclei, encode_jpeg
 from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE
