@@ -96,8 +96,8 @@ def _appearance(
     from hoverfast_platform.catalogue import AppearanceRecord
     from hoverfast_platform.mask.mask_file import read_levels, split_levels
     from hoverfast_platform.slide import open_slide
-    from hoverfast_platform.slide.stain import measure_stain
     from hoverfast_platform.slide.thumbnail import read_thumbnail
+    from hoverfast_platform.stain import measure_stain
 
     with open_slide(store.slide_path(key), store.scale(key)) as reader:
         thumbnail = read_thumbnail(reader, 1024)
@@ -107,7 +107,7 @@ def _appearance(
     stain, density = measure_stain(thumbnail, resized > 0), done.summary.nuclei_per_mm2
     if stain is None or density is None:
         return None
-    appearance = AppearanceRecord(stain.haematoxylin, stain.eosin, density)
+    appearance = AppearanceRecord(stain.hematoxylin, stain.eosin, density)
     with store.open_catalogue() as catalogue:
         catalogue.record_appearance(key, appearance)
     return appearance

@@ -22,7 +22,7 @@ from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
+from hoverfast_platform.stain import normalisation_of
 
 
 @dataclass(frozen=True)

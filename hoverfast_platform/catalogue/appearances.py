@@ -27,7 +27,7 @@ def record(
     if row is None:
         row = SlideAppearance(slide_id=slide.id)
         session.add(row)
-    row.haematoxylin, row.eosin = appearance.haematoxylin, appearance.eosin
+    row.hematoxylin, row.eosin = appearance.hematoxylin, appearance.eosin
     row.nuclei_per_mm2, row.at = appearance.nuclei_per_mm2, now
 
 
@@ -46,7 +46,7 @@ def companions(session: Session, slide: Slide) -> tuple[str, tuple[AppearanceRec
         .limit(1)
     )
     others = select(
-        SlideAppearance.haematoxylin, SlideAppearance.eosin, SlideAppearance.nuclei_per_mm2
+        SlideAppearance.hematoxylin, SlideAppearance.eosin, SlideAppearance.nuclei_per_mm2
     ).where(SlideAppearance.slide_id != slide.id)
     if cohort is not None:
         members = select(CohortMember.slide_id).where(CohortMember.cohort_version_id == cohort.id)

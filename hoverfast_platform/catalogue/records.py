@@ -233,12 +233,12 @@ class AppearanceRecord:
     """Numbers by which slides of a cohort resemble each other.
 
     Attributes:
-        haematoxylin: Median optical density of the tissue.
+        hematoxylin: Median optical density of the tissue.
         eosin: Likewise.
         nuclei_per_mm2: Of tissue.
     """
 
-    haematoxylin: float
+    hematoxylin: float
     eosin: float
     nuclei_per_mm2: float
 

@@ -224,7 +224,7 @@ def check_drift(
         )
     numbers = {
         name: _deviations(getattr(slide, name), [getattr(other, name) for other in others])
-        for name in ("haematoxylin", "eosin", "nuclei_per_mm2")
+        for name in ("hematoxylin", "eosin", "nuclei_per_mm2")
     }
     far = [
         f"{name} {getattr(slide, name):.3g} is {abs(deviations):.1f} deviations "

@@ -35,7 +35,7 @@ from hoverfast_platform.model.quantised import (
 )
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
+from hoverfast_platform.stain import normalisation_of
 
 _CALIBRATION_PX = 512
 _MAX_CALIBRATION_IMAGES = 64

@@ -55,7 +55,7 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     made_from = {row.data["what"]: row.data for row in event.metadata["lineage"].records}
     assert made_from["segmentation"]["digest"] == event.metadata["segmentation_id"].value
     assert made_from["model"]["which"].startswith(DEFAULT_MODEL)
-    assert event.metadata["haematoxylin_od"].value > 0
+    assert event.metadata["hematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/webp" in event.metadata["overlay"].value
     assert "data:image/webp" in event.metadata["density"].value
@@ -100,9 +100,9 @@ def test_slides_named_in_stains_json_are_measured_in_dab(tmp_path):
             seen[event.metadata["stain"].value] = event.metadata
 
     assert "h_score" in seen["ihc_dab"]
-    assert "haematoxylin_od" not in seen["ihc_dab"]  # no eosin, so not compared with H&E slides
+    assert "hematoxylin_od" not in seen["ihc_dab"]  # no eosin, so not compared with H&E slides
     assert "h_score" not in seen["he"]
-    assert "haematoxylin_od" in seen["he"]
+    assert "hematoxylin_od" in seen["he"]
 
 
 def test_bad_slide_in_a_batch_fails_alone(tmp_path):

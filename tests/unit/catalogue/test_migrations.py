@@ -129,7 +129,11 @@ def test_every_earlier_revision_keeps_its_rows_when_it_is_migrated(empty_locatio
     after = contents(engine)
     engine.dispose()
     assert all(len(rows) == 3 for rows in before.values())
-    for table, rows in before.items():
+    # 0008_stain_strength drops numbers in densities that are no longer measured.
+    dropped = {"slide_appearances"} if revision < "0008" else set()
+    assert not any(after[table] for table in dropped & before.keys())
+    for table in before.keys() - dropped:
+        rows = before[table]
         kept = [{name: row[name] for name in rows[0]} for row in after[table]]
         assert kept == rows, table
     Catalogue.open(empty_location).close()

@@ -23,7 +23,7 @@ from hoverfast_platform.evaluation.plausibility import (
     read_policy,
 )
 from hoverfast_platform.mask.statistics import MaskStatistics
-from hoverfast_platform.slide.stain import measure_stain
+from hoverfast_platform.stain import measure_stain
 from hoverfast_platform.storage.summary import Seams, SegmentationSummary
 
 
@@ -181,6 +181,6 @@ def test_stain_of_real_tissue_is_stronger_than_of_its_diluted_self(shared_data):
     strong = measure_stain(rgb, all_of_it)
     pale = measure_stain((255 * (rgb / 255.0) ** 0.5).astype(np.uint8), all_of_it)
 
-    assert strong.haematoxylin > 1.5 * pale.haematoxylin > 0
+    assert strong.hematoxylin > 1.5 * pale.hematoxylin > 0
     assert strong.eosin > 1.5 * pale.eosin > 0
     assert measure_stain(rgb, ~all_of_it) is None

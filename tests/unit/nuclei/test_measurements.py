@@ -5,7 +5,7 @@ from skimage.measure import label, regionprops
 
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
-from hoverfast_platform.nuclei.stains import DAB, EOSIN, HEMATOXYLIN, stain_optical_density
+from hoverfast_platform.stain import DAB, EOSIN, HEMATOXYLIN, stain_optical_density
 
 
 @pytest.fixture

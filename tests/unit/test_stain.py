@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hoverfast_platform.config import Appearance
-from hoverfast_platform.slide.stain_normalisation import (
+from hoverfast_platform.stain import (
     REFERENCE_DENSITY,
     StainNormalisation,
     exposure_gain,
