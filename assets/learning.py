@@ -83,7 +83,7 @@ def teacher_labels(
     from hoverfast_platform.storage.previews import draw_instances
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         made = make_teacher_labels(
             LearningFolder(store.folder()),
             catalogue,
@@ -140,7 +140,7 @@ def student_model(
 
     folder = LearningFolder(store.folder())
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         student = train_student(
             folder,
             catalogue,
@@ -205,7 +205,7 @@ def model_evaluation(
     from hoverfast_platform.learning.steps import judge_student
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         judged = judge_student(
             LearningFolder(store.folder()),
             catalogue,
@@ -271,7 +271,7 @@ def promoted_model(
     from hoverfast_platform.learning.steps import promote_student, read_judgement
 
     with store.open_catalogue() as catalogue, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         judgement = read_judgement(LearningFolder(store.folder()), found)
         if not judgement.verdict.passed:
             context.log.warning("Stays a candidate: %s", judgement.verdict)

@@ -148,7 +148,7 @@ def resegment_slides(
     if has_unfinished_run(context.instance, _RESEGMENT_TAG):
         return dg.SkipReason("a run of it is under way")
     with store.open_catalogue() as catalogue:
-        old = set(catalogue.slides_segmented_by_others(model))
+        old = set(catalogue.results.slides_of_other_models(model))
     keys = context.instance.get_dynamic_partitions(SLIDES)
     of_model, _, done_to = (context.cursor or "").partition(" ")
     start = keys.index(done_to) + 1 if of_model == model and done_to in keys else 0

@@ -109,7 +109,7 @@ def _appearance(
         return None
     appearance = AppearanceRecord(stain.hematoxylin, stain.eosin, density)
     with store.open_catalogue() as catalogue:
-        catalogue.record_appearance(key, appearance)
+        catalogue.slides.record_appearance(key, appearance)
     return appearance
 
 
@@ -122,7 +122,7 @@ def _verdicts(
 ) -> tuple[dg.AssetCheckResult, ...]:
     info, summary = done.slide_info, done.summary
     with store.open_catalogue() as catalogue:
-        among, others = catalogue.companions(key)
+        among, others = catalogue.slides.companions(key)
     findings = {
         "density_is_plausible": check_density(summary, policy.density),
         "seams_are_clean": check_seams(summary, policy.seams),

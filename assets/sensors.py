@@ -75,7 +75,7 @@ def new_slides(
     registered and have no partition yet get one at the next look.
     """
     with store.open_catalogue() as catalogue:
-        files = catalogue.watched_files()
+        files = catalogue.files
         problems = slide_folders.look(files)
         counts = files.counts()
         new = missing_slides(context.instance, files.slide_keys())[:_MAX_NEW_PER_TICK]
@@ -104,7 +104,7 @@ def returned_slides(
     once per failure, at the first step it lacks; what follows comes by itself. One run at a time.
     """
     with store.open_catalogue() as catalogue:
-        found = catalogue.watched_files().returned()
+        found = catalogue.files.returned()
     asked = set(json.loads(context.cursor or "[]")) & {back.failure_id for back in found}
     due = {back.key: back.failure_id for back in found if back.failure_id not in asked}
     if not due:

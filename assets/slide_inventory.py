@@ -67,7 +67,7 @@ def slide_inventory(
     file is repaired it is taken up by itself.
     """
     with store.open_catalogue() as catalogue:
-        files = catalogue.watched_files()
+        files = catalogue.files
         problems = list(slide_folders.look(files))
         for name, mpp in config.mpp.items():
             files.override_mpp(name, mpp)

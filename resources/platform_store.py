@@ -69,7 +69,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         record = read_record(slide, Scale())
         with self.open_catalogue() as catalogue:
-            return catalogue.register_slide(record)
+            return catalogue.slides.register(record)
 
     def slide_path(self, key: str) -> Path:
         """A file that holds the slide now.
@@ -78,7 +78,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             CatalogueError: If there is none, or its content changed.
         """
         with self.open_catalogue() as catalogue:
-            return catalogue.slide_path(key)
+            return catalogue.slides.path(key)
 
     def slide_content(self, key: str) -> str:
         """Digest of what the slide's file holds now; every byte is read unless known.
@@ -94,15 +94,15 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def slide_digest(self, key: str) -> str:
         """Digest of the content registered under the key; nothing is read."""
         with self.open_catalogue() as catalogue:
-            return catalogue.slide_digest(key)
+            return catalogue.slides.digest(key)
 
     def record_done(self, record: SegmentationRecord) -> None:
         with self.open_catalogue() as catalogue:
-            catalogue.record_done(record)
+            catalogue.results.record(record)
 
     def record_mask(self, key: str, record: TissueMaskRecord) -> None:
         with self.open_catalogue() as catalogue:
-            catalogue.record_mask(key, record)
+            catalogue.slides.record_mask(key, record)
 
     def record_failure(self, key: str, error: Exception, run_id: str) -> None:
         """Record why a slide failed; an error not raised on purpose is a defect."""
@@ -119,7 +119,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             remedy = "Please report it with the log of the run."
             failure = FailureRecord(str(path), "defect", text, remedy, run_id)
         with self.open_catalogue() as catalogue:
-            catalogue.record_failure(failure)
+            catalogue.results.record_failure(failure)
 
     def folder(self) -> Path:
         return Path(self.root)
@@ -146,7 +146,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scale(self, key: str) -> Scale:
         """With the mpp that a person gave for this slide, if any."""
         with self.open_catalogue() as catalogue:
-            return Scale(mpp_override=catalogue.slide_mpp_override(key))
+            return Scale(mpp_override=catalogue.slides.mpp_override(key))
 
     def check_policy(self) -> CheckPolicy:
         """Thresholds and severities of checks: `checks.json`, and defaults for the rest.

@@ -183,7 +183,7 @@ Index(
 )
 
 
-class Evaluation(Base):
+class EvaluationRow(Base):
     """A measurement of a model version on a labelled dataset."""
 
     __tablename__ = "evaluations"

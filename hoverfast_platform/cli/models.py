@@ -56,9 +56,9 @@ def list_models(catalogue: Path | str | None) -> None:
     from hoverfast_platform.catalogue import Catalogue
 
     with Catalogue.open(catalogue) as opened:
-        standings = opened.models()
+        standings = opened.models.standings()
         for standing in standings:
-            measured = opened.evaluations(standing.sha256)
+            measured = opened.models.evaluations(standing.sha256)
             pq = f"PQ {measured[0].summary['scores']['pq']['mean']:.3f}" if measured else ""
             click.echo(
                 f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
@@ -86,8 +86,8 @@ def show(model: str, catalogue: Path | str | None) -> None:
         return
     with Catalogue.open(catalogue) as opened:
         sha256 = _sha256(opened, model)
-        record, uses = opened.model(sha256), opened.model_uses(sha256)
-        history, measured = opened.model_history(sha256), opened.evaluations(sha256)
+        record, uses = opened.models.get(sha256), opened.models.uses(sha256)
+        history, measured = opened.models.history(sha256), opened.models.evaluations(sha256)
     shown: dict[str, Any] = {
         "sha256": sha256,
         "path": record.path,
@@ -162,11 +162,13 @@ def promote(  # noqa: PLR0913 - one per option
     with Catalogue.open(catalogue) as opened:
         sha256 = _sha256(opened, model)
         if roll_back:
-            now = opened.promoted_model(scope)
+            now = opened.models.promoted(scope)
             if dry_run:
                 click.echo(f"Would replace {now.name if now else 'none'} by {model}.")
                 return
-            opened.promote(sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope)
+            opened.models.promote(
+                sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope
+            )
             click.echo(f"Promoted {model} in scope {scope} again.")
             return
         rules = PromotionPolicy()
@@ -313,7 +315,7 @@ def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     from hoverfast_platform.catalogue import Catalogue
 
     with Catalogue.open(catalogue) as opened:
-        opened.retire(_sha256(opened, model), reason=reason, scope=scope)
+        opened.models.retire(_sha256(opened, model), reason=reason, scope=scope)
     click.echo(f"Retired {model} in scope {scope}.")
 
 
@@ -351,7 +353,7 @@ def _sha256(catalogue: Catalogue, model: str) -> str:
     """Digest of a file's bytes, else of the catalogue's model of that name."""
     if Path(model).is_file():
         return file_sha256(Path(model))
-    return catalogue.find_model(model)
+    return catalogue.models.find(model)
 
 
 def _when(standing: ModelStanding) -> str:

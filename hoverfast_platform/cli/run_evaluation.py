@@ -97,8 +97,8 @@ def _record(
     model: LoadedModel, evaluation: Evaluation, folder: Path, catalogue: Path | str, scope: str
 ) -> None:
     with Catalogue.open(catalogue) as opened:
-        opened.register_candidate(model_record(model), scope=scope, reason="evaluated")
-        opened.record_evaluation(
+        opened.models.register(model_record(model), scope=scope, reason="evaluated")
+        opened.models.record_evaluation(
             EvaluationRecord(
                 model_sha256=model.digest,
                 dataset=evaluation.dataset,

@@ -70,7 +70,7 @@ def mask_all(slides: Sequence[Path], out_dir: Path, settings: MaskSettings, scal
                 raise
             except HoverFastError as error:
                 n_failed += 1
-                catalogue.record_failure(failure_record(Path(printable(slide)), error))
+                catalogue.results.record_failure(failure_record(Path(printable(slide)), error))
                 click.echo(f"{printable(slide.name)}: FAILED ({error.kind}): {error}", err=True)
             else:
                 _report(slide, made)
@@ -92,8 +92,8 @@ def _mask_one(
         info = reader.info
     with written_atomically(path.with_suffix(".preview.jpg")) as part:
         part.write_bytes(encode_jpeg(made.picture, max_side_px=2 * _PREVIEW_SIDE_PX))
-    key = catalogue.register_slide(slide_record(slide, info, sha256))
-    catalogue.record_mask(key, tissue_mask_record(path, made.mask, made.record))
+    key = catalogue.slides.register(slide_record(slide, info, sha256))
+    catalogue.slides.record_mask(key, tissue_mask_record(path, made.mask, made.record))
     return made
 
 

@@ -80,10 +80,10 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
                 raise
             except HoverFastError as error:
                 failures[slide] = error
-                catalogue.record_failure(failure_record(Path(printable(slide)), error))
+                catalogue.results.record_failure(failure_record(Path(printable(slide)), error))
                 click.echo(f"{printable(slide.name)}: FAILED ({error.kind}): {error}", err=True)
             else:
-                catalogue.record_done(
+                catalogue.results.record(
                     segmentation_record(slide, done.slide_info, done, engine.model.card)
                 )
                 _report(done)

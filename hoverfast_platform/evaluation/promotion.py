@@ -54,7 +54,7 @@ def judge_candidate(
             the promoted model was not measured on the fixed validation set.
     """
     candidate = _candidate(catalogue, sha256, scope)
-    promoted = catalogue.promoted_model(scope)
+    promoted = catalogue.models.promoted(scope)
     wanted = policy.validation_digest or _judged_on(catalogue, promoted)
     ours = _measurement(catalogue, candidate, wanted)
     theirs = None
@@ -76,7 +76,7 @@ def promote_judged(catalogue: Catalogue, judgement: Judgement, *, reason: str) -
     Raises:
         CatalogueError: If it did not pass, or another model was promoted since the judgement.
     """
-    catalogue.promote(
+    catalogue.models.promote(
         judgement.sha256,
         replaces=judgement.replaces,
         reason=reason,
@@ -86,7 +86,7 @@ def promote_judged(catalogue: Catalogue, judgement: Judgement, *, reason: str) -
 
 
 def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
-    for standing in catalogue.models():
+    for standing in catalogue.models.standings():
         if standing.sha256 == sha256 and standing.scope == scope:
             if standing.stage == "promoted":
                 raise CatalogueError(
@@ -102,7 +102,7 @@ def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
 def _judged_on(catalogue: Catalogue, promoted: ModelStanding | None) -> str:
     """Set the promoted model was judged on last; empty if there is none."""
     if promoted is not None:
-        for entry in catalogue.model_history(promoted.sha256):
+        for entry in catalogue.models.history(promoted.sha256):
             if entry.scope == promoted.scope and entry.verdict is not None:
                 return str(entry.verdict["candidate"]["dataset_digest"])
     return ""
@@ -110,7 +110,7 @@ def _judged_on(catalogue: Catalogue, promoted: ModelStanding | None) -> str:
 
 def _measurement(catalogue: Catalogue, model: ModelStanding, dataset_digest: str) -> Measured:
     """The newest measurement on a set, or on any if none is named."""
-    known = catalogue.evaluations(model.sha256)
+    known = catalogue.models.evaluations(model.sha256)
     for record in known:
         if dataset_digest in ("", record.dataset_digest):
             return _measured(record)

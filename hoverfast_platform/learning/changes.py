@@ -87,7 +87,7 @@ def look_at_cohorts(
         now_s: Seconds since 1970.
         quiet_s: How long a cohort must stay as it is to be learned from.
     """
-    slides = catalogue.known_slides()
+    slides = catalogue.slides.all()
     now_seen: dict[str, SeenCohort] = {}
     changes: list[CohortChange] = []
     for name in folder.plan_names():
@@ -126,7 +126,7 @@ def _see(
 
 def _newest(catalogue: Catalogue, name: str) -> tuple[int, str]:
     try:
-        cohort = catalogue.cohort(name)
+        cohort = catalogue.cohorts.get(name)
     except CatalogueError:  # never learned from
         return 0, ""
     return cohort.version, cohort.digest

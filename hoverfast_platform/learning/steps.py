@@ -58,8 +58,8 @@ def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> C
         SettingsError: If its plan is missing or wrong.
         TrainingError: If no slide matches.
     """
-    found = find_cohort(folder, catalogue.known_slides(), name)
-    return catalogue.record_cohort(found, read_plan(folder.plan(name)).model_dump(mode="json"))
+    found = find_cohort(folder, catalogue.slides.all(), name)
+    return catalogue.cohorts.record(found, read_plan(folder.plan(name)).model_dump(mode="json"))
 
 
 def make_teacher_labels(
@@ -85,7 +85,7 @@ def make_teacher_labels(
         mask = folder.mask(member.slide.key)
         sources.append(
             Source(
-                catalogue.slide_path(member.slide.key),
+                catalogue.slides.path(member.slide.key),
                 member.patient,
                 mpp_if_unknown=member.slide.mpp_override,
                 mask_path=mask if mask.is_file() else None,
@@ -133,7 +133,7 @@ def train_student(
         device=device,
         on_progress=on_progress,
     )
-    catalogue.register_candidate(
+    catalogue.models.register(
         model_record(load_model(student.model_path)),
         scope=plan.scope,
         reason=f"trained on cohort {cohort.name} v{cohort.version}",
@@ -178,7 +178,7 @@ def judge_student(
     """
     plan = read_plan(folder.plan(cohort.name))
     model = load_model(folder.student(cohort) / "student.safetensors")
-    promoted = catalogue.promoted_model(plan.scope)
+    promoted = catalogue.models.promoted(plan.scope)
     against = load_model(_path_of(promoted) if promoted is not None else DEFAULT_MODEL)
     dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
@@ -189,9 +189,9 @@ def judge_student(
         if against.digest == model.digest
         else _measure(against, dataset, out_dir / "baseline", reference, device, on_progress)
     )
-    catalogue.record_evaluation(_record(student, out_dir / "student"))
+    catalogue.models.record_evaluation(_record(student, out_dir / "student"))
     if promoted is not None and baseline is not student:
-        catalogue.record_evaluation(_record(baseline, out_dir / "baseline"))
+        catalogue.models.record_evaluation(_record(baseline, out_dir / "baseline"))
     ours, theirs = _measured(student), _measured(baseline)
     policy = plan.gate.model_copy(update={"validation_digest": dataset.digest})
     card = model.card.model_dump(mode="json")
@@ -239,11 +239,11 @@ def promote_student(
     Raises:
         CatalogueError: If it did not pass, or another was promoted since it was judged.
     """
-    promoted = catalogue.promoted_model(judgement.scope)
+    promoted = catalogue.models.promoted(judgement.scope)
     if promoted is None or promoted.sha256 != judgement.sha256:
         reason = f"student of cohort {cohort.name} v{cohort.version}: {judgement.verdict}"
         promote_judged(catalogue, judgement, reason=reason)
-        promoted = catalogue.promoted_model(judgement.scope)
+        promoted = catalogue.models.promoted(judgement.scope)
     assert promoted is not None, "it was promoted just now"
     return promoted
 

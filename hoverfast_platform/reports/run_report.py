@@ -104,11 +104,11 @@ def _gather(folder: Path) -> RunContent:
     slide_paths: dict[str, Path] = {}
     if (folder / "catalogue.sqlite").is_file():
         with Catalogue.open(folder / "catalogue.sqlite") as catalogue:
-            known = catalogue.known_slides()
+            known = catalogue.slides.all()
             slide_paths = {slide.sha256: Path(slide.path) for slide in known}
             done = {summary.provenance.slide_sha256 for _, summary in slides}
             has_result = {slide.path for slide in known if slide.sha256 in done}
-            newest = {failure.path: failure for failure in reversed(catalogue.failures())}
+            newest = {failure.path: failure for failure in reversed(catalogue.results.failures())}
             failures = [f for path, f in newest.items() if path not in has_result]
     if not (slides or images or unreadable or failures):
         raise StorageError(

@@ -44,7 +44,7 @@ def platform(tmp_path):
         for key in KEYS:
             name, digest = key.split("-")
             record = SlideRecord(digest, name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
-            assert catalogue.register_slide(record) == key
+            assert catalogue.slides.register(record) == key
     per_slide = {
         "partitions_def": slides,
         "output_required": False,
@@ -157,5 +157,5 @@ def test_bad_slide_fails_alone_and_is_explained(platform, error, n_tried, kind):
     assert list(failure.metadata["failed_slides"].value) == [S1]
     assert made.n_tried[S1] == n_tried
     with store.open_catalogue() as catalogue:
-        (recorded,) = catalogue.failures()
+        (recorded,) = catalogue.results.failures()
     assert (recorded.kind, recorded.path) == (kind, "/s1")

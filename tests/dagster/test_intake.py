@@ -159,7 +159,7 @@ def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):
     away = platform.folder.rename(platform.folder.parent / "away")
     assert not describe(tissue_mask).success
     with platform.store.open_catalogue() as catalogue:
-        assert {failure.kind for failure in catalogue.failures()} == {"absent_slide"}
+        assert {failure.kind for failure in catalogue.results.failures()} == {"absent_slide"}
     assert "not back" in back().skip_message
 
     away.rename(platform.folder)

@@ -60,9 +60,9 @@ class Platform:
         """A slide of the catalogue and of Dagster, segmented by these models."""
         record = SlideRecord(name.ljust(64, "0"), name, name, "v", 1, 1, 0.25, 0.25, "file")
         with self.store.open_catalogue() as catalogue:
-            key = catalogue.register_slide(record)
+            key = catalogue.slides.register(record)
             for model in models:
-                catalogue.record_done(
+                catalogue.results.record(
                     SegmentationRecord(
                         *(f"{name} {model}", record, "mask", "builtin", 1.0),
                         *(model, "model", "1", {}, {}, "0", "cpu", "torch", "fp32", "run", 1, 1.0),
@@ -101,7 +101,7 @@ def test_changed_cohort_is_asked_for_once(platform):
     assert request.run_key == again.run_key  # the daemon starts one run per key
     with platform.store.open_catalogue() as catalogue:
         folder = LearningFolder(platform.store.folder())
-        catalogue.record_cohort(find_cohort(folder, catalogue.known_slides(), "skin"), {})
+        catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
     assert platform.tick(look_for_changes, quiet_s=0) == "1 cohorts, none changed"
 
 
@@ -214,8 +214,8 @@ def test_model_in_use_is_looked_at_after_every_promotion(platform):
     other.write_bytes(b"weights")
     sha256 = weights_digest(other)
     with platform.store.open_catalogue() as catalogue:
-        catalogue.register_candidate(ModelRecord(sha256, "m", "1", str(other), {}))
-        catalogue.promote(sha256, replaces=None, reason="better", verdict={"passed": True})
+        catalogue.models.register(ModelRecord(sha256, "m", "1", str(other), {}))
+        catalogue.models.promote(sha256, replaces=None, reason="better", verdict={"passed": True})
 
     assert len(platform.tick(model_changes, compute=platform.compute)) == 1
     other.unlink()

@@ -82,8 +82,8 @@ def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
     )
     assert metadata["engine"].value == "builtin"
     with store.open_catalogue() as catalogue:
-        (known,) = catalogue.known_slides()
-        (mask,) = catalogue.masks(known.key)
+        (known,) = catalogue.slides.all()
+        (mask,) = catalogue.slides.masks(known.key)
     assert mask.path == str(store.mask_path(known.key))
 
 

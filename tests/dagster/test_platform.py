@@ -61,7 +61,7 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     assert "data:image/webp" in event.metadata["density"].value
     qupath_file = event.metadata["qupath_file"].value
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
-        (entry,) = catalogue.lineage(qupath_file).entries
+        (entry,) = catalogue.results.lineage(qupath_file).entries
     assert entry["run_id"]
 
 

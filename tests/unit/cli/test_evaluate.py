@@ -65,8 +65,8 @@ def test_two_models_are_measured_compared_and_recorded(folder):
     assert (folder / "out" / "comparison.html").is_file()
     written = json.loads((folder / "out" / "untrained-0" / "evaluation.json").read_text())
     with Catalogue.open(folder / "c.sqlite") as catalogue:
-        assert {m.stage for m in catalogue.models()} == {"candidate"}
-        (kept,) = catalogue.evaluations(catalogue.find_model("untrained"))
+        assert {m.stage for m in catalogue.models.standings()} == {"candidate"}
+        (kept,) = catalogue.models.evaluations(catalogue.models.find("untrained"))
     assert kept.summary == written["summary"]
     assert kept.dataset_digest == written["dataset"]["digest"]
     pictures = sorted(p.name for p in (folder / "out" / "untrained-0" / "agreement").iterdir())

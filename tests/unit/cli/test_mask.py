@@ -55,8 +55,8 @@ def test_masks_pictures_table_and_catalogue_are_written(tmp_path):
     assert float(row["lost_pen"]) > 0.1
     assert float(row["pen_on_glass_mm2"]) > 0.005
     with Catalogue.open(tmp_path / "out" / "catalogue.sqlite") as catalogue:
-        (known,) = catalogue.known_slides()
-        (mask,) = catalogue.masks(known.key)
+        (known,) = catalogue.slides.all()
+        (mask,) = catalogue.slides.masks(known.key)
     assert mask.path == str(tmp_path / "out" / "a.tiff.png")
     assert mask.record["statistics"]["lost_fraction"]["pen"] > 0.1
 

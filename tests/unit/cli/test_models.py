@@ -24,7 +24,7 @@ def catalogue(tmp_path):
             ("d", 0.70, [{"name": "PanNuke", "licence": "CC-BY-NC-SA-4.0"}]),
         ):
             card = {"labels": labels, "training_set_digest": "t"}
-            opened.register_candidate(
+            opened.models.register(
                 ModelRecord(letter * 64, f"student-{letter}", "1", f"/m/{letter}", card)
             )
             measure(opened, letter, pq)
@@ -38,7 +38,7 @@ def measure(opened, letter, pq, *, dataset_digest="v" * 64):
         "n_true": 592,
         "scores": {name: {"mean": value, "low": None} for name, value in scores.items()},
     }
-    opened.record_evaluation(
+    opened.models.record_evaluation(
         EvaluationRecord(letter * 64, "tnbc", dataset_digest, "s" * 64, summary, "/r")
     )
 
@@ -53,7 +53,7 @@ def run(*args, exit_code=0):
 
 def promoted(path, scope="default"):
     with Catalogue.open(path) as opened:
-        now = opened.promoted_model(scope)
+        now = opened.models.promoted(scope)
     return now.name if now else None
 
 
@@ -116,7 +116,7 @@ def test_scores_on_another_set_than_the_promoted_model_was_judged_on_do_not_coun
     promote(catalogue, "student-a")
     with Catalogue.open(catalogue) as opened:
         measure(opened, "c", 0.99, dataset_digest="easy")
-        opened.register_candidate(ModelRecord("e" * 64, "student-e", "1", "/m/e", {}))
+        opened.models.register(ModelRecord("e" * 64, "student-e", "1", "/m/e", {}))
         measure(opened, "e", 0.99, dataset_digest="easy")
 
     assert "pq 0.6000 is worse" in promote(catalogue, "student-c", exit_code=1)

@@ -38,7 +38,7 @@ class Intake:
         self.root = folder / "slides"
         self.root.mkdir()
         self.catalogue = Catalogue.open(catalogue)
-        self.files = self.catalogue.watched_files()
+        self.files = self.catalogue.files
         self.now = START
 
     def look(self, after_s: float = 60, roots: list[Path] | None = None) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def test_new_slide_is_registered_once(intake):
 
     assert key.startswith("a-")
     assert intake.files.slide_keys() == (key,)
-    assert intake.catalogue.slide_path(key) == path
+    assert intake.catalogue.slides.path(key) == path
     assert intake.settle() == []
 
 
@@ -117,7 +117,7 @@ def test_file_without_mpp_waits_for_one(intake):
     intake.files.override_mpp("b/a.tiff", 0.5)
 
     (key,) = intake.register()
-    assert intake.catalogue.slide_mpp_override(key) == 0.5
+    assert intake.catalogue.slides.mpp_override(key) == 0.5
     assert len(intake.files.quarantined()) == 1
 
 
@@ -127,12 +127,12 @@ def test_renamed_and_copied_slides_are_recognised(intake):
     first.rename(intake.root / "renamed.tiff")
 
     assert intake.settle() == [key]
-    assert intake.catalogue.slide_path(key).name == "renamed.tiff"
+    assert intake.catalogue.slides.path(key).name == "renamed.tiff"
     shutil.copy(intake.root / "renamed.tiff", intake.root / "copy.tiff")
     assert intake.settle() == [key]
     (intake.root / "renamed.tiff").unlink()
     intake.look()
-    assert intake.catalogue.slide_path(key).name == "copy.tiff"
+    assert intake.catalogue.slides.path(key).name == "copy.tiff"
     assert intake.files.slide_keys() == (key,)
 
 
@@ -144,9 +144,9 @@ def test_changed_file_is_another_slide_and_the_old_one_says_so(intake):
     (new,) = intake.settle()
 
     assert new != old
-    assert intake.catalogue.slide_path(new) == path
+    assert intake.catalogue.slides.path(new) == path
     with pytest.raises(CatalogueError, match="does not hold"):
-        intake.catalogue.slide_path(old)
+        intake.catalogue.slides.path(old)
 
 
 def test_copy_renames_nothing_and_a_changed_file_leaves_its_cohort(intake):
@@ -154,16 +154,16 @@ def test_copy_renames_nothing_and_a_changed_file_leaves_its_cohort(intake):
     (key,) = intake.settle()
     shutil.copy(first, intake.root / "copy.tiff")
     assert intake.settle() == [key]
-    (known,) = intake.catalogue.known_slides()
+    (known,) = intake.catalogue.slides.all()
     assert (known.name, known.path) == ("a.tiff", str(first))
 
     write_slide(first, seed=2)
     (new,) = intake.settle()
-    assert {slide.key for slide in intake.catalogue.known_slides() if slide.is_replaced} == set()
+    assert {slide.key for slide in intake.catalogue.slides.all() if slide.is_replaced} == set()
 
     (intake.root / "copy.tiff").unlink()
     intake.look()
-    by_key = {slide.key: slide.is_replaced for slide in intake.catalogue.known_slides()}
+    by_key = {slide.key: slide.is_replaced for slide in intake.catalogue.slides.all()}
     assert by_key == {key: True, new: False}
 
 
@@ -180,7 +180,7 @@ def test_share_that_is_not_mounted_is_not_taken_for_deleted_slides(intake):
     away.rename(intake.root)
     assert intake.look() == ()
     assert intake.settle() == []
-    assert intake.catalogue.slide_path(key) == path
+    assert intake.catalogue.slides.path(key) == path
 
 
 def test_slide_that_went_away_and_came_back_is_not_done_again(intake):
@@ -202,7 +202,7 @@ def test_slide_that_failed_for_want_of_its_file_is_known_once_it_is_back(intake)
     (key,) = intake.settle()
     away = path.rename(intake.root.parent / "away.tiff")
     absent = FailureRecord(str(path), AbsentSlideError.kind, "gone", "Put it back.", "run")
-    intake.catalogue.record_failure(absent)
+    intake.catalogue.results.record_failure(absent)
     assert intake.files.returned() == ()
 
     away.rename(intake.root / "elsewhere.tiff")
@@ -210,7 +210,7 @@ def test_slide_that_failed_for_want_of_its_file_is_known_once_it_is_back(intake)
 
     (back,) = intake.files.returned()
     assert back.key == key
-    intake.catalogue.record_failure(dataclasses.replace(absent, kind="compute"))
+    intake.catalogue.results.record_failure(dataclasses.replace(absent, kind="compute"))
     assert intake.files.returned() == ()  # it failed for another reason since
 
 

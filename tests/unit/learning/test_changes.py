@@ -25,7 +25,7 @@ class Lab:
         path.write_text(json.dumps({"slides_like": "skin*"} | settings))
 
     def register(self, name):
-        self.catalogue.register_slide(
+        self.catalogue.slides.register(
             SlideRecord(name.ljust(64, "0"), name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
         )
 
@@ -41,8 +41,8 @@ class Lab:
         return [change for change in self.look(after_s).changes if change.wait_s <= 0]
 
     def learn(self, name="skin"):
-        found = find_cohort(self.folder, self.catalogue.known_slides(), name)
-        return self.catalogue.record_cohort(found, {})
+        found = find_cohort(self.folder, self.catalogue.slides.all(), name)
+        return self.catalogue.cohorts.record(found, {})
 
 
 @pytest.fixture
