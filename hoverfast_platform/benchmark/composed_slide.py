@@ -107,4 +107,4 @@ def _synthetic_tile() -> RgbImage:
         path = Path(folder) / "synthetic.tiff"
         write_synthetic_slide(path, width_px=2048, height_px=2048, tissue_fraction=0.78)
         with open_slide(path) as reader:
-            return reader.read_level(0, Box(512, 512, 1536, 1536))
+            return reader.read_level(0, Box.of(x=512, y=512, width=1024, height=1024))

@@ -69,7 +69,7 @@ def compare_quality(
         shown = [stain.apply(sample) for sample in samples]
         network = adapted_to(model.network, shown, card.statistics_share)
         maps = network_maps(network, stain.apply(rgb))
-        box = Box(0, 0, width, height)
+        box = Box.at_origin(width=width, height=height)
         lattice = ModelLattice(1, 1, width, height)
         task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())
         found, instances = post_process(decodable(maps), rgb, task)

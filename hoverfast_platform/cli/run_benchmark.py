@@ -103,7 +103,7 @@ def _measure_parts(
     compose_slide(path, ComposedSlide(REGION_PX, 1.0), tiles)
     if "engines" in parts:
         with open_slide(path) as reader:
-            rgb = reader.read_level(0, Box(0, 0, REGION_PX, REGION_PX))
+            rgb = reader.read_level(0, Box.at_origin(width=REGION_PX, height=REGION_PX))
         threads = sorted({1, available_cores()})
         measured.engines = time_engines(model, rgb, request.n_rounds, threads=threads)
     if "steps" in parts or request.n_nuclei:

@@ -52,7 +52,7 @@ class Platform:
 
     def add(self, name, seed=0):
         path = self.folder / name
-        write_synthetic_slide(path, width_px=128, height_px=128, seed=seed)
+        write_synthetic_slide(path, width_px=144, height_px=128, seed=seed)
         return path
 
 
@@ -111,7 +111,7 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
 
     tifffile.imwrite(
         platform.folder / "b.tiff",
-        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((64, 72, 3), np.uint8),
         photometric="rgb",
         tile=(32, 32),
     )

@@ -101,7 +101,7 @@ def test_slide_without_usable_tissue_is_flagged_and_does_not_fail(platform, tmp_
     _, run = platform
     tifffile.imwrite(
         tmp_path / "ink.tiff",
-        np.full((600, 600, 3), (40, 150, 90), np.uint8),
+        np.full((600, 672, 3), (40, 150, 90), np.uint8),
         photometric="rgb",
         tile=(256, 256),
         resolution=(1e4, 1e4),

@@ -30,7 +30,7 @@ def registered(tmp_path, n):
     resources = dict(build_definitions(tmp_path / "artefacts").resources)
     paths = [tmp_path / f"s{i}.tiff" for i in range(n)]
     for i, path in enumerate(paths):
-        write_synthetic_slide(path, width_px=400, height_px=400, seed=i)
+        write_synthetic_slide(path, width_px=448, height_px=400, seed=i)
     keys = [resources["store"].register(path) for path in paths]
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("slides", keys)
@@ -131,7 +131,7 @@ def test_blank_slide_is_a_success(tmp_path):
     import tifffile
 
     resources = dict(build_definitions(tmp_path / "artefacts").resources)
-    blank = np.full((300, 300, 3), 244, np.uint8)
+    blank = np.full((300, 336, 3), 244, np.uint8)
     tifffile.imwrite(
         tmp_path / "blank.tiff",
         blank,

@@ -205,7 +205,7 @@ def test_workers_import_neither_torch_nor_dagster(engine):
 
 
 def test_blank_slide_publishes_zero_nuclei(engine, tmp_path):
-    blank = write_slide(tmp_path / "blank.tiff", np.full((600, 600, 3), 244, np.uint8))
+    blank = write_slide(tmp_path / "blank.tiff", np.full((600, 672, 3), 244, np.uint8))
 
     done = segment_slide(blank, out_dir=tmp_path / "out", engine=engine)
 
@@ -218,7 +218,7 @@ def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
     results = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        rgb = np.full((300, 300 + 40 * len(results), 3), 244, np.uint8)
+        rgb = np.full((300, 336 + 40 * len(results), 3), 244, np.uint8)
         path = write_slide(tmp_path / folder / "same.tiff", rgb)
         results.append(segment_slide(path, out_dir=tmp_path / "out", engine=engine))
 
@@ -227,7 +227,7 @@ def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
 
 
 def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):
-    path = write_slide(tmp_path / "nompp.tiff", np.full((300, 300, 3), 244, np.uint8), mpp=None)
+    path = write_slide(tmp_path / "nompp.tiff", np.full((300, 336, 3), 244, np.uint8), mpp=None)
 
     with pytest.raises(MissingMppError, match="--mpp"):
         segment_slide(path, out_dir=tmp_path / "out", engine=engine)
@@ -281,7 +281,7 @@ def test_image_gives_an_instance_map_that_matches_its_nuclei(engine):
 
 
 def test_small_and_coarse_images_work(engine):
-    tiny = segment_image(np.full((16, 16, 3), 240, np.uint8), mpp=0.25, engine=engine)
+    tiny = segment_image(np.full((16, 20, 3), 240, np.uint8), mpp=0.25, engine=engine)
     coarse, _ = drawn_tissue(300, 300)
     upsampled = segment_image(coarse[::2, ::2].copy(), mpp=0.5, engine=engine)
 
@@ -342,7 +342,7 @@ def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
 def test_ihc_slides_are_measured_in_dab_and_large_ones_get_a_zip(engine, tmp_path):
     """Brown discs on the left, blue ones on the right."""
     y, x = np.mgrid[:240, :240]
-    rgb = np.full((240, 240, 3), (238, 236, 240), np.uint8)
+    rgb = np.full((240, 268, 3), (238, 236, 240), np.uint8)
     disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
     rgb[disc & (x < 120)] = (110, 70, 40)
     rgb[disc & (x >= 120)] = (120, 130, 190)

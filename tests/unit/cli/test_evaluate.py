@@ -22,8 +22,8 @@ def folder(tmp_path):
     for name in ("image", "label"):
         (tmp_path / "set" / name).mkdir(parents=True)
     for stem in "ab":
-        image = np.full((96, 96, 3), (228, 178, 205), dtype=np.uint8)
-        label = np.zeros((96, 96), dtype=np.uint8)
+        image = np.full((96, 108, 3), (228, 178, 205), dtype=np.uint8)
+        label = np.zeros((96, 108), dtype=np.uint8)
         for i, centre in enumerate([(30, 30), (66, 60)]):
             cv2.ellipse(image, centre, (11, 9), 20, 0, 360, (92, 60, 130), -1)
             cv2.ellipse(label, centre, (11, 9), 20, 0, 360, i + 1, -1)

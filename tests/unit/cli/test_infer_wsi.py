@@ -20,7 +20,7 @@ from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 def write_slide(path, *, radius=9, pen=False):
     """Purple discs on pink on glass, 0.25 um per pixel; ``pen`` covers the lower half."""
     y, x = np.mgrid[:480, :480]
-    rgb = np.full((480, 480, 3), 243, np.uint8)
+    rgb = np.full((480, 540, 3), 243, np.uint8)
     rgb[40:440, 40:440] = (232, 180, 210)
     disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < radius**2
     rgb[disc & (rgb[..., 1] == 180)] = (95, 50, 130)
@@ -112,7 +112,7 @@ def test_labels_are_those_of_the_table(finished):
 
 def test_histoqcs_own_folder_and_the_published_layout_are_masks_too(tmp_path):
     slide = write_slide(tmp_path / "slides" / "s.tiff")
-    left = np.zeros((30, 30), np.bool_)
+    left = np.zeros((30, 34), np.bool_)
     left[:, :15] = True
     (tmp_path / "histoqc" / "s.tiff").mkdir(parents=True)
     Image.fromarray(left).save(tmp_path / "histoqc" / "s.tiff" / "s.tiff_mask_use.png")

@@ -25,7 +25,7 @@ START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 def write_slide(path: Path, seed: int = 0, *, mpp: float | None = 0.25) -> Path:
     """A tiny tiled TIFF that OpenSlide opens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 255, (64, 72, 3), dtype=np.uint8)
     scale = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": 3} if mpp else {}
     tifffile.imwrite(path, pixels, photometric="rgb", tile=(32, 32), **scale)
     return path

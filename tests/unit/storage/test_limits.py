@@ -51,7 +51,7 @@ def npy_header(shape):
 
 def tiff_with_a_huge_header(path, **options):
     """Written small, then its width and height are raised in place."""
-    tifffile.imwrite(path, np.zeros((16, 16, *options.pop("planes", ())), np.uint16), **options)
+    tifffile.imwrite(path, np.zeros((16, 20, *options.pop("planes", ())), np.uint16), **options)
     with tifffile.TiffFile(path, mode="r+b") as file:
         file.pages.first.tags["ImageWidth"].overwrite(1_000_000)
         file.pages.first.tags["ImageLength"].overwrite(1_000_000)
