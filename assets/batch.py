@@ -23,7 +23,6 @@ from dagster._core.definitions.data_version import (  # no public spelling exist
     get_input_event_pointer_tag,
 )
 
-from assets.partitions import slides
 from assets.progress_log import duration
 from hoverfast_platform.errors import HoverFastError, Interrupted
 from resources.platform_store import PlatformStore
@@ -44,17 +43,12 @@ class SlideProduct:
     Attributes:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
-        checks: Verdicts on it, each of a check declared with :func:`slide_check`.
+        checks: Verdicts on it; see ``assets.checks``.
     """
 
     metadata: Mapping[str, Any]
     data_version: str
     checks: tuple[dg.AssetCheckResult, ...] = ()
-
-
-def slide_check(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
-    """A check with one verdict per slide; the asset gives it with the product."""
-    return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=slides)
 
 
 def process_slides(

@@ -16,14 +16,14 @@ from assets.learning import (
     student_model,
     teacher_labels,
 )
-from assets.learning_sensors import build_learning_sensors
 from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
-from assets.sensors import build_sensors
+from assets.sensor_table import build_sensors
 from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from resources.compute import Compute
+from resources.patience import Patience
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
@@ -61,10 +61,11 @@ def build_definitions(
             model_evaluation,
             promoted_model,
         ],
-        sensors=[*build_sensors(automation), *build_learning_sensors(automation)],
+        sensors=build_sensors(automation),
         resources={
             "store": PlatformStore(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
             "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
+            "patience": Patience(quiet_s=automation.quiet_s, lost_after_s=automation.lost_after_s),
             "slide_folders": SlideFolders(
                 folders=[str(folder) for folder in slide_folders], settle_s=settle_s
             ),

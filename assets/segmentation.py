@@ -6,17 +6,11 @@ import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import NUCLEI_CHECKS, verdict
+from assets.checks import check_specs, verdicts
 from assets.nuclei_metadata import nuclei_metadata
 from assets.partitions import slides
 from assets.progress_log import log_progress
-from hoverfast_platform.evaluation.plausibility import (
-    CheckPolicy,
-    check_density,
-    check_drift,
-    check_qupath_file,
-    check_seams,
-)
+from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
 from hoverfast_platform.version import RESULT_VERSION
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
@@ -36,7 +30,7 @@ if TYPE_CHECKING:
     pool="gpu",
     output_required=False,
     code_version=str(RESULT_VERSION),
-    check_specs=NUCLEI_CHECKS,
+    check_specs=check_specs(NUCLEI_CHECKS, "nuclei"),
     automation_condition=when_inputs_change(),
 )
 def nuclei(
@@ -81,7 +75,7 @@ def nuclei(
         return SlideProduct(
             nuclei_metadata(done, appearance) | {"stain": stain},
             done.summary.provenance.segmentation_id,
-            _verdicts(store, key, done, appearance, policy),
+            verdicts(NUCLEI_CHECKS, _facts(store, key, done, appearance), policy),
         )
 
     yield from process_slides(context, store, segment)
@@ -113,26 +107,20 @@ def _appearance(
     return appearance
 
 
-def _verdicts(
+def _facts(
     store: PlatformStore,
     key: str,
     done: "SegmentedSlide",
     appearance: "AppearanceRecord | None",
-    policy: CheckPolicy,
-) -> tuple[dg.AssetCheckResult, ...]:
-    info, summary = done.slide_info, done.summary
+) -> NucleiFacts:
     with store.open_catalogue() as catalogue:
         among, others = catalogue.slides.companions(key)
-    findings = {
-        "density_is_plausible": check_density(summary, policy.density),
-        "seams_are_clean": check_seams(summary, policy.seams),
-        "opens_in_qupath": check_qupath_file(
-            done.qupath_path,
-            summary.n_nuclei,
-            policy.qupath,
-            width_px=info.width,
-            height_px=info.height,
-        ),
-        "looks_like_its_cohort": check_drift(appearance, others, among, policy.drift),
-    }
-    return tuple(verdict(name, finding) for name, finding in findings.items())
+    return NucleiFacts(
+        summary=done.summary,
+        qupath_path=done.qupath_path,
+        width_px=done.slide_info.width,
+        height_px=done.slide_info.height,
+        appearance=appearance,
+        others=others,
+        among=among,
+    )

@@ -6,9 +6,10 @@ import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import MASK_CHECKS, verdict
+from assets.checks import check_specs, verdicts
 from assets.partitions import slides
 from assets.pictures import inline_picture
+from hoverfast_platform.checks.table import MASK_CHECKS
 from resources.platform_store import PlatformStore
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     owners=["team:platform"],
     output_required=False,
     code_version="4",
-    check_specs=MASK_CHECKS,
+    check_specs=check_specs(MASK_CHECKS, "tissue_mask"),
     automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
@@ -43,7 +44,6 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     **When it fails.** HistoQC is not installed or failed on the slide, or an imported mask does
     not fit it.
     """
-    from hoverfast_platform.evaluation.plausibility import check_mask
     from hoverfast_platform.inference.record import tissue_mask_record
     from hoverfast_platform.mask.make import make_mask_file
     from hoverfast_platform.slide import open_slide
@@ -60,7 +60,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
         return SlideProduct(
             metadata=_metadata(made),
             data_version=made.mask.digest(),
-            checks=(verdict("mask_is_plausible", check_mask(made.record.statistics, policy.mask)),),
+            checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
         )
 
     yield from process_slides(context, store, make)

@@ -14,9 +14,9 @@ from hoverfast_platform.catalogue import (
     SegmentationRecord,
     TissueMaskRecord,
 )
+from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
 from hoverfast_platform.errors import CatalogueError, HoverFastError
-from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
 from hoverfast_platform.files import one_name
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings

@@ -12,11 +12,12 @@ import click
 
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import slide_record
+from hoverfast_platform.checks.policy import MaskCheck
+from hoverfast_platform.checks.rules import check_mask
 from hoverfast_platform.cli.inputs import check_name, printable
 from hoverfast_platform.cli.run_slides import CATALOGUE_NAME
 from hoverfast_platform.config import MaskSettings, Scale
 from hoverfast_platform.errors import HoverFastError, Interrupted, MaskError
-from hoverfast_platform.evaluation.plausibility import MaskCheck, check_mask
 from hoverfast_platform.files import written_atomically
 from hoverfast_platform.inference.record import failure_record, tissue_mask_record
 from hoverfast_platform.mask.engines import read_mask_settings

@@ -5,7 +5,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from assets.batch import N_ATTEMPTS, SlideProduct, process_slides, slide_check
+from assets.batch import N_ATTEMPTS, SlideProduct, process_slides
 from assets.partitions import slides
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
@@ -56,7 +56,10 @@ def platform(tmp_path):
     def model():
         return dg.MaterializeResult(data_version=dg.DataVersion("m1"))
 
-    @dg.asset(check_specs=[slide_check("is_plain", "scan", "")], **per_slide)
+    @dg.asset(
+        check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=slides)],
+        **per_slide,
+    )
     def scan(context: dg.AssetExecutionContext, store: PlatformStore):
         yield from process_slides(context, store, made.make, pause_s=0)
 

@@ -8,13 +8,13 @@ import pytest
 
 from assets.definitions import build_definitions
 from assets.partitions import range_tags
-from assets.sensors import give_up_lost_runs, new_slides, returned_slides
+from assets.sensors import lost_runs, new_slides, returned_slides
 from assets.slide_inventory import NO_QUARANTINE, slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.heartbeat import Heartbeat
-from resources.heartbeat import lost_runs as find_lost_runs
+from resources.heartbeat import Heartbeat, silent_runs
+from resources.patience import Patience
 
 
 class Platform:
@@ -186,31 +186,31 @@ def test_run_without_a_sign_of_life_is_given_up(platform, has_beaten):
         silent_since = time.time() - 300
         os.utime(beat._path, (silent_since, silent_since))
 
-    assert "all alive" in give_up_lost_runs(context, platform.store, lost_after_s=60).skip_message
-    assert run.run_id in give_up_lost_runs(context, platform.store, lost_after_s=0).skip_message
+    assert "all alive" in lost_runs(context, platform.store, Patience(lost_after_s=60)).skip_message
+    assert run.run_id in lost_runs(context, platform.store, Patience(lost_after_s=0)).skip_message
     assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_run_is_alive_as_long_as_its_heart_beats(tmp_path):
     long_ago = {"r": time.time() - 1000}
-    assert list(find_lost_runs(str(tmp_path), long_ago, lost_after_s=120)) == ["r"]
+    assert list(silent_runs(str(tmp_path), long_ago, lost_after_s=120)) == ["r"]
     beat = Heartbeat(str(tmp_path), "r", every_s=0.01)
     os.utime(beat._path, (0, 0))
     for _ in range(500):
         if beat._path.stat().st_mtime > 0:
             break
         time.sleep(0.01)
-    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
     beat.stop()
     # Between its last step and its end a run is not lost.
-    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
 
 
 def test_files_of_runs_that_ended_are_removed(tmp_path):
     Heartbeat(str(tmp_path), "r").stop()
-    assert find_lost_runs(str(tmp_path), {}, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), {}, lost_after_s=120) == {}
     assert len(list((tmp_path / "heartbeats").iterdir())) == 1
 
-    find_lost_runs(str(tmp_path), {}, lost_after_s=-1)
+    silent_runs(str(tmp_path), {}, lost_after_s=-1)
 
     assert not list((tmp_path / "heartbeats").iterdir())

@@ -16,7 +16,7 @@ from assets.learning import (
 )
 from assets.learning_sensors import (
     MAX_RESEGMENTED_PER_RUN,
-    look_for_changes,
+    cohort_changes,
     model_changes,
     resegment_slides,
 )
@@ -24,6 +24,7 @@ from assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
 from hoverfast_platform.learning.cohort import LearningFolder, find_cohort
 from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, weights_digest
+from resources.patience import Patience
 
 
 class Platform:
@@ -90,28 +91,28 @@ def write_plan(platform, **settings):
 
 def test_changed_cohort_is_asked_for_once(platform):
     write_plan(platform)
-    assert "none matches" in platform.tick(look_for_changes, quiet_s=0)
+    assert "none matches" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
     assert platform.instance.get_dynamic_partitions("cohorts") == ["skin"]
     platform.slide("skin1")
 
-    (request,) = platform.tick(look_for_changes, quiet_s=0)
-    (again,) = platform.tick(look_for_changes, quiet_s=0)
+    (request,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
+    (again,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
 
     assert request.partition_key == "skin"
     assert request.run_key == again.run_key  # the daemon starts one run per key
     with platform.store.open_catalogue() as catalogue:
         folder = LearningFolder(platform.store.folder())
         catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
-    assert platform.tick(look_for_changes, quiet_s=0) == "1 cohorts, none changed"
+    assert platform.tick(cohort_changes, patience=Patience(quiet_s=0)) == "1 cohorts, none changed"
 
 
 def test_cohort_waits_for_quiet_and_while_it_is_learned_from(platform):
     write_plan(platform)
     platform.slide("skin1")
-    assert "for more" in platform.tick(look_for_changes, quiet_s=600)
+    assert "for more" in platform.tick(cohort_changes, patience=Patience(quiet_s=600))
     platform.cursor = None
     platform.unfinished_run({"dagster/partition": "skin"})
-    assert "being learned from" in platform.tick(look_for_changes, quiet_s=0)
+    assert "being learned from" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
 
 
 def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():

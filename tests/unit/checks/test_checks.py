@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 
 from hoverfast_platform.catalogue import AppearanceRecord
-from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.evaluation.plausibility import (
+from hoverfast_platform.checks.policy import (
     CheckPolicy,
     DensityCheck,
     DriftCheck,
     MaskCheck,
     QuPathCheck,
     SeamCheck,
+    read_policy,
+)
+from hoverfast_platform.checks.rules import (
     check_density,
     check_drift,
     check_mask,
     check_qupath_file,
     check_seams,
-    read_policy,
 )
+from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.mask.statistics import MaskStatistics
 from hoverfast_platform.stain import measure_stain
 from hoverfast_platform.storage.summary import Seams, SegmentationSummary
