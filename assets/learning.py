@@ -1,6 +1,6 @@
 """Learning, one partition per cohort: cohort, teacher labels, student, evaluation, promotion.
 
-Thin on purpose: the steps themselves are in ``hoverfast_platform.learning.steps``.
+Thin on purpose: the steps themselves are in ``hoverfast_platform.use_cases.learn``.
 """
 
 import json
@@ -38,8 +38,8 @@ def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.Materi
 
     **When it fails.** The plan is wrong or no slide matches; the message says which.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import resolve_cohort
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import resolve_cohort
 
     with store.open_catalogue() as catalogue, failures_by_kind():
         found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
@@ -78,9 +78,9 @@ def teacher_labels(
     **When it fails.** A slide has no tissue, or a label file does not fit its slide; nothing
     half-made is left under the final name.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import make_teacher_labels
+    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.storage.previews import draw_instances
+    from hoverfast_platform.use_cases.learn import make_teacher_labels
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
@@ -134,9 +134,9 @@ def student_model(
 
     **When it fails.** The loss was not finite (the batch is kept), or the labels cannot teach.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.pictures import draw_learning_curves
-    from hoverfast_platform.learning.steps import train_student
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.cohorts.pictures import draw_learning_curves
+    from hoverfast_platform.use_cases.learn import train_student
 
     folder = LearningFolder(store.folder())
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
@@ -201,8 +201,8 @@ def model_evaluation(
     import numpy as np
     from PIL import Image
 
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import judge_student
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import judge_student
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
@@ -267,8 +267,8 @@ def promoted_model(
 
     **Rolling back.** `hoverfast models promote FORMER --roll-back --reason "..."`.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import promote_student, read_judgement
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import promote_student, read_judgement
 
     with store.open_catalogue() as catalogue, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)

@@ -13,9 +13,9 @@ from assets.partitions import SLIDES, cohorts, first_block, range_tags
 from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
 from assets.unfinished import has_unfinished_run
+from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
+from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import HoverFastError
-from hoverfast_platform.learning.changes import CohortChange, SeenCohort, look_at_cohorts
-from hoverfast_platform.learning.cohort import LearningFolder
 from hoverfast_platform.model.registry import weights_digest
 from resources.compute import Compute
 from resources.patience import Patience

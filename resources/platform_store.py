@@ -8,15 +8,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
-from hoverfast_platform.catalogue import (
-    Catalogue,
-    FailureRecord,
-    SegmentationRecord,
-    TissueMaskRecord,
-)
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
-from hoverfast_platform.errors import CatalogueError, HoverFastError
+from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.files import one_name
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
@@ -91,35 +87,16 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.open_catalogue() as catalogue:
             return verified_content(catalogue, key)
 
-    def slide_digest(self, key: str) -> str:
-        """Digest of the content registered under the key; nothing is read."""
-        with self.open_catalogue() as catalogue:
-            return catalogue.slides.digest(key)
-
-    def record_done(self, record: SegmentationRecord) -> None:
-        with self.open_catalogue() as catalogue:
-            catalogue.results.record(record)
-
-    def record_mask(self, key: str, record: TissueMaskRecord) -> None:
-        with self.open_catalogue() as catalogue:
-            catalogue.slides.record_mask(key, record)
-
     def record_failure(self, key: str, error: Exception, run_id: str) -> None:
         """Record why a slide failed; an error not raised on purpose is a defect."""
-        from hoverfast_platform.inference.record import failure_record
+        from hoverfast_platform.use_cases.record import failure_record
 
         try:
             path = self.slide_path(key)
         except CatalogueError:  # the very reason it failed: there is no file of it any more
             path = Path(key)
-        if isinstance(error, HoverFastError):
-            failure = failure_record(path, error, run_id)
-        else:
-            text = f"{type(error).__name__}: {error}"
-            remedy = "Please report it with the log of the run."
-            failure = FailureRecord(str(path), "defect", text, remedy, run_id)
         with self.open_catalogue() as catalogue:
-            catalogue.results.record_failure(failure)
+            catalogue.results.record_failure(failure_record(path, error, run_id))
 
     def folder(self) -> Path:
         return Path(self.root)
@@ -130,7 +107,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         A run opens it once: connecting to a server takes longer than what is asked of it, and a
         slide asks some ten times.
         """
-        location = self.catalogue or Path(self.root) / "catalogue.sqlite"
+        location = self.catalogue or Path(self.root) / CATALOGUE_NAME
         if self._heartbeat is None:
             return Catalogue.open(location)
         if self._catalogue is None:

@@ -201,13 +201,10 @@ def average(members: tuple[str, ...], out: Path) -> None:
 
     Measure it like any other: the mean is often better on other slides, not always.
     """
-    from hoverfast_platform.model.average import average_models
-    from hoverfast_platform.model.checkpoint import load_model, save_model
+    from hoverfast_platform.use_cases.models import average as average_models
 
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
-    network, card = average_models([load_model(member) for member in members], out.stem)
-    save_model(out, network, card)
+    _check_suffix(out)
+    card = average_models(members, out)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -228,31 +225,10 @@ def adapt(model: str, dataset: Path, out: Path, patches: int) -> None:
     Only the statistics by which the network normalises what it sees are taken anew. On images
     of that lab it is often better, on others worse: average it with MODEL for a compromise.
     """
-    from hoverfast_platform.model.checkpoint import load_model, save_model
-    from hoverfast_platform.storage.patch_table import PatchTable
-    from hoverfast_platform.training.statistics import retake_statistics
+    from hoverfast_platform.use_cases.models import adapt as adapt_model
 
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
-    loaded, table = load_model(model), PatchTable(dataset)
-    if table.mpp != loaded.card.mpp:
-        from hoverfast_platform.errors import SettingsError
-
-        raise SettingsError(
-            f"{dataset.name} is at {table.mpp} um/px, {loaded.card.name} at {loaded.card.mpp}.",
-            "Make the set at the model's scale.",
-        )
-    retake_statistics(loaded.network, [table], patches, loaded.card.appearance)
-    card = loaded.card.model_copy(
-        update={
-            "name": out.stem,
-            "version": table.digest[:10],
-            "description": f"{loaded.card.name} with batch-norm statistics of {dataset.stem}.",
-            "parent_digest": loaded.digest,
-            "metrics": (),
-        }
-    )
-    save_model(out, loaded.network, card)
+    _check_suffix(out)
+    card = adapt_model(model, dataset, out, n_patches=patches)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -317,6 +293,11 @@ def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     with Catalogue.open(catalogue) as opened:
         opened.models.retire(_sha256(opened, model), reason=reason, scope=scope)
     click.echo(f"Retired {model} in scope {scope}.")
+
+
+def _check_suffix(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
 
 
 def _list_builtin() -> None:

@@ -22,7 +22,7 @@ from assets.learning_sensors import (
 )
 from assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
-from hoverfast_platform.learning.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, weights_digest
 from resources.patience import Patience
 

@@ -341,7 +341,7 @@ def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
 
 def test_ihc_slides_are_measured_in_dab_and_large_ones_get_a_zip(engine, tmp_path):
     """Brown discs on the left, blue ones on the right."""
-    y, x = np.mgrid[:240, :240]
+    y, x = np.mgrid[:240, :268]
     rgb = np.full((240, 268, 3), (238, 236, 240), np.uint8)
     disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
     rgb[disc & (x < 120)] = (110, 70, 40)

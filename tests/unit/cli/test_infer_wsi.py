@@ -19,7 +19,7 @@ from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 def write_slide(path, *, radius=9, pen=False):
     """Purple discs on pink on glass, 0.25 um per pixel; ``pen`` covers the lower half."""
-    y, x = np.mgrid[:480, :480]
+    y, x = np.mgrid[:480, :540]
     rgb = np.full((480, 540, 3), 243, np.uint8)
     rgb[40:440, 40:440] = (232, 180, 210)
     disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < radius**2
@@ -106,7 +106,7 @@ def test_labels_are_those_of_the_table(finished):
         nuclei = read_nuclei_table(out / f"{stem}.parquet")
         labels = zarr.open_group(out / f"{stem}.zarr" / LABELS, mode="r")["0"][:]
         x, y = nuclei.centroid_xy.astype(int).T
-        assert labels.shape == (480, 480)
+        assert labels.shape == (480, 540)
         assert (labels[y, x] == np.arange(len(nuclei)) + 1).mean() > 0.95
 
 

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hoverfast_platform.cli.main import hoverfast
-from hoverfast_platform.cli.run_labelling import mpp_by_nuclei
 from hoverfast_platform.errors import LabelError, SettingsError
 from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.use_cases.label import mpp_by_nuclei
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def annotated(tmp_path):
     for folder in ("image", "label"):
         (tmp_path / folder).mkdir()
     for name in ("p1_a", "p1_b", "p2_a"):
-        label = np.zeros((64, 72), dtype=np.uint16)
+        label = np.zeros((64, 64), dtype=np.uint16)
         label[8:28, 8:28] = 3
         Image.fromarray(label).save(tmp_path / "label" / f"{name}.png")
-        Image.fromarray(np.full((64, 72, 3), 200, np.uint8)).save(
+        Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(
             tmp_path / "image" / f"{name}.png"
         )
     (tmp_path / "manifest.csv").write_text("stem,group\np1_a,p1\np1_b,p1\np2_a,p2\n")

@@ -19,10 +19,10 @@ def dataset(tmp_path):
     people = LabelProvenance(teacher="people", cohort="breast 1")
     for part, seed in (("train", 1), ("test", 2)):
         rng = np.random.default_rng(seed)
-        label = np.zeros((64, 72), dtype=np.int32)
+        label = np.zeros((64, 64), dtype=np.int32)
         for i in range(4):
             label[3 + 15 * i : 12 + 15 * i, 20:30] = i + 1
-        image = rng.integers(0, 256, (64, 72, 3), dtype=np.uint8)
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
         path = tmp_path / f"breast_{part}.pytable"
         with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance=people) as writer:
             writer.append(Patch(image, label, part, part))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
 from hoverfast_platform.files import one_name
-from hoverfast_platform.learning.cohort import LearningFolder
 from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.flat_images import read_instance_map, read_rgb
 from hoverfast_platform.storage.limits import read_json

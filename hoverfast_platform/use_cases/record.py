@@ -59,9 +59,13 @@ def tissue_mask_record(path: Path, mask: TissueMask, said: MaskRecord) -> Tissue
     )
 
 
-def failure_record(path: Path, error: HoverFastError, run_id: str = "") -> FailureRecord:
-    """Why a slide failed."""
-    return FailureRecord(str(path.absolute()), error.kind, error.message, error.remedy, run_id)
+def failure_record(path: Path, error: Exception, run_id: str = "") -> FailureRecord:
+    """Why a slide failed; an error that was not raised on purpose is a defect."""
+    where = str(path.absolute())
+    if isinstance(error, HoverFastError):
+        return FailureRecord(where, error.kind, error.message, error.remedy, run_id)
+    text = f"{type(error).__name__}: {error}"
+    return FailureRecord(where, "defect", text, "Please report it with the log of the run.", run_id)
 
 
 def model_record(model: LoadedModel) -> ModelRecord:

@@ -1,4 +1,4 @@
-"""What ``hoverfast teacher-labels`` does: sources, patients, teacher, progress."""
+"""Slides or annotated images to a training set, labelled by a teacher."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
 import numpy as np
-from tqdm import tqdm
 
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import LabelError, SettingsError, TrainingError
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
-from hoverfast_platform.progress import Progress
+from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.flat_images import read_instance_map
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file
 from hoverfast_platform.teachers.factory import make_teacher
-from hoverfast_platform.teachers.labelling import Cohort, label_cohort
+from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Sampling, Source
 from hoverfast_platform.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True)
 class LabellingRequest:
-    """What the command line asks for; None where an option was not given."""
+    """A labelling; None where something was not given."""
 
     name: str
     sources: tuple[Path, ...]
@@ -46,8 +44,13 @@ class LabellingRequest:
     device: str
 
 
-def label(request: LabellingRequest) -> None:
-    """Label as asked and say what came out."""
+def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progress) -> TrainingSet:
+    """Label as asked; goes on where the same labelling was interrupted.
+
+    Raises:
+        SettingsError: If the request contradicts itself.
+        HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
+    """
     teacher = _teacher(request)
     sources = [_source(path, request) for path in _files(request.sources)]
     named: tuple[LabelSource, ...] = ()
@@ -60,33 +63,18 @@ def label(request: LabellingRequest) -> None:
                 n_images=len(sources),
             ),
         )
-    with tqdm(desc=request.name, unit="tile") as bar:
-
-        def show(progress: Progress) -> None:
-            bar.total = progress.n_total
-            bar.update(progress.n_done - bar.n)
-
-        made = label_cohort(
-            Cohort(
-                request.name,
-                _with_patients(sources, request.manifest),
-                labels=named,
-                counterstained=request.counterstain,
-            ),
-            teacher,
-            request.sampling,
-            request.outdir,
-            on_progress=show,
-        )
-    if made.n_left_out:
-        click.echo(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
-    for part, table in (("training", made.training), ("validation", made.validation)):
-        if table is None:
-            continue
-        click.echo(
-            f"{part}: {int(table.n_nuclei.sum())} nuclei in {len(table)} patches of "
-            f"{len(set(table.groups))} patients or slides\n  {table.path}"
-        )
+    return label_cohort(
+        Cohort(
+            request.name,
+            _with_patients(sources, request.manifest),
+            labels=named,
+            counterstained=request.counterstain,
+        ),
+        teacher,
+        request.sampling,
+        request.outdir,
+        on_progress=on_progress,
+    )
 
 
 def _teacher(request: LabellingRequest) -> Teacher:

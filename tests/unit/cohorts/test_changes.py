@@ -5,8 +5,8 @@ import json
 import pytest
 
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
-from hoverfast_platform.learning.changes import LONGEST_WAIT, look_at_cohorts
-from hoverfast_platform.learning.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.changes import LONGEST_WAIT, look_at_cohorts
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 
 QUIET_S = 60
 
@@ -144,6 +144,6 @@ def test_unchanged_labels_are_not_read_again(lab, monkeypatch):
     lab.plan()
     lab.register("skin1.svs")
     lab.look()
-    monkeypatch.setattr("hoverfast_platform.learning.changes.find_cohort", None)
+    monkeypatch.setattr("hoverfast_platform.cohorts.changes.find_cohort", None)
 
     assert lab.look().problems == {}

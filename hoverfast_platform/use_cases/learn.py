@@ -1,4 +1,4 @@
-"""The steps of learning: cohort, teacher labels, student, evaluation, promotion.
+"""Learning from a cohort, step by step: cohort, teacher labels, student, evaluation, promotion.
 
 Each step reads what the one before left under the artefact folder and in the catalogue, so
 that any of them can be run again alone::
@@ -16,30 +16,21 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.catalogue import (
     Catalogue,
     CohortRecord,
-    EvaluationRecord,
     ModelStanding,
 )
-from hoverfast_platform.config import Compute
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
+from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import SettingsError, TrainingError
 from hoverfast_platform.evaluation.gate import Measured, Verdict, judge, verdict_record
 from hoverfast_platform.evaluation.labelled_set import (
-    LabelledImage,
-    LabelledSet,
     open_labelled_set,
 )
 from hoverfast_platform.evaluation.promotion import Judgement, promote_judged
-from hoverfast_platform.evaluation.report import write_agreement, write_report
 from hoverfast_platform.evaluation.results import Evaluation
 from hoverfast_platform.files import write_text
-from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.evaluate_model import evaluate_model
-from hoverfast_platform.inference.record import model_record
-from hoverfast_platform.learning.cohort import LearningFolder, find_cohort, labels_teacher
-from hoverfast_platform.learning.plan import read_plan
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
@@ -49,6 +40,8 @@ from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
 from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
+from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
+from hoverfast_platform.use_cases.record import model_record
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
@@ -183,15 +176,22 @@ def judge_student(
     dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
     reference = "annotations" if plan.labels is not None else f"teacher {plan.teacher}"
-    student = _measure(model, dataset, out_dir / "student", reference, device, on_progress)
-    baseline = (
-        student
-        if against.digest == model.digest
-        else _measure(against, dataset, out_dir / "baseline", reference, device, on_progress)
-    )
-    catalogue.models.record_evaluation(_record(student, out_dir / "student"))
+
+    def measure(measured: LoadedModel, folder: Path) -> Evaluation:
+        return measure_model(
+            measured,
+            dataset,
+            folder,
+            reference=reference,
+            device=device,
+            on_progress=on_progress,
+        )
+
+    student = measure(model, out_dir / "student")
+    baseline = student if against.digest == model.digest else measure(against, out_dir / "baseline")
+    catalogue.models.record_evaluation(evaluation_record(student, out_dir / "student"))
     if promoted is not None and baseline is not student:
-        catalogue.models.record_evaluation(_record(baseline, out_dir / "baseline"))
+        catalogue.models.record_evaluation(evaluation_record(baseline, out_dir / "baseline"))
     ours, theirs = _measured(student), _measured(baseline)
     policy = plan.gate.model_copy(update={"validation_digest": dataset.digest})
     card = model.card.model_dump(mode="json")
@@ -246,36 +246,6 @@ def promote_student(
         promoted = catalogue.models.promoted(judgement.scope)
     assert promoted is not None, "it was promoted just now"
     return promoted
-
-
-def _measure(
-    model: LoadedModel,
-    dataset: LabelledSet,
-    out_dir: Path,
-    reference: str,
-    device: str,
-    on_progress: OnProgress,
-) -> Evaluation:
-    def draw(number: int, labelled: LabelledImage, predicted: InstanceMap) -> None:
-        write_agreement(out_dir, number, labelled, predicted)
-
-    with SegmentationEngine.of(model, Compute(device=device)) as engine:
-        evaluation = evaluate_model(
-            engine, dataset, reference=reference, on_scored=draw, on_progress=on_progress
-        )
-    write_report(out_dir, evaluation)
-    return evaluation
-
-
-def _record(evaluation: Evaluation, out_dir: Path) -> EvaluationRecord:
-    return EvaluationRecord(
-        model_sha256=evaluation.model.sha256,
-        dataset=evaluation.dataset,
-        dataset_digest=evaluation.dataset_digest,
-        settings_digest=evaluation.settings_digest,
-        summary=evaluation.summary(),
-        report_path=str(out_dir.absolute()),
-    )
 
 
 def _measured(evaluation: Evaluation) -> Measured:

@@ -1,4 +1,4 @@
-"""What ``hoverfast convert`` does: any form of nuclei to any other."""
+"""Nuclei from one form of file to any other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 import hoverfast_platform
@@ -25,7 +24,11 @@ from hoverfast_platform.storage.nuclei_table import (
     read_table_metadata,
     write_nuclei_table,
 )
-from hoverfast_platform.storage.qupath_shards import check_qupath_zip, write_qupath_zip
+from hoverfast_platform.storage.qupath_shards import (
+    NUCLEI_PER_SHARD,
+    check_qupath_zip,
+    write_qupath_zip,
+)
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 _BLOCK = 10_000
@@ -47,8 +50,31 @@ class _Source:
             yield self.nuclei.take(np.arange(start, min(start + _BLOCK, len(self.nuclei))))
 
 
-def convert(source: Path, target: Path, *, mpp: float | None, per_shard: int) -> None:
-    """Convert one file and say how it went.
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion wrote.
+
+    Attributes:
+        target: The file, or the folder of a Zarr.
+        n_nuclei: Nuclei in it.
+        n_dropped: Nuclei without a valid polygon, left out.
+    """
+
+    target: Path
+    n_nuclei: int
+    n_dropped: int = 0
+
+
+def convert(
+    source: Path, target: Path, *, mpp: float | None = None, per_shard: int = NUCLEI_PER_SHARD
+) -> Converted:
+    """Convert one file, by its suffix and the target's.
+
+    Args:
+        source: A ``.parquet`` of ours, or GeoJSON of the published tool, of QuPath or of ours.
+        target: ``.json.gz``, ``.zip``, ``.parquet`` or ``.zarr``.
+        mpp: Micrometres per pixel, where the source does not say.
+        per_shard: Nuclei in each file of a ``.zip``.
 
     Raises:
         SettingsError: If a suffix is not known, or something that the target needs is not.
@@ -68,12 +94,10 @@ def convert(source: Path, target: Path, *, mpp: float | None, per_shard: int) ->
                 "The source does not say how large its slide is, which a label image needs.",
                 "Convert from the .parquet of a result.",
             )
-        click.echo(f"{target}: {label_pyramid_of_table(source, target)} nuclei")
-        return
+        return Converted(target, label_pyramid_of_table(source, target))
     found = _read(source, mpp)
     _write(found, target, per_shard)
-    dropped = f", {found.n_dropped} without a valid polygon left out" if found.n_dropped else ""
-    click.echo(f"{target}: {len(found.nuclei)} nuclei{dropped}")
+    return Converted(target, len(found.nuclei), found.n_dropped)
 
 
 def _read(source: Path, mpp: float | None) -> _Source:

@@ -1,4 +1,4 @@
-"""What ``hoverfast bench`` does: compose slides, run programs in turn, report."""
+"""Measuring a machine: compose slides, run programs in turn, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import click
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -27,7 +26,7 @@ from hoverfast_platform.benchmark.published_hovernet import (
     check_hovernet,
     save_without_nuclei,
 )
-from hoverfast_platform.benchmark.report import Measured, report_text, write_report
+from hoverfast_platform.benchmark.report import Measured, write_report
 from hoverfast_platform.benchmark.steps import REGION_PX, time_starts, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
 from hoverfast_platform.cores import available_cores
@@ -45,7 +44,7 @@ _CHECKS = {"hoverfast": check_hoverfast, "hovernet": check_hovernet}
 
 @dataclass(frozen=True)
 class BenchmarkRequest:
-    """What the command line asks for."""
+    """A benchmark; the command's help says what each part means."""
 
     outdir: Path
     tiles: Path | None
@@ -65,8 +64,12 @@ class BenchmarkRequest:
     groups: str
 
 
-def run(request: BenchmarkRequest) -> None:
-    """Measure as asked and say what came out; what is wrong with the request comes first."""
+def run_benchmark(request: BenchmarkRequest) -> Measured:
+    """Measure as asked and write ``bench.json``; what is wrong with the request comes first.
+
+    Raises:
+        SettingsError: If the request cannot be met.
+    """
     parts = set(request.parts.split(","))
     if not parts <= _PARTS:
         raise SettingsError(
@@ -87,7 +90,7 @@ def run(request: BenchmarkRequest) -> None:
     options = {name: str(value) for name, value in asdict(request).items() if value is not None}
     options |= {f"commit of {tool}": commit for tool, commit in commits.items()}
     write_report(request.outdir / "bench.json", measured, options=options)
-    click.echo(f"\n{report_text(measured)}\n\n{request.outdir / 'bench.json'}")
+    return measured
 
 
 def _measure_parts(

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hoverfast_platform.catalogue import Catalogue, KnownSlide
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import CatalogueError, HoverFastError
-from hoverfast_platform.learning.cohort import LearningFolder, find_cohort
-from hoverfast_platform.learning.plan import read_plan
 
 LONGEST_WAIT = 6
 """In quiet times: a cohort to which something is added all the time is not put off for ever."""

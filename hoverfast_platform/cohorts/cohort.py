@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
+from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
 from hoverfast_platform.files import one_name, text_sha256
-from hoverfast_platform.learning.plan import CohortPlan, choose_members, read_plan
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
 
 
