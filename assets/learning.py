@@ -3,7 +3,6 @@
 Thin on purpose: the steps themselves are in ``hoverfast_platform.use_cases.learn``.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -214,7 +213,7 @@ def model_evaluation(
             on_progress=log_progress(context, found.name),
         )
     verdict = judged.judgement.verdict
-    ours, theirs = judged.student.overall(), judged.baseline.overall()
+    ours, theirs = dict(judged.student.overall().named()), dict(judged.baseline.overall().named())
     table = "\n".join(f"| {name} | {ours[name]} | {theirs[name]} |" for name in ours)
     baseline = f"{judged.baseline.model.name} {judged.baseline.model.version}"
     metadata: dict[str, Any] = {
@@ -227,10 +226,9 @@ def model_evaluation(
         with Image.open(path) as picture:
             metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
     metadata["report"] = dg.MetadataValue.path(str(judged.report_path))
-    record = json.dumps([judged.judgement.sha256, judged.judgement.record], sort_keys=True)
     yield dg.MaterializeResult(
         metadata=metadata,
-        data_version=dg.DataVersion(text_sha256(record)),
+        data_version=dg.DataVersion(text_sha256(judged.judgement.model_dump_json())),
         check_results=[
             dg.AssetCheckResult(
                 check_name="model_gate",

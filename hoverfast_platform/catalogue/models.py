@@ -32,6 +32,7 @@ from hoverfast_platform.catalogue.tables import (
     Segmentation,
 )
 from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.scores import EvaluationSummary
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ class Models:
                     dataset=record.dataset,
                     dataset_digest=record.dataset_digest,
                     settings_digest=record.settings_digest,
-                    summary=record.summary,
+                    summary=record.summary.model_dump(mode="json"),
                     report_path=record.report_path,
                     at=utc_now(),
                 )
@@ -208,7 +209,7 @@ class Models:
                     dataset=row.dataset,
                     dataset_digest=row.dataset_digest,
                     settings_digest=row.settings_digest,
-                    summary=row.summary,
+                    summary=EvaluationSummary.model_validate(row.summary),
                     report_path=row.report_path,
                 )
                 for row in rows

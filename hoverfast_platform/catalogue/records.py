@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hoverfast_platform.scores import EvaluationSummary
 from hoverfast_platform.slide.reader import SlideInfo
 
 ModelStageName: TypeAlias = Literal["candidate", "promoted", "retired"]
@@ -178,7 +179,7 @@ class EvaluationRecord:
     dataset: str
     dataset_digest: str
     settings_digest: str
-    summary: dict[str, Any]
+    summary: EvaluationSummary
     report_path: str
 
 

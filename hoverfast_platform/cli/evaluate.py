@@ -84,11 +84,11 @@ def command(  # noqa: PLR0913 - one per option
                 f"{model.name} against {evaluation.reference}, {len(labelled)} images, "
                 f"{evaluation.n_true} nuclei"
             )
-            for score_name, interval in evaluation.overall().items():
+            for score_name, interval in evaluation.overall().named():
                 click.echo(f"  {score_name:4}  {interval}")
             click.echo(f"  report  {model.report_path}")
     if len(evaluated) > 1:
         comparison = compare_models(evaluated, outdir)
         for other, found in comparison.differences.items():
-            click.echo(f"{other} - {comparison.first}: PQ {found['pq']}, AJI {found['aji']}")
+            click.echo(f"{other} - {comparison.first}: PQ {found.pq}, AJI {found.aji}")
         click.echo(f"  comparison  {comparison.page_path}")

@@ -59,7 +59,7 @@ def list_models(catalogue: Path | str | None) -> None:
         standings = opened.models.standings()
         for standing in standings:
             measured = opened.models.evaluations(standing.sha256)
-            pq = f"PQ {measured[0].summary['scores']['pq']['mean']:.3f}" if measured else ""
+            pq = f"PQ {measured[0].summary.scores.pq.mean:.3f}" if measured else ""
             click.echo(
                 f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
                 f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
@@ -108,7 +108,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
                 "dataset": evaluation.dataset,
                 "dataset_digest": evaluation.dataset_digest,
                 "report": evaluation.report_path,
-                **evaluation.summary,
+                **evaluation.summary.model_dump(mode="json"),
             }
             for evaluation in measured
         ],

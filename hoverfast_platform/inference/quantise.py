@@ -169,12 +169,12 @@ def _check(
         dice_between=float(
             np.mean([_dice(a > 0, b > 0) for a, b in zip(fp32_maps, int8_maps, strict=True)])
         ),
-        dice_fp32=mean["fp32"]["dice"].mean,
-        dice_int8=mean["int8"]["dice"].mean,
-        aji_fp32=mean["fp32"]["aji"].mean,
-        aji_int8=mean["int8"]["aji"].mean,
-        pq_fp32=mean["fp32"]["pq"].mean,
-        pq_int8=mean["int8"]["pq"].mean,
+        dice_fp32=mean["fp32"].dice.mean,
+        dice_int8=mean["int8"].dice.mean,
+        aji_fp32=mean["fp32"].aji.mean,
+        aji_int8=mean["int8"].aji.mean,
+        pq_fp32=mean["fp32"].pq.mean,
+        pq_int8=mean["int8"].pq.mean,
     )
 
 

@@ -10,14 +10,18 @@ from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue, EvaluationRecord
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.evaluation.bootstrap import Interval
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
-from hoverfast_platform.evaluation.report import write_agreement, write_comparison, write_report
 from hoverfast_platform.evaluation.results import Evaluation, paired_differences
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.reports.evaluation_report import (
+    write_agreement,
+    write_comparison,
+    write_report,
+)
+from hoverfast_platform.scores import MeanScores
 from hoverfast_platform.use_cases.record import model_record
 
 
@@ -42,12 +46,12 @@ class Comparison:
 
     Attributes:
         first: What the others are compared with.
-        differences: Paired differences from the first, by name of the model, by score.
+        differences: Paired differences from the first, by name of the model.
         page_path: HTML page.
     """
 
     first: str
-    differences: Mapping[str, Mapping[str, Interval]]
+    differences: Mapping[str, MeanScores]
     page_path: Path
 
 

@@ -12,8 +12,7 @@ that any of them can be run again alone::
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.catalogue import (
@@ -24,7 +23,7 @@ from hoverfast_platform.catalogue import (
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
 from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import SettingsError, TrainingError
-from hoverfast_platform.evaluation.gate import Measured, Verdict, judge, verdict_record
+from hoverfast_platform.evaluation.gate import MeasuredScores, judge
 from hoverfast_platform.evaluation.labelled_set import (
     open_labelled_set,
 )
@@ -189,21 +188,20 @@ def judge_student(
 
     student = measure(model, out_dir / "student")
     baseline = student if against.digest == model.digest else measure(against, out_dir / "baseline")
-    catalogue.models.record_evaluation(evaluation_record(student, out_dir / "student"))
+    ours = evaluation_record(student, out_dir / "student")
+    theirs = evaluation_record(baseline, out_dir / "baseline")
+    catalogue.models.record_evaluation(ours)
     if promoted is not None and baseline is not student:
-        catalogue.models.record_evaluation(evaluation_record(baseline, out_dir / "baseline"))
-    ours, theirs = _measured(student), _measured(baseline)
+        catalogue.models.record_evaluation(theirs)
     policy = plan.gate.model_copy(update={"validation_digest": dataset.digest})
     card = model.card.model_dump(mode="json")
-    verdict = judge(ours, theirs, card=card, policy=policy)
     judgement = Judgement(
         sha256=model.digest,
         scope=plan.scope,
         replaces=promoted.sha256 if promoted is not None else None,
-        verdict=verdict,
-        record=verdict_record(verdict, ours, theirs, policy),
+        verdict=judge(MeasuredScores.of(ours), MeasuredScores.of(theirs), card=card, policy=policy),
     )
-    write_text(out_dir / "verdict.json", json.dumps(asdict(judgement), indent=1))
+    write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
     return JudgedStudent(
         student=student,
         baseline=baseline,
@@ -221,14 +219,12 @@ def read_judgement(folder: LearningFolder, cohort: CohortRecord) -> Judgement:
     """
     path = folder.evaluation(cohort) / "verdict.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return Judgement.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"The student of cohort {cohort.name} v{cohort.version} was not judged: {path}.",
             "Materialize `model_evaluation` first.",
         ) from error
-    verdict = content.pop("verdict")
-    return Judgement(**content, verdict=Verdict(verdict["passed"], tuple(verdict["reasons"])))
 
 
 def promote_student(
@@ -246,16 +242,6 @@ def promote_student(
         promoted = catalogue.models.promoted(judgement.scope)
     assert promoted is not None, "it was promoted just now"
     return promoted
-
-
-def _measured(evaluation: Evaluation) -> Measured:
-    return Measured(
-        dataset_digest=evaluation.dataset_digest,
-        settings_digest=evaluation.settings_digest,
-        n_images=len(evaluation.images),
-        n_nuclei=evaluation.n_true,
-        scores={name: interval.mean for name, interval in evaluation.overall().items()},
-    )
 
 
 def _training_set(folder: LearningFolder, cohort: CohortRecord) -> TrainingSet:

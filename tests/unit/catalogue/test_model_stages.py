@@ -10,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
 from hoverfast_platform.catalogue.database import database_url
 from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.scores import SCORE_NAMES
+from tests.builders import evaluation_summary
 
 PASSED = {"passed": True, "reasons": ["dice 0.81"]}
 
@@ -177,7 +179,8 @@ def test_ambiguous_or_unknown_model_names_list_what_there_is(with_a_promoted, te
 
 
 def test_evaluations_are_kept_per_model(with_a_promoted):
-    record = EvaluationRecord(A.sha256, "tnbc", "d" * 64, "e" * 64, {"dice": 0.8}, "/out")
+    summary = evaluation_summary(dict.fromkeys(SCORE_NAMES, 0.8), n_images=3, n_true=50)
+    record = EvaluationRecord(A.sha256, "tnbc", "d" * 64, "e" * 64, summary, "/out")
     with_a_promoted.models.record_evaluation(record)
 
     assert with_a_promoted.models.evaluations(A.sha256) == (record,)

@@ -67,7 +67,7 @@ def test_two_models_are_measured_compared_and_recorded(folder):
     with Catalogue.open(folder / "c.sqlite") as catalogue:
         assert {m.stage for m in catalogue.models.standings()} == {"candidate"}
         (kept,) = catalogue.models.evaluations(catalogue.models.find("untrained"))
-    assert kept.summary == written["summary"]
+    assert kept.summary.model_dump(mode="json") == written["summary"]
     assert kept.dataset_digest == written["dataset"]["digest"]
     pictures = sorted(p.name for p in (folder / "out" / "untrained-0" / "agreement").iterdir())
     assert pictures == ["0000-a.jpg", "0001-b.jpg"]

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
 from hoverfast_platform.cli.models import command
 from hoverfast_platform.errors import CatalogueError, HoverFastError, SettingsError
+from tests.builders import evaluation_summary
 
 OURS = [{"name": "TNBC", "licence": "CC-BY-4.0"}]
 
@@ -32,12 +33,8 @@ def catalogue(tmp_path):
 
 
 def measure(opened, letter, pq, *, dataset_digest="v" * 64):
-    scores = {"dice": 0.8, "aji": 0.65, "pq": pq, "f1": 0.88}
-    summary = {
-        "n_images": 11,
-        "n_true": 592,
-        "scores": {name: {"mean": value, "low": None} for name, value in scores.items()},
-    }
+    scores = {"dice": 0.8, "aji": 0.65, "dq": 0.8, "sq": 0.8, "pq": pq, "f1": 0.88}
+    summary = evaluation_summary(scores, n_images=11, n_true=592)
     opened.models.record_evaluation(
         EvaluationRecord(letter * 64, "tnbc", dataset_digest, "s" * 64, summary, "/r")
     )

@@ -7,35 +7,37 @@ the picture of every image.
 
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.evaluation.agreement import draw_agreement
-from hoverfast_platform.evaluation.bootstrap import CONFIDENCE, Interval
+from hoverfast_platform.evaluation.bootstrap import CONFIDENCE
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledItem
-from hoverfast_platform.evaluation.metrics import SCORE_NAMES
 from hoverfast_platform.evaluation.results import Evaluation, ImageScores, mean_scores
 from hoverfast_platform.files import write_text, written_atomically
+from hoverfast_platform.reports.page import (
+    Block,
+    Heading,
+    Links,
+    Paragraph,
+    Picture,
+    Table,
+    write_page,
+)
+from hoverfast_platform.scores import SCORE_NAMES, Interval, MeanScores
 
 _HEADINGS = {"dice": "Dice", "aji": "AJI", "dq": "DQ", "sq": "SQ", "pq": "PQ", "f1": "detection F1"}
 _PICTURE_SIDE_PX = 700
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;border-bottom:1px solid #ddd;
-text-align:right}th:first-child,td:first-child{text-align:left}figure{display:inline-block;
-width:510px;margin:.5em;vertical-align:top}img{width:100%;display:block}code{font-size:85%}
-b.agree{background:#888;color:#fff}b.student{background:#888;color:#0f0}
-b.reference{background:#888;color:#f0f}b{padding:0 .3em}"""
 
 
 def write_agreement(
@@ -65,12 +67,11 @@ def write_report(out_dir: Path, evaluation: Evaluation) -> Path:
     _write_csv(out_dir / "images.csv", _image_rows(evaluation))
     _write_csv(out_dir / "groups.csv", _group_rows(evaluation))
     write_text(out_dir / "evaluation.json", json.dumps(_as_json(evaluation), indent=1))
-    write_text(out_dir / "report.html", _page(out_dir, evaluation))
-    return out_dir / "report.html"
+    return write_page(out_dir / "report.html", _title(evaluation), _blocks(out_dir, evaluation))
 
 
 def write_comparison(
-    out_dir: Path, reports: Mapping[str, Evaluation], differences: Mapping[str, dict[str, Interval]]
+    out_dir: Path, reports: Mapping[str, Evaluation], differences: Mapping[str, MeanScores]
 ) -> Path:
     """A page with several evaluations of one set side by side, and their paired differences.
 
@@ -82,43 +83,34 @@ def write_comparison(
     Returns:
         The page.
     """
-    first = next(iter(reports.values()))
-    rows = [
-        [name, *(str(interval) for interval in evaluation.overall().values())]
-        for name, evaluation in reports.items()
-    ]
-    paired = [[name, *(str(d) for d in found.values())] for name, found in differences.items()]
-    heads = ["model", *_HEADINGS.values()]
+    first_name, first = next(iter(reports.items()))
+    means = {name: evaluation.overall() for name, evaluation in reports.items()}
     _write_csv(
         out_dir / "comparison.csv",
         [
-            {
-                "model": name,
-                "statistic": statistic,
-                "score": score_name,
-                **dataclasses.asdict(value),
-            }
+            {"model": name, "statistic": statistic, "score": score, **dataclasses.asdict(value)}
             for statistic, found in (
-                ("mean", {name: e.overall() for name, e in reports.items()}),
-                (f"difference from {next(iter(reports))}", differences),
+                ("mean", means),
+                (f"difference from {first_name}", differences),
             )
-            for name, values in found.items()
-            for score_name, value in values.items()
+            for name, scores in found.items()
+            for score, value in scores.named()
         ],
     )
-    links = "".join(
-        f'<li><a href="{escape(name)}/report.html">{escape(name)}</a></li>' for name in reports
-    )
-    body = (
-        f"<h1>{len(reports)} models on {escape(first.dataset)}</h1>"
-        f"<p>{_extent(first)} Reference: {escape(first.reference)}.</p>"
-        + _table(heads, rows)
-        + f"<h2>Difference from {escape(next(iter(reports)))}, image by image</h2>"
-        + _table(heads, paired)
-        + f"<ul>{links}</ul>"
-    )
-    write_text(out_dir / "comparison.html", _html(f"{first.dataset}: comparison", body))
-    return out_dir / "comparison.html"
+    blocks: list[Block] = [
+        Paragraph(f"{_extent(first)} Reference: {first.reference}."),
+        _scores_table(means),
+        Heading(f"Difference from {first_name}, image by image"),
+        _scores_table(differences),
+        Links([(f"{name}/report.html", name) for name in reports]),
+    ]
+    title = f"{len(reports)} models on {first.dataset}"
+    return write_page(out_dir / "comparison.html", title, blocks)
+
+
+def _scores_table(found: Mapping[str, MeanScores]) -> Table:
+    rows = [[name, *(str(v) for _, v in scores.named())] for name, scores in found.items()]
+    return Table(["model", *_HEADINGS.values()], rows)
 
 
 def _picture_path(out_dir: Path, number: int, item: LabelledItem) -> Path:
@@ -166,56 +158,68 @@ def _as_json(evaluation: Evaluation) -> dict[str, Any]:
         "settings": evaluation.settings,
         "settings_digest": evaluation.settings_digest,
         "confidence": CONFIDENCE,
-        "summary": evaluation.summary(),
+        "summary": evaluation.summary().model_dump(mode="json"),
         "groups": _group_rows(evaluation),
         "images": _image_rows(evaluation),
     }
 
 
-def _page(out_dir: Path, evaluation: Evaluation) -> str:
-    model = evaluation.model
-    facts = {
-        "model": f"{model.name} {model.version}, SHA-256 {model.sha256}",
-        "labelled set": f"{evaluation.dataset}, digest {evaluation.dataset_digest}",
-        "reference": evaluation.reference,
-        "mpp": ", ".join(str(m) for m in sorted({i.item.mpp for i in evaluation.images})),
-        "ran on": f"{model.device} ({model.backend} {model.precision})",
-        "settings": f"digest {evaluation.settings_digest}",
-        "code": evaluation.code_version,
-    }
+def _title(evaluation: Evaluation) -> str:
+    return f"{evaluation.model.name} {evaluation.model.version} on {evaluation.dataset}"
+
+
+def _blocks(out_dir: Path, evaluation: Evaluation) -> Iterable[Block]:
     overall = evaluation.overall()
-    parts = [
-        f"<h1>{escape(model.name)} {escape(model.version)} on {escape(evaluation.dataset)}</h1>",
-        f"<p>{_extent(evaluation)}</p>",
-        _table(
-            ["score", "mean over images", f"{CONFIDENCE:.0%} interval"],
-            [[_HEADINGS[name], f"{v.mean:.4f}", v.interval_text] for name, v in overall.items()],
-        ),
-        _caution(overall["dice"]),
-        "<h2>Where they agree</h2><p>Borders and tint: <b class=agree>white</b> both, "
-        f"<b class=student>green</b> only {escape(model.name)}, <b class=reference>magenta</b> "
-        f"only {escape(evaluation.reference)}. All images are in <code>agreement/</code>.</p>",
-        *(_figure(out_dir, evaluation, what, i) for what, i in _chosen(evaluation.images)),
-        "<h2>Per patient or group</h2>",
-        _grouped_table(evaluation.by_group()),
-    ]
+    yield Paragraph(_extent(evaluation))
+    yield Table(
+        ["score", "mean over images", f"{CONFIDENCE:.0%} interval"],
+        [[_HEADINGS[name], f"{v.mean:.4f}", v.interval_text] for name, v in overall.named()],
+    )
+    yield from _caution(overall.dice)
+    yield Heading("Where they agree")
+    yield Paragraph(
+        Markup(
+            "Borders and tint: <b class=agree>white</b> both, <b class=student>green</b> only {}, "
+            "<b class=reference>magenta</b> only {}. All images are in <code>agreement/</code>."
+        ).format(evaluation.model.name, evaluation.reference)
+    )
+    for what, i in _chosen(evaluation.images):
+        yield from _picture(out_dir, evaluation, what, i)
+    yield Heading("Per patient or group")
+    yield _grouped_table(evaluation.by_group())
     by_source = evaluation.by_source()
     if len(by_source) < len(evaluation.images):
-        parts += ["<h2>Per slide</h2>", _grouped_table(by_source)]
-    parts += [
-        "<h2>Per image</h2>",
-        _table(
-            ["image", "group", *_HEADINGS.values(), "reference nuclei", "found"],
+        yield Heading("Per slide")
+        yield _grouped_table(by_source)
+    yield Heading("Per image")
+    yield Table(
+        ["image", "group", *_HEADINGS.values(), "reference nuclei", "found"],
+        [
             [
-                [i.item.name, i.item.group, *_numbers(i.scores), str(i.scores.n_true),
-                 str(i.scores.n_predicted)]
-                for i in evaluation.images
-            ],
-        ),
-        "<h2>Made from</h2>",
-        _table(["", ""], [[name, text] for name, text in facts.items()]),
-    ]  # fmt: skip
-    return _html(f"{model.name} {model.version} on {evaluation.dataset}", "".join(parts))
+                image.item.name,
+                image.item.group,
+                *(f"{getattr(image.scores, name):.3f}" for name in SCORE_NAMES),
+                str(image.scores.n_true),
+                str(image.scores.n_predicted),
+            ]
+            for image in evaluation.images
+        ],
+    )
+    yield Heading("Made from")
+    yield Table(["", ""], _facts(evaluation))
+
+
+def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    model = evaluation.model
+    return [
+        ("model", f"{model.name} {model.version}, SHA-256 {model.sha256}"),
+        ("labelled set", f"{evaluation.dataset}, digest {evaluation.dataset_digest}"),
+        ("reference", evaluation.reference),
+        ("mpp", ", ".join(str(m) for m in sorted({i.item.mpp for i in evaluation.images}))),
+        ("ran on", f"{model.device} ({model.backend} {model.precision})"),
+        ("settings", f"digest {evaluation.settings_digest}"),
+        ("code", evaluation.code_version),
+    ]
 
 
 def _chosen(images: Sequence[ImageScores]) -> list[tuple[str, int]]:
@@ -230,21 +234,23 @@ def _chosen(images: Sequence[ImageScores]) -> list[tuple[str, int]]:
     return [(what, i) for i, what in named.items()]
 
 
-def _figure(out_dir: Path, evaluation: Evaluation, what: str, i: int) -> str:
+def _picture(out_dir: Path, evaluation: Evaluation, what: str, i: int) -> Iterable[Picture]:
+    """The picture of an image, if it was drawn."""
     image = evaluation.images[i]
     path = _picture_path(out_dir, i, image.item)
     if not path.is_file():
-        return ""
+        return
     with Image.open(path) as picture:
         jpeg = io.BytesIO()
         picture.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
         picture.save(jpeg, format="JPEG", quality=85, subsampling=0)
     s = image.scores
-    return (
-        f'<figure><img alt="{escape(image.item.name)}" src="data:image/jpeg;base64,'
-        f'{base64.b64encode(jpeg.getvalue()).decode()}"><figcaption>{what}: '
-        f"{escape(image.item.name)}, Dice {s.dice:.3f}, AJI {s.aji:.3f}, PQ {s.pq:.3f}; "
-        f"{s.n_true} reference nuclei, {s.n_predicted} found</figcaption></figure>"
+    yield Picture(
+        jpeg.getvalue(),
+        f"{what}: {image.item.name}, Dice {s.dice:.3f}, AJI {s.aji:.3f}, PQ {s.pq:.3f}; "
+        f"{s.n_true} reference nuclei, {s.n_predicted} found",
+        alt=image.item.name,
+        is_wide=True,
     )
 
 
@@ -255,40 +261,20 @@ def _extent(evaluation: Evaluation) -> str:
     )
 
 
-def _caution(interval: Interval) -> str:
+def _caution(interval: Interval) -> Iterable[Paragraph]:
     if interval.n_groups == 1:
-        return "<p>All images are of one group, so there is no interval.</p>"
-    if interval.n_groups < 6:
-        return f"<p>Drawn from {interval.n_groups} groups only, the intervals are rough.</p>"
-    return ""
+        yield Paragraph("All images are of one group, so there is no interval.")
+    elif interval.n_groups < 6:
+        yield Paragraph(f"Drawn from {interval.n_groups} groups only, the intervals are rough.")
 
 
-def _grouped_table(grouped: Mapping[str, Sequence[ImageScores]]) -> str:
-    return _table(
+def _grouped_table(grouped: Mapping[str, Sequence[ImageScores]]) -> Table:
+    return Table(
         ["name", "images", *_HEADINGS.values()],
         [
             [name, str(len(images)), *(f"{v:.3f}" for v in mean_scores(images).values())]
             for name, images in grouped.items()
         ],
-    )
-
-
-def _numbers(scores: object) -> list[str]:
-    return [f"{getattr(scores, name):.3f}" for name in SCORE_NAMES]
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _html(title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f"</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 

@@ -7,12 +7,16 @@ import pytest
 
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledItem
 from hoverfast_platform.evaluation.metrics import Scores
-from hoverfast_platform.evaluation.report import write_agreement, write_comparison, write_report
 from hoverfast_platform.evaluation.results import (
     Evaluation,
     ImageScores,
     MeasuredModel,
     paired_differences,
+)
+from hoverfast_platform.reports.evaluation_report import (
+    write_agreement,
+    write_comparison,
+    write_report,
 )
 
 
@@ -109,8 +113,8 @@ def test_comparison_pairs_images(tmp_path):
     one, other = evaluation(), evaluation((0.91, 0.53, 0.71, 0.32), name="other")
     difference = paired_differences(one, other)
 
-    assert difference["pq"].mean == pytest.approx(0.0175)
-    assert difference["pq"].low > 0  # though the scores themselves overlap widely
+    assert difference.pq.mean == pytest.approx(0.0175)
+    assert difference.pq.low > 0  # though the scores themselves overlap widely
     page = write_comparison(tmp_path, {"student-1": one, "other-1": other}, {"other-1": difference})
     text = page.read_text(encoding="utf-8")
     assert 'href="other-1/report.html"' in text
