@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tifffile
 from filelock import FileLock
 from PIL import Image
 
@@ -40,6 +39,7 @@ from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from tests.builders import write_slide
 
 
 def drawn_tissue(height, width, seed=0):
@@ -59,14 +59,6 @@ def drawn_tissue(height, width, seed=0):
     noise = rng.normal(0, 6, rgb.shape)
     rgb = np.clip(cv2.GaussianBlur(rgb, (0, 0), 1.2) + noise, 0, 255).astype(np.uint8)
     return rgb, centres
-
-
-def write_slide(path, rgb, mpp=0.25):
-    resolution = {} if mpp is None else {"resolution": (1e4 / mpp,) * 2, "resolutionunit": 3}
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", tile=(256, 256), compression="deflate", **resolution
-    )
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -5,37 +5,10 @@ import pytest
 from hoverfast_platform.catalogue import (
     Catalogue,
     FailureRecord,
-    SegmentationRecord,
-    SlideRecord,
     TissueMaskRecord,
 )
 from hoverfast_platform.errors import CatalogueError
-
-SLIDE = SlideRecord("a" * 64, "A 1.svs", "/slides/A 1.svs", "aperio", 10, 20, 0.25, 0.25, "file")
-
-
-def segmentation(identity="s1", slide=SLIDE, **changes):
-    record = SegmentationRecord(
-        segmentation_id=identity,
-        slide=slide,
-        mask_sha256="b" * 64,
-        mask_engine="builtin",
-        tissue_area_mm2=1.0,
-        model_sha256="c" * 64,
-        model_name="m",
-        model_version="1",
-        model_card={"licence": "CC-BY-4.0"},
-        settings={"x": 1},
-        code_version="0",
-        device="cpu",
-        backend="openvino",
-        precision="fp32",
-        run_id="r",
-        n_nuclei=5,
-        seconds_per_mm2=2.0,
-        files={"/out/A.json.gz": "d" * 64},
-    )
-    return dataclasses.replace(record, **changes)
+from tests.builders import SLIDE, segmentation
 
 
 @pytest.fixture

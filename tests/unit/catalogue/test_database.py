@@ -22,17 +22,17 @@ from hoverfast_platform.catalogue.database import (
 )
 from hoverfast_platform.catalogue.transfer import copy_catalogue, count_rows
 from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
+from tests.builders import SLIDE, segmentation
 from tests.postgres_server import PASSWORD
-from tests.unit.catalogue.test_catalogue import SLIDE, segmentation
-from tests.unit.catalogue.test_migrations import fill
+from tests.unit.catalogue.filled_tables import fill
 
 FAILURE = FailureRecord("/x.svs", "missing_mpp", "no mpp", "--mpp", "r")
 
 WRITER = """
 import dataclasses, sys
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, ModelRecord
-from tests.unit.catalogue.test_catalogue import SLIDE, segmentation
-from tests.unit.catalogue.test_migrations import fill
+from tests.builders import SLIDE, segmentation
+from tests.unit.catalogue.filled_tables import fill
 
 for i in range(int(sys.argv[3])):
     with Catalogue.open(sys.argv[1]) as catalogue:  # as assets do: opened for every record

@@ -17,7 +17,7 @@ from hoverfast_platform.storage.summary import (
     Seams,
     SegmentationSummary,
 )
-from tests.unit.storage.test_results import NAMESPACE, squares
+from tests.builders import NAMESPACE, squares
 
 PROVENANCE = Provenance(
     segmentation_id=NAMESPACE.hex,
