@@ -335,7 +335,7 @@ def test_ihc_slides_are_measured_in_dab_and_large_ones_get_a_zip(engine, tmp_pat
     """Brown discs on the left, blue ones on the right."""
     y, x = np.mgrid[:240, :268]
     rgb = np.full((240, 268, 3), (238, 236, 240), np.uint8)
-    disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
+    disc = ((x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90) & (x < 240)
     rgb[disc & (x < 120)] = (110, 70, 40)
     rgb[disc & (x >= 120)] = (120, 130, 190)
     path = write_slide(tmp_path / "ihc.tiff", rgb)
