@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-slow test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
+.PHONY: help setup demo ui test test-fast test-slow test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,8 +70,15 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
 	$(BIN)/hoverfast bench -o bench $(BENCH)
 
-test: $(STAMP)  ## Tests that need nothing but this checkout
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## Tests that need nothing but this checkout; K=expression chooses
+	$(BIN)/python -m pytest $(if $(K),-k '$(K)')
+
+# Arithmetic, formats, rules and one kind of database: no network runs, no server, no subprocess.
+FAST := $(addprefix tests/unit/,hv nuclei slide storage evaluation checks cohorts reports \
+    catalogue test_stain.py test_tiling.py)
+test-fast: $(STAMP)  ## The pure parts, under a minute on two cores: what a small change needs
+	$(BIN)/python -m pytest -q $(FAST) --ignore tests/unit/catalogue/test_database.py \
+	    -k "not postgres and not at_once$(if $(K), and ($(K)))"
 
 mask-figures: $(STAMP)  ## The figures of docs/masks.md; HOVERFAST_TEST_DATA=, HOVERFAST_HISTOQC=
 	$(BIN)/python -m pytest -m slow -s -q --timeout 3600 tests/integration/test_mask_quality.py

@@ -23,9 +23,9 @@ from dagster._core.definitions.data_version import (  # no public spelling exist
     get_input_event_pointer_tag,
 )
 
-from assets.partitions import slides
 from assets.progress_log import duration
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.use_cases.outcome import Outcome, Retries, each
 from resources.platform_store import PlatformStore
 
 SlideEvents: TypeAlias = Iterator[dg.MaterializeResult[Any] | dg.Output[Any]]
@@ -44,17 +44,12 @@ class SlideProduct:
     Attributes:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
-        checks: Verdicts on it, each of a check declared with :func:`slide_check`.
+        checks: Verdicts on it; see ``assets.checks``.
     """
 
     metadata: Mapping[str, Any]
     data_version: str
     checks: tuple[dg.AssetCheckResult, ...] = ()
-
-
-def slide_check(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
-    """A check with one verdict per slide; the asset gives it with the product."""
-    return dg.AssetCheckSpec(name, asset=asset, description=description, partitions_def=slides)
 
 
 def process_slides(
@@ -76,13 +71,24 @@ def process_slides(
     keys = list(context.partition_keys)
     failed: dict[str, str] = {}
     started = time.monotonic()
-    for i, key in enumerate(keys, 1):
-        try:
-            product = _attempt(context, key, make, pause_s)
-        except Interrupted:
-            raise
-        except Exception as error:  # a defect with one odd slide must not stop the others
-            failed[key] = _explain(context, store, key, error)
+
+    def warn(key: object, attempt: int, pause_s: float, error: HoverFastError) -> None:
+        context.log.warning(
+            "%s: attempt %d of %d failed, next in %s: %s",
+            *(key, attempt, N_ATTEMPTS, duration(pause_s), error),
+        )
+
+    outcomes = each(
+        keys,
+        make,
+        record_failure=lambda key, error: store.record_failure(key, error, context.run.run_id),
+        retries=Retries(N_ATTEMPTS, pause_s, warn),
+    )
+    for i, outcome in enumerate(outcomes, 1):
+        key, product = outcome.item, outcome.product
+        if product is None:
+            failed[key] = f"{outcome.kind}: {outcome.failure_text}"
+            _log_failure(context, outcome)
             continue
         if not context.has_partition_key_range:
             yield dg.MaterializeResult(
@@ -109,41 +115,12 @@ def process_slides(
         yield dg.Output(None, output_name=check.get_python_identifier())
 
 
-def _attempt(
-    context: dg.AssetExecutionContext,
-    key: str,
-    make: Callable[[str], SlideProduct],
-    pause_s: float,
-) -> SlideProduct:
-    for attempt in range(1, N_ATTEMPTS):
-        try:
-            return make(key)
-        except Interrupted:
-            raise
-        except HoverFastError as error:
-            if not error.is_transient:
-                raise
-            pause = pause_s * 2 ** (attempt - 1)
-            context.log.warning(
-                "%s: attempt %d of %d failed, next in %s: %s",
-                *(key, attempt, N_ATTEMPTS, duration(pause), error),
-            )
-            time.sleep(pause)
-    return make(key)
-
-
-def _explain(
-    context: dg.AssetExecutionContext, store: PlatformStore, key: str, error: Exception
-) -> str:
-    """Log and record why a slide failed; expected failures without a traceback."""
-    if isinstance(error, HoverFastError):
-        kind, text = error.kind, str(error)
-        context.log.error("%s failed (%s): %s", key, kind, text)
+def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome[str, SlideProduct]) -> None:
+    """Expected failures without a traceback."""
+    if isinstance(outcome.error, HoverFastError):
+        context.log.error("%s failed (%s): %s", outcome.item, outcome.kind, outcome.error)
     else:
-        kind, text = "defect", f"{type(error).__name__}: {error}"
-        context.log.error("%s failed unexpectedly", key, exc_info=error)
-    store.record_failure(key, error, context.run.run_id)
-    return f"{kind}: {text}"
+        context.log.error("%s failed unexpectedly", outcome.item, exc_info=outcome.error)
 
 
 def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProduct) -> None:

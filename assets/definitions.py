@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +15,15 @@ from assets.learning import (
     student_model,
     teacher_labels,
 )
-from assets.learning_sensors import build_learning_sensors
 from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
-from assets.sensors import build_sensors
+from assets.sensor_table import build_sensors
 from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from resources.compute import Compute
+from resources.environment import Environment
+from resources.patience import Patience
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
@@ -61,10 +61,11 @@ def build_definitions(
             model_evaluation,
             promoted_model,
         ],
-        sensors=[*build_sensors(automation), *build_learning_sensors(automation)],
+        sensors=build_sensors(automation),
         resources={
             "store": PlatformStore(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
             "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
+            "patience": Patience(quiet_s=automation.quiet_s, lost_after_s=automation.lost_after_s),
             "slide_folders": SlideFolders(
                 folders=[str(folder) for folder in slide_folders], settle_s=settle_s
             ),
@@ -74,21 +75,21 @@ def build_definitions(
     )
 
 
-defs = build_definitions(
-    Path(os.environ.get("HOVERFAST_ARTEFACTS", "demo/artefacts")).absolute(),
-    # Its name, not its value: a URL holds a password, and the UI shows resources.
-    catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if os.environ.get("HOVERFAST_CATALOGUE") else None,
-    slide_folders=[
-        Path(folder).absolute()
-        for folder in os.environ.get("HOVERFAST_SLIDES", "").split(os.pathsep)
-        if folder
-    ],
-    settle_s=float(os.environ.get("HOVERFAST_SETTLE_S", "30")),
-    automation=Automation(
-        is_on=os.environ.get("HOVERFAST_SENSORS", "off") == "on",
-        quiet_s=float(os.environ.get("HOVERFAST_COHORT_QUIET_S", "600")),
-        resegments=os.environ.get("HOVERFAST_RESEGMENT", "off") == "on",
-        lost_after_s=float(os.environ.get("HOVERFAST_LOST_AFTER_S", "120")),
-    ),
-    pseudonyms=os.environ.get("HOVERFAST_PSEUDONYMS", "off") == "on",
-)
+def _deployment(environment: Environment) -> dg.Definitions:
+    return build_definitions(
+        environment.artefacts,
+        # Its name, not its value: a URL holds a password, and the UI shows resources.
+        catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if environment.catalogue else None,
+        slide_folders=environment.slides,
+        settle_s=environment.settle_s,
+        automation=Automation(
+            is_on=environment.sensors,
+            quiet_s=environment.cohort_quiet_s,
+            resegments=environment.resegment,
+            lost_after_s=environment.lost_after_s,
+        ),
+        pseudonyms=environment.pseudonyms,
+    )
+
+
+defs = _deployment(Environment())

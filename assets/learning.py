@@ -1,10 +1,8 @@
 """Learning, one partition per cohort: cohort, teacher labels, student, evaluation, promotion.
 
-Thin on purpose: the steps themselves are in ``hoverfast_platform.learning.steps``.
+Thin on purpose: the steps themselves are in ``hoverfast_platform.use_cases.learn``.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +13,7 @@ from assets.failures import failures_by_kind
 from assets.partitions import cohorts
 from assets.pictures import inline_picture
 from assets.progress_log import log_progress
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
@@ -38,8 +37,8 @@ def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.Materi
 
     **When it fails.** The plan is wrong or no slide matches; the message says which.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import resolve_cohort
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import resolve_cohort
 
     with store.open_catalogue() as catalogue, failures_by_kind():
         found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
@@ -78,12 +77,12 @@ def teacher_labels(
     **When it fails.** A slide has no tissue, or a label file does not fit its slide; nothing
     half-made is left under the final name.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import make_teacher_labels
+    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.storage.previews import draw_instances
+    from hoverfast_platform.use_cases.learn import make_teacher_labels
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         made = make_teacher_labels(
             LearningFolder(store.folder()),
             catalogue,
@@ -134,13 +133,13 @@ def student_model(
 
     **When it fails.** The loss was not finite (the batch is kept), or the labels cannot teach.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.pictures import draw_learning_curves
-    from hoverfast_platform.learning.steps import train_student
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.cohorts.pictures import draw_learning_curves
+    from hoverfast_platform.use_cases.learn import train_student
 
     folder = LearningFolder(store.folder())
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         student = train_student(
             folder,
             catalogue,
@@ -201,11 +200,11 @@ def model_evaluation(
     import numpy as np
     from PIL import Image
 
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import judge_student
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import judge_student
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         judged = judge_student(
             LearningFolder(store.folder()),
             catalogue,
@@ -214,7 +213,7 @@ def model_evaluation(
             on_progress=log_progress(context, found.name),
         )
     verdict = judged.judgement.verdict
-    ours, theirs = judged.student.overall(), judged.baseline.overall()
+    ours, theirs = dict(judged.student.overall().named()), dict(judged.baseline.overall().named())
     table = "\n".join(f"| {name} | {ours[name]} | {theirs[name]} |" for name in ours)
     baseline = f"{judged.baseline.model.name} {judged.baseline.model.version}"
     metadata: dict[str, Any] = {
@@ -227,10 +226,9 @@ def model_evaluation(
         with Image.open(path) as picture:
             metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
     metadata["report"] = dg.MetadataValue.path(str(judged.report_path))
-    record = json.dumps([judged.judgement.sha256, judged.judgement.record], sort_keys=True)
     yield dg.MaterializeResult(
         metadata=metadata,
-        data_version=dg.DataVersion(hashlib.sha256(record.encode()).hexdigest()),
+        data_version=dg.DataVersion(text_sha256(judged.judgement.model_dump_json())),
         check_results=[
             dg.AssetCheckResult(
                 check_name="model_gate",
@@ -267,11 +265,11 @@ def promoted_model(
 
     **Rolling back.** `hoverfast models promote FORMER --roll-back --reason "..."`.
     """
-    from hoverfast_platform.learning.cohort import LearningFolder
-    from hoverfast_platform.learning.steps import promote_student, read_judgement
+    from hoverfast_platform.cohorts.cohort import LearningFolder
+    from hoverfast_platform.use_cases.learn import promote_student, read_judgement
 
     with store.open_catalogue() as catalogue, failures_by_kind():
-        found = catalogue.cohort(context.partition_key)
+        found = catalogue.cohorts.get(context.partition_key)
         judgement = read_judgement(LearningFolder(store.folder()), found)
         if not judgement.verdict.passed:
             context.log.warning("Stays a candidate: %s", judgement.verdict)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import json
 from dataclasses import asdict
 
 import dagster as dg
 
-from assets.automation import Automation
 from assets.learning import cohort
 from assets.partitions import SLIDES, cohorts, first_block, range_tags
 from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
 from assets.unfinished import has_unfinished_run
+from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
+from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import HoverFastError
-from hoverfast_platform.learning.changes import CohortChange, SeenCohort, look_at_cohorts
-from hoverfast_platform.learning.cohort import LearningFolder
 from hoverfast_platform.model.registry import weights_digest
 from resources.compute import Compute
+from resources.patience import Patience
 from resources.platform_store import PlatformStore
 
 MAX_RESEGMENTED_PER_RUN = 32
@@ -29,48 +28,8 @@ _MODEL_TAG = {"hoverfast/why": "another model"}
 _RESEGMENT_TAG = {"hoverfast/why": "made by another model"}
 
 
-def build_learning_sensors(automation: Automation) -> list[dg.SensorDefinition]:
-    """Sensors of cohorts and models."""
-
-    def cohort_changes(
-        context: dg.SensorEvaluationContext, store: PlatformStore
-    ) -> dg.SensorResult:
-        return look_for_changes(context, store, quiet_s=automation.quiet_s)
-
-    return [
-        dg.sensor(
-            target=[cohort],
-            minimum_interval_seconds=30,
-            default_status=automation.status,
-            description=inspect.getdoc(look_for_changes),
-        )(cohort_changes),
-        dg.sensor(
-            target=[segmentation_model],
-            minimum_interval_seconds=30,
-            default_status=automation.status,
-            description=inspect.getdoc(model_changes),
-        )(model_changes),
-        dg.sensor(
-            target=[nuclei],
-            minimum_interval_seconds=60,
-            default_status=automation.resegment_status,
-            description=inspect.getdoc(resegment_slides),
-        )(resegment_slides),
-        dg.AutomationConditionSensorDefinition(
-            "learn_from_cohorts",
-            target=dg.AssetSelection.assets(
-                "teacher_labels", "student_model", "model_evaluation", "promoted_model"
-            ),
-            minimum_interval_seconds=30,
-            default_status=automation.status,
-            description="Labels, trains, measures and, if the gate lets it pass, promotes, in one "
-            "run per new version of a cohort.",
-        ),
-    ]
-
-
-def look_for_changes(
-    context: dg.SensorEvaluationContext, store: PlatformStore, *, quiet_s: float
+def cohort_changes(
+    context: dg.SensorEvaluationContext, store: PlatformStore, patience: Patience
 ) -> dg.SensorResult:
     """Compares every plan in `cohorts/` with what its student learned from, every 30 s.
 
@@ -81,7 +40,11 @@ def look_for_changes(
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
     with store.open_catalogue() as catalogue:
         found = look_at_cohorts(
-            LearningFolder(store.folder()), catalogue, before, now_s=_now_s(), quiet_s=quiet_s
+            LearningFolder(store.folder()),
+            catalogue,
+            before,
+            now_s=_now_s(),
+            quiet_s=patience.quiet_s,
         )
     known = set(context.instance.get_dynamic_partitions(str(cohorts.name)))
     new = [name for name in found.seen if name not in known]
@@ -148,7 +111,7 @@ def resegment_slides(
     if has_unfinished_run(context.instance, _RESEGMENT_TAG):
         return dg.SkipReason("a run of it is under way")
     with store.open_catalogue() as catalogue:
-        old = set(catalogue.slides_segmented_by_others(model))
+        old = set(catalogue.results.slides_of_other_models(model))
     keys = context.instance.get_dynamic_partitions(SLIDES)
     of_model, _, done_to = (context.cursor or "").partition(" ")
     start = keys.index(done_to) + 1 if of_model == model and done_to in keys else 0

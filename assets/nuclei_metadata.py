@@ -41,7 +41,7 @@ def nuclei_metadata(done: SegmentedSlide, appearance: AppearanceRecord | None) -
     if summary.seconds_per_mm2 is not None:
         metadata["seconds_per_mm2"] = round(summary.seconds_per_mm2, 2)
     if appearance is not None:
-        metadata["haematoxylin_od"] = round(appearance.haematoxylin, 4)
+        metadata["hematoxylin_od"] = round(appearance.hematoxylin, 4)
         metadata["eosin_od"] = round(appearance.eosin, 4)
     if summary.dab is not None and summary.dab.h_score is not None:
         metadata["h_score"] = round(summary.dab.h_score, 1)

@@ -1,29 +1,17 @@
 """The ``nuclei`` asset: every nucleus of a slide."""
 
-from typing import TYPE_CHECKING
-
 import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import NUCLEI_CHECKS, verdict
+from assets.checks import check_specs, verdicts
 from assets.nuclei_metadata import nuclei_metadata
 from assets.partitions import slides
 from assets.progress_log import log_progress
-from hoverfast_platform.evaluation.plausibility import (
-    CheckPolicy,
-    check_density,
-    check_drift,
-    check_qupath_file,
-    check_seams,
-)
+from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
 from hoverfast_platform.version import RESULT_VERSION
 from resources.compute import Compute
 from resources.platform_store import PlatformStore
-
-if TYPE_CHECKING:
-    from hoverfast_platform.catalogue import AppearanceRecord
-    from hoverfast_platform.inference.segment_slide import SegmentedSlide
 
 
 @dg.asset(
@@ -36,7 +24,7 @@ if TYPE_CHECKING:
     pool="gpu",
     output_required=False,
     code_version=str(RESULT_VERSION),
-    check_specs=NUCLEI_CHECKS,
+    check_specs=check_specs(NUCLEI_CHECKS, "nuclei"),
     automation_condition=when_inputs_change(),
 )
 def nuclei(
@@ -57,82 +45,48 @@ def nuclei(
 
     **Over time.** Overview, Metadata, Plots: seconds and nuclei per mm2, stain.
     """
-    from hoverfast_platform.inference.record import segmentation_record
-    from hoverfast_platform.inference.segment_slide import segment_slide
+    from hoverfast_platform.use_cases.segment_slides import (
+        ResultOptions,
+        record_appearance,
+        segment_and_record,
+    )
 
-    policy = store.check_policy()
+    policy, results = store.check_policy(), ResultOptions(pseudonyms=store.pseudonyms)
 
     def segment(key: str) -> SlideProduct:
-        path, settings = store.slide_path(key), store.settings(key)
-        engine = compute.engine()
-        done = segment_slide(
-            path,
-            out_dir=store.nuclei_dir(key),
-            engine=engine,
-            mask=store.mask_path(key),
-            settings=settings,
-            on_progress=log_progress(context, key),
-            run_id=context.run.run_id,
-            pseudonym=store.pseudonyms,
-        )
-        store.record_done(segmentation_record(path, done.slide_info, done, engine.model.card))
+        path, mask, settings = store.slide_path(key), store.mask_path(key), store.settings(key)
         stain = settings.staining.stain
-        appearance = _appearance(store, key, done) if stain == "he" else None
+        with store.open_catalogue() as catalogue:
+            done = segment_and_record(
+                path,
+                store.nuclei_dir(key),
+                engine=compute.engine(),
+                catalogue=catalogue,
+                mask=mask,
+                settings=settings,
+                results=results,
+                on_progress=log_progress(context, key),
+                run_id=context.run.run_id,
+            )
+            appearance = None
+            if stain == "he":
+                appearance = record_appearance(
+                    catalogue, key, done, slide=path, mask=mask, scale=settings.scale
+                )
+            among, others = catalogue.slides.companions(key)
+        facts = NucleiFacts(
+            summary=done.summary,
+            qupath_path=done.qupath_path,
+            width_px=done.slide_info.width,
+            height_px=done.slide_info.height,
+            appearance=appearance,
+            others=others,
+            among=among,
+        )
         return SlideProduct(
             nuclei_metadata(done, appearance) | {"stain": stain},
             done.summary.provenance.segmentation_id,
-            _verdicts(store, key, done, appearance, policy),
+            verdicts(NUCLEI_CHECKS, facts, policy),
         )
 
     yield from process_slides(context, store, segment)
-
-
-def _appearance(
-    store: PlatformStore, key: str, done: "SegmentedSlide"
-) -> "AppearanceRecord | None":
-    """Measured and recorded, to compare other slides with; None without tissue."""
-    import cv2
-
-    from hoverfast_platform.catalogue import AppearanceRecord
-    from hoverfast_platform.mask.mask_file import read_levels, split_levels
-    from hoverfast_platform.slide import open_slide
-    from hoverfast_platform.slide.stain import measure_stain
-    from hoverfast_platform.slide.thumbnail import read_thumbnail
-
-    with open_slide(store.slide_path(key), store.scale(key)) as reader:
-        thumbnail = read_thumbnail(reader, 1024)
-    is_tissue, _ = split_levels(read_levels(store.mask_path(key)))
-    height, width = thumbnail.shape[:2]
-    resized = cv2.resize(is_tissue.view("u1"), (width, height), interpolation=cv2.INTER_NEAREST)
-    stain, density = measure_stain(thumbnail, resized > 0), done.summary.nuclei_per_mm2
-    if stain is None or density is None:
-        return None
-    appearance = AppearanceRecord(stain.haematoxylin, stain.eosin, density)
-    with store.open_catalogue() as catalogue:
-        catalogue.record_appearance(key, appearance)
-    return appearance
-
-
-def _verdicts(
-    store: PlatformStore,
-    key: str,
-    done: "SegmentedSlide",
-    appearance: "AppearanceRecord | None",
-    policy: CheckPolicy,
-) -> tuple[dg.AssetCheckResult, ...]:
-    info, summary = done.slide_info, done.summary
-    with store.open_catalogue() as catalogue:
-        among, others = catalogue.companions(key)
-    findings = {
-        "density_is_plausible": check_density(summary, policy.density),
-        "seams_are_clean": check_seams(summary, policy.seams),
-        "opens_in_qupath": check_qupath_file(
-            done.qupath_path,
-            summary.n_nuclei,
-            policy.qupath,
-            width_px=info.width,
-            height_px=info.height,
-        ),
-        "looks_like_its_cohort": check_drift(appearance, others, among, policy.drift),
-    }
-    return tuple(verdict(name, finding) for name, finding in findings.items())

@@ -33,8 +33,8 @@ def segmentation_model(store: PlatformStore, compute: Compute) -> dg.Materialize
     path = compute.model_path()
     model = load_model(path)
     with store.open_catalogue() as catalogue:
-        promoted = catalogue.promoted_model(compute.scope)
-        older = catalogue.slides_segmented_by_others(model.digest)
+        promoted = catalogue.models.promoted(compute.scope)
+        older = catalogue.results.slides_of_other_models(model.digest)
     is_promoted = promoted is not None and promoted.sha256 == model.digest
     card = model.card
     return dg.MaterializeResult(

@@ -5,19 +5,18 @@ From a new partition on, the automation conditions of ``assets.automation`` take
 
 from __future__ import annotations
 
-import inspect
 import json
 
 import dagster as dg
 
-from assets.automation import Automation
 from assets.partitions import SLIDES, first_block, missing_slides, range_tags, slides
 from assets.segmentation import nuclei
 from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from assets.unfinished import has_unfinished_run
-from resources.heartbeat import lost_runs as find_lost_runs
+from resources.heartbeat import silent_runs
+from resources.patience import Patience
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
@@ -27,41 +26,6 @@ _MAX_RETURNED_PER_RUN = 32
 
 _MAX_NEW_PER_TICK = 5_000
 """A tick has 60 s; adding 10,000 partitions took 0.4 s on SQLite and 1.7 s on PostgreSQL."""
-
-
-def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
-    """Sensors of slides and runs."""
-
-    def lost_runs(context: dg.SensorEvaluationContext, store: PlatformStore) -> dg.SkipReason:
-        return give_up_lost_runs(context, store, lost_after_s=automation.lost_after_s)
-
-    return [
-        dg.sensor(
-            target=[slide_inventory],
-            minimum_interval_seconds=15,
-            default_status=automation.status,
-            description=inspect.getdoc(new_slides),
-        )(new_slides),
-        dg.sensor(
-            target=[slide, tissue_mask, nuclei],
-            minimum_interval_seconds=60,
-            default_status=automation.status,
-            description=inspect.getdoc(returned_slides),
-        )(returned_slides),
-        dg.sensor(
-            minimum_interval_seconds=30,
-            default_status=automation.status,
-            description=inspect.getdoc(give_up_lost_runs),
-        )(lost_runs),
-        dg.AutomationConditionSensorDefinition(
-            "segment_slides",
-            target=dg.AssetSelection.assets("slide", "tissue_mask", "nuclei"),
-            minimum_interval_seconds=30,
-            default_status=automation.status,
-            description="Makes slide, tissue_mask and nuclei of every new slide, and makes them "
-            "again when an input's content changed; many slides share a run.",
-        ),
-    ]
 
 
 def new_slides(
@@ -75,7 +39,7 @@ def new_slides(
     registered and have no partition yet get one at the next look.
     """
     with store.open_catalogue() as catalogue:
-        files = catalogue.watched_files()
+        files = catalogue.files
         problems = slide_folders.look(files)
         counts = files.counts()
         new = missing_slides(context.instance, files.slide_keys())[:_MAX_NEW_PER_TICK]
@@ -104,7 +68,7 @@ def returned_slides(
     once per failure, at the first step it lacks; what follows comes by itself. One run at a time.
     """
     with store.open_catalogue() as catalogue:
-        found = catalogue.watched_files().returned()
+        found = catalogue.files.returned()
     asked = set(json.loads(context.cursor or "[]")) & {back.failure_id for back in found}
     due = {back.key: back.failure_id for back in found if back.failure_id not in asked}
     if not due:
@@ -132,8 +96,8 @@ def returned_slides(
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(sorted(asked)))
 
 
-def give_up_lost_runs(
-    context: dg.SensorEvaluationContext, store: PlatformStore, *, lost_after_s: float
+def lost_runs(
+    context: dg.SensorEvaluationContext, store: PlatformStore, patience: Patience
 ) -> dg.SkipReason:
     """Fails runs whose process is gone: a reboot, `kill -9`, a stopped container.
 
@@ -148,7 +112,7 @@ def give_up_lost_runs(
         record.dagster_run.run_id: record.start_time or record.create_timestamp.timestamp()
         for record in running
     }
-    lost = find_lost_runs(store.root, started_s, lost_after_s=lost_after_s)
+    lost = silent_runs(store.root, started_s, lost_after_s=patience.lost_after_s)
     for record in running:
         run = record.dagster_run
         if run.run_id in lost:

@@ -1,6 +1,5 @@
 """The ``slide_inventory`` asset: what lies in the watched folders, and what is wrong with it."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import Field
 from assets.partitions import add_slides
 from assets.progress_log import log_progress
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
 from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
@@ -67,7 +67,7 @@ def slide_inventory(
     file is repaired it is taken up by itself.
     """
     with store.open_catalogue() as catalogue:
-        files = catalogue.watched_files()
+        files = catalogue.files
         problems = list(slide_folders.look(files))
         for name, mpp in config.mpp.items():
             files.override_mpp(name, mpp)
@@ -92,7 +92,7 @@ def slide_inventory(
     }
     yield dg.MaterializeResult(
         metadata=metadata,
-        data_version=dg.DataVersion(hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()),
+        data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
         check_results=[_verdict(bad)],
     )
 

@@ -6,9 +6,10 @@ import dagster as dg
 
 from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import MASK_CHECKS, verdict
+from assets.checks import check_specs, verdicts
 from assets.partitions import slides
 from assets.pictures import inline_picture
+from hoverfast_platform.checks.table import MASK_CHECKS
 from resources.platform_store import PlatformStore
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     owners=["team:platform"],
     output_required=False,
     code_version="4",
-    check_specs=MASK_CHECKS,
+    check_specs=check_specs(MASK_CHECKS, "tissue_mask"),
     automation_condition=when_inputs_change(),
 )
 def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
@@ -43,24 +44,24 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     **When it fails.** HistoQC is not installed or failed on the slide, or an imported mask does
     not fit it.
     """
-    from hoverfast_platform.evaluation.plausibility import check_mask
-    from hoverfast_platform.inference.record import tissue_mask_record
-    from hoverfast_platform.mask.make import make_mask_file
-    from hoverfast_platform.slide import open_slide
+    from hoverfast_platform.use_cases.make_masks import make_and_record_mask
 
     policy, settings = store.check_policy(), store.mask_settings()
 
     def make(key: str) -> SlideProduct:
-        path, out_path = store.slide_path(key), store.mask_path(key)
-        with open_slide(path, store.scale(key)) as reader:
-            made = make_mask_file(
-                path, reader, store.slide_digest(key), out_path, settings, replaces_any=True
+        with store.open_catalogue() as catalogue:
+            made = make_and_record_mask(
+                catalogue,
+                key,
+                slide=store.slide_path(key),
+                out_path=store.mask_path(key),
+                settings=settings,
+                scale=store.scale(key),
             )
-        store.record_mask(key, tissue_mask_record(out_path, made.mask, made.record))
         return SlideProduct(
             metadata=_metadata(made),
             data_version=made.mask.digest(),
-            checks=(verdict("mask_is_plausible", check_mask(made.record.statistics, policy.mask)),),
+            checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
         )
 
     yield from process_slides(context, store, make)

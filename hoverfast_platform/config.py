@@ -8,10 +8,11 @@ and so in the segmentation's identity; what changes only speed belongs in :class
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hoverfast_platform.files import text_sha256
 
 
 class Settings(BaseModel):
@@ -311,7 +312,7 @@ class SegmentationSettings(Settings):
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON form, hex."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return text_sha256(self.model_dump_json())
 
 
 class Compute(Settings):

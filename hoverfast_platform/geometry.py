@@ -22,19 +22,28 @@ NATIVE_TOLERANCE = 0.005
 and reading pixels as they are is sharper than resampling them."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
-    """A half-open rectangle ``[x0, x1) x [y0, y1)`` of whole pixels, in the frame its name says."""
+    """A half-open rectangle ``[x0, x1) x [y0, y1)`` of whole pixels, in the frame its name says.
 
-    y0: int
+    Its four numbers are only ever given by name: arrays are row first, and a swap goes unnoticed
+    wherever an image happens to be square.
+    """
+
     x0: int
-    y1: int
+    y0: int
     x1: int
+    y1: int
 
     @classmethod
     def of(cls, *, x: int, y: int, width: int, height: int) -> Box:
         """Box from its corner and size."""
-        return cls(y0=y, x0=x, y1=y + height, x1=x + width)
+        return cls(x0=x, y0=y, x1=x + width, y1=y + height)
+
+    @classmethod
+    def at_origin(cls, *, width: int, height: int) -> Box:
+        """All of an image or a slide of this size."""
+        return cls(x0=0, y0=0, x1=width, y1=height)
 
     @property
     def width(self) -> int:
@@ -46,12 +55,22 @@ class Box:
 
     def grown(self, margin: int) -> Box:
         """The box with ``margin`` pixels more on each side; may leave the slide."""
-        return Box(self.y0 - margin, self.x0 - margin, self.y1 + margin, self.x1 + margin)
+        return Box(
+            x0=self.x0 - margin,
+            y0=self.y0 - margin,
+            x1=self.x1 + margin,
+            y1=self.y1 + margin,
+        )
 
     def clipped(self, other: Box) -> Box:
         """The part inside ``other``; zero-sized where they do not meet."""
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
-        return Box(y0, x0, max(y0, min(self.y1, other.y1)), max(x0, min(self.x1, other.x1)))
+        return Box(
+            x0=x0,
+            y0=y0,
+            x1=max(x0, min(self.x1, other.x1)),
+            y1=max(y0, min(self.y1, other.y1)),
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -112,7 +131,7 @@ class ModelLattice:
 
     @property
     def box(self) -> Box:
-        return Box(0, 0, self.height_px, self.width_px)
+        return Box.at_origin(width=self.width_px, height=self.height_px)
 
     @property
     def is_native(self) -> bool:

@@ -86,7 +86,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.model:
             return find_model(self.model)
         with Catalogue.open(self.catalogue) as catalogue:
-            promoted = catalogue.promoted_model(self.scope)
+            promoted = catalogue.models.promoted(self.scope)
         return find_model(
             promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
         )

@@ -1,7 +1,7 @@
 """Signs of life of runs: a file per run, touched by the run's process every few seconds.
 
-Works with every run launcher and executor; a database row would not survive its process being
-told from a busy one any better.
+Works with every run launcher and executor. A row in a database would do no better: it cannot tell
+a process that is gone from one that is busy, either.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Heartbeat:
             self._path.touch()
 
 
-def lost_runs(
+def silent_runs(
     root: str, started_s: Mapping[str, float], *, lost_after_s: float
 ) -> dict[str, float]:
     """Runs without a sign of life for too long; seconds since the last one, or since the start.

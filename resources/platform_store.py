@@ -8,18 +8,14 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
-from hoverfast_platform.catalogue import (
-    Catalogue,
-    FailureRecord,
-    SegmentationRecord,
-    TissueMaskRecord,
-)
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue.database import CATALOGUE_NAME
+from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
-from hoverfast_platform.errors import CatalogueError, HoverFastError
-from hoverfast_platform.evaluation.plausibility import CheckPolicy, read_policy
+from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.files import one_name
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
-from hoverfast_platform.storage.names import one_name
 from resources.heartbeat import Heartbeat
 from resources.kept_connections import KeptConnections
 
@@ -69,7 +65,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         record = read_record(slide, Scale())
         with self.open_catalogue() as catalogue:
-            return catalogue.register_slide(record)
+            return catalogue.slides.register(record)
 
     def slide_path(self, key: str) -> Path:
         """A file that holds the slide now.
@@ -78,7 +74,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             CatalogueError: If there is none, or its content changed.
         """
         with self.open_catalogue() as catalogue:
-            return catalogue.slide_path(key)
+            return catalogue.slides.path(key)
 
     def slide_content(self, key: str) -> str:
         """Digest of what the slide's file holds now; every byte is read unless known.
@@ -91,35 +87,16 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.open_catalogue() as catalogue:
             return verified_content(catalogue, key)
 
-    def slide_digest(self, key: str) -> str:
-        """Digest of the content registered under the key; nothing is read."""
-        with self.open_catalogue() as catalogue:
-            return catalogue.slide_digest(key)
-
-    def record_done(self, record: SegmentationRecord) -> None:
-        with self.open_catalogue() as catalogue:
-            catalogue.record_done(record)
-
-    def record_mask(self, key: str, record: TissueMaskRecord) -> None:
-        with self.open_catalogue() as catalogue:
-            catalogue.record_mask(key, record)
-
     def record_failure(self, key: str, error: Exception, run_id: str) -> None:
         """Record why a slide failed; an error not raised on purpose is a defect."""
-        from hoverfast_platform.inference.record import failure_record
+        from hoverfast_platform.use_cases.record import failure_record
 
         try:
             path = self.slide_path(key)
         except CatalogueError:  # the very reason it failed: there is no file of it any more
             path = Path(key)
-        if isinstance(error, HoverFastError):
-            failure = failure_record(path, error, run_id)
-        else:
-            text = f"{type(error).__name__}: {error}"
-            remedy = "Please report it with the log of the run."
-            failure = FailureRecord(str(path), "defect", text, remedy, run_id)
         with self.open_catalogue() as catalogue:
-            catalogue.record_failure(failure)
+            catalogue.results.record_failure(failure_record(path, error, run_id))
 
     def folder(self) -> Path:
         return Path(self.root)
@@ -130,7 +107,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         A run opens it once: connecting to a server takes longer than what is asked of it, and a
         slide asks some ten times.
         """
-        location = self.catalogue or Path(self.root) / "catalogue.sqlite"
+        location = self.catalogue or Path(self.root) / CATALOGUE_NAME
         if self._heartbeat is None:
             return Catalogue.open(location)
         if self._catalogue is None:
@@ -146,7 +123,7 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     def scale(self, key: str) -> Scale:
         """With the mpp that a person gave for this slide, if any."""
         with self.open_catalogue() as catalogue:
-            return Scale(mpp_override=catalogue.slide_mpp_override(key))
+            return Scale(mpp_override=catalogue.slides.mpp_override(key))
 
     def check_policy(self) -> CheckPolicy:
         """Thresholds and severities of checks: `checks.json`, and defaults for the rest.

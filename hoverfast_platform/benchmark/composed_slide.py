@@ -11,9 +11,9 @@ import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide import open_slide
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_rgb
 from hoverfast_platform.synthetic.slide import write_pyramid, write_synthetic_slide
 
@@ -107,4 +107,4 @@ def _synthetic_tile() -> RgbImage:
         path = Path(folder) / "synthetic.tiff"
         write_synthetic_slide(path, width_px=2048, height_px=2048, tissue_fraction=0.78)
         with open_slide(path) as reader:
-            return reader.read_level(0, Box(512, 512, 1536, 1536))
+            return reader.read_level(0, Box.of(x=512, y=512, width=1024, height=1024))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import written_atomically
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
+from hoverfast_platform.stain import normalisation_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def compare_quality(
         shown = [stain.apply(sample) for sample in samples]
         network = adapted_to(model.network, shown, card.statistics_share)
         maps = network_maps(network, stain.apply(rgb))
-        box = Box(0, 0, width, height)
+        box = Box.at_origin(width=width, height=height)
         lattice = ModelLattice(1, 1, width, height)
         task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())
         found, instances = post_process(decodable(maps), rgb, task)

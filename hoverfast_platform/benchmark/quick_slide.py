@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import written_atomically
 
 BLOCK_PX = 256
 _COARSE = (4, 16)

@@ -24,7 +24,7 @@ from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.benchmark.steps import StepTime, step_table
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.cores import available_cores
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.version import __version__
 
 _PACKAGES = ("torch", "openvino", "numpy", "opencv-python-headless", "openslide-bin")

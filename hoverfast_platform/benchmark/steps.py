@@ -74,7 +74,7 @@ def time_steps(
     cv2.setNumThreads(1)
     keep_freed_memory()  # as workers do
     settings = SegmentationSettings()
-    region = Box(0, 0, REGION_PX, REGION_PX)
+    region = Box.at_origin(width=REGION_PX, height=REGION_PX)
     with open_slide(slide_path) as reader, tempfile.TemporaryDirectory() as folder:
         info = reader.info
         lattice = ModelLattice.of(

@@ -33,6 +33,9 @@ from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
 CatalogueLocation: TypeAlias = Path | str
 """A SQLite file, or the URL of a PostgreSQL database (``postgresql://user@host/name``)."""
 
+CATALOGUE_NAME = "catalogue.sqlite"
+"""In an output or artefact folder: what was made there, and from what."""
+
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 
 _WRITES = "hoverfast_writes"

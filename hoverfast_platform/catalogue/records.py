@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hoverfast_platform.scores import EvaluationSummary
 from hoverfast_platform.slide.reader import SlideInfo
 
 ModelStageName: TypeAlias = Literal["candidate", "promoted", "retired"]
@@ -178,7 +179,7 @@ class EvaluationRecord:
     dataset: str
     dataset_digest: str
     settings_digest: str
-    summary: dict[str, Any]
+    summary: EvaluationSummary
     report_path: str
 
 
@@ -233,12 +234,12 @@ class AppearanceRecord:
     """Numbers by which slides of a cohort resemble each other.
 
     Attributes:
-        haematoxylin: Median optical density of the tissue.
+        hematoxylin: Median optical density of the tissue.
         eosin: Likewise.
         nuclei_per_mm2: Of tissue.
     """
 
-    haematoxylin: float
+    hematoxylin: float
     eosin: float
     nuclei_per_mm2: float
 

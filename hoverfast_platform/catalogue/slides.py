@@ -1,77 +1,172 @@
-"""Slides by content: adding them, and finding the file that holds one now."""
+"""Slides: known by content, where their files are now, their masks and what they look like."""
 
 from __future__ import annotations
 
-import datetime
-import re
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue.records import SlideRecord
+from hoverfast_platform.catalogue.database import Database
+from hoverfast_platform.catalogue.records import (
+    AppearanceRecord,
+    KnownSlide,
+    SlideRecord,
+    TissueMaskRecord,
+)
+from hoverfast_platform.catalogue.rows import (
+    find_or_add_mask,
+    find_slide,
+    known_slide,
+    register_slides,
+    utc_now,
+)
 from hoverfast_platform.catalogue.tables import (
-    ModelVersion,
-    Segmentation,
+    CohortMember,
+    CohortVersion,
+    Mask,
     Slide,
-    SlidePath,
+    SlideAppearance,
     WatchedFile,
 )
 from hoverfast_platform.errors import CatalogueError
 
+N_COMPANIONS = 500
+"""Newest slides that one is compared with: enough for medians, and no slower in an archive."""
 
-def register(
-    session: Session, records: Sequence[SlideRecord], at: datetime.datetime
-) -> list[Slide]:
-    """Add slides, or note where known ones are now; in the order of ``records``.
 
-    A copy beside a file that is still there renames nothing: cohorts go by names.
+class Slides:
+    """All reads and writes about slides; a slide's key is readable, unique and stable.
+
+    Every method that takes a key raises a ``CatalogueError`` if no slide has it.
     """
-    digests = {record.sha256 for record in records}
-    known = {
-        slide.sha256: slide
-        for slide in session.scalars(select(Slide).where(Slide.sha256.in_(digests)))
-    }
-    slides: list[Slide] = []
-    for record in records:
-        slide = known.get(record.sha256)
-        if slide is None:
-            key = readable_key(record.name, record.sha256)
-            slide = known[record.sha256] = Slide(sha256=record.sha256, key=key, first_seen=at)
-            session.add(slide)
-            known_as = record
-        elif slide.path != record.path and _is_still_there(session, slide):
-            known_as = replace(record, path=slide.path, name=slide.name)
-        else:
-            known_as = record
-        for name in _DESCRIBED:
-            setattr(slide, name, getattr(known_as, name))
-        slides.append(slide)
-    session.flush()
-    seen = {
-        (row.slide_id, row.path)
-        for row in session.scalars(
-            select(SlidePath).where(SlidePath.slide_id.in_({slide.id for slide in slides}))
-        )
-    }
-    for slide, record in zip(slides, records, strict=True):
-        if (slide.id, record.path) not in seen:
-            seen.add((slide.id, record.path))
-            session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=at))
-    return slides
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, record: SlideRecord) -> str:
+        """Add a slide, or note where a known one is now; returns its key."""
+        with Session(self._database.writer) as session, session.begin():
+            return register_slides(session, [record], utc_now())[0].key
+
+    def all(self) -> tuple[KnownSlide, ...]:
+        """All registered slides, in order of key."""
+        with Session(self._database.reader) as session:
+            rows = session.scalars(select(Slide).order_by(Slide.key)).all()
+            gone = _replaced(session)
+            return tuple(known_slide(row, is_replaced=row.id in gone) for row in rows)
+
+    def path(self, key: str) -> Path:
+        """A file that holds the slide now.
+
+        Raises:
+            CatalogueError: If no slide has the key, or its file is known to have changed.
+        """
+        with Session(self._database.reader) as session:
+            slide = find_slide(session, key)
+            copies = session.scalars(
+                select(WatchedFile.path)
+                .where(WatchedFile.slide_id == slide.id, WatchedFile.state == "registered")
+                .order_by(WatchedFile.id.desc())
+            ).all()
+            for path in copies:
+                if Path(path).exists():
+                    return Path(path)
+            watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
+            if watched is not None and watched.slide_id != slide.id:
+                raise CatalogueError(
+                    f"{slide.path} does not hold the slide {key} any more: its content changed.",
+                    "The new content is a slide of its own, with its own partition. To work with "
+                    "the old one, put its file back.",
+                )
+            return Path(slide.path)
+
+    def digest(self, key: str) -> str:
+        """SHA-256 of the content registered under a key."""
+        with Session(self._database.reader) as session:
+            return find_slide(session, key).sha256
+
+    def mpp_override(self, key: str) -> float | None:
+        """Micrometres per pixel that a person gave for a slide; None: the file's own hold."""
+        with Session(self._database.reader) as session:
+            slide = find_slide(session, key)
+            return slide.mpp_x if slide.mpp_source == "override" else None
+
+    def record_mask(self, key: str, made: TissueMaskRecord) -> None:
+        """Note a mask that was made or imported; the same pixels made again renew their row."""
+        with Session(self._database.writer) as session, session.begin():
+            mask = find_or_add_mask(session, find_slide(session, key), made.sha256)
+            mask.engine, mask.tissue_area_mm2 = made.engine, made.tissue_area_mm2
+            mask.path, mask.record, mask.made_at = made.path, made.record, utc_now()
+
+    def masks(self, key: str) -> tuple[TissueMaskRecord, ...]:
+        """Masks of a slide that were made or imported here, newest first."""
+        with Session(self._database.reader) as session:
+            rows = session.scalars(
+                select(Mask)
+                .where(Mask.slide_id == find_slide(session, key).id, Mask.path.is_not(None))
+                .order_by(Mask.made_at.desc(), Mask.id.desc())
+            )
+            return tuple(
+                TissueMaskRecord(
+                    sha256=row.sha256,
+                    engine=row.engine,
+                    tissue_area_mm2=row.tissue_area_mm2,
+                    path=row.path or "",
+                    record=row.record or {},
+                )
+                for row in rows
+            )
+
+    def record_appearance(self, key: str, appearance: AppearanceRecord) -> None:
+        """Note what a slide looks like in numbers; replaces what was noted before."""
+        with Session(self._database.writer) as session, session.begin():
+            slide = find_slide(session, key)
+            row = session.scalar(
+                select(SlideAppearance).where(SlideAppearance.slide_id == slide.id)
+            )
+            if row is None:
+                row = SlideAppearance(slide_id=slide.id)
+                session.add(row)
+            row.hematoxylin, row.eosin = appearance.hematoxylin, appearance.eosin
+            row.nuclei_per_mm2, row.at = appearance.nuclei_per_mm2, utc_now()
+
+    def companions(self, key: str) -> tuple[str, tuple[AppearanceRecord, ...]]:
+        """The newest other slides of a slide's cohort, or of the platform, and who they are.
+
+        Of several cohorts the one whose newest version is the youngest counts.
+        """
+        with Session(self._database.reader) as session:
+            slide = find_slide(session, key)
+            newest = (
+                select(func.max(CohortVersion.id).label("id"))
+                .group_by(CohortVersion.name)
+                .subquery()
+            )
+            cohort = session.scalar(
+                select(CohortVersion)
+                .join(newest, newest.c.id == CohortVersion.id)
+                .join(CohortMember, CohortMember.cohort_version_id == CohortVersion.id)
+                .where(CohortMember.slide_id == slide.id)
+                .order_by(CohortVersion.id.desc())
+                .limit(1)
+            )
+            others = select(
+                SlideAppearance.hematoxylin, SlideAppearance.eosin, SlideAppearance.nuclei_per_mm2
+            ).where(SlideAppearance.slide_id != slide.id)
+            if cohort is not None:
+                members = select(CohortMember.slide_id).where(
+                    CohortMember.cohort_version_id == cohort.id
+                )
+                others = others.where(SlideAppearance.slide_id.in_(members))
+            name = f"cohort {cohort.name} v{cohort.version}" if cohort is not None else "all slides"
+            rows = session.execute(
+                others.order_by(SlideAppearance.slide_id.desc()).limit(N_COMPANIONS)
+            )
+            return name, tuple(AppearanceRecord(*row) for row in rows)
 
 
-def _is_still_there(session: Session, slide: Slide) -> bool:
-    """Whether the file that a slide is known by holds it as far as is known."""
-    watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
-    if watched is not None and (watched.slide_id != slide.id or watched.state == "missing"):
-        return False
-    return Path(slide.path).exists()
-
-
-def replaced(session: Session) -> frozenset[int]:
+def _replaced(session: Session) -> frozenset[int]:
     """Ids of slides whose watched file holds something else now, and no other file holds them."""
     elsewhere = select(WatchedFile.slide_id).where(WatchedFile.state == "registered")
     return frozenset(
@@ -84,69 +179,3 @@ def replaced(session: Session) -> frozenset[int]:
             )
         )
     )
-
-
-def current_path(session: Session, key: str) -> Path:
-    """A file that holds the slide now.
-
-    Raises:
-        CatalogueError: If no slide has the key, or its file is known to have changed.
-    """
-    slide = find(session, key)
-    copies = session.scalars(
-        select(WatchedFile.path)
-        .where(WatchedFile.slide_id == slide.id, WatchedFile.state == "registered")
-        .order_by(WatchedFile.id.desc())
-    ).all()
-    for path in copies:
-        if Path(path).exists():
-            return Path(path)
-    watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
-    if watched is not None and watched.slide_id != slide.id:
-        raise CatalogueError(
-            f"{slide.path} does not hold the slide {key} any more: its content changed.",
-            "The new content is a slide of its own, with its own partition. To work with the old "
-            "one, put its file back.",
-        )
-    return Path(slide.path)
-
-
-def segmented_by_others(session: Session, model_sha256: str) -> tuple[str, ...]:
-    """Keys of slides that were segmented, but not by a model, in the order they came."""
-    by_any = select(Segmentation.slide_id)
-    by_it = by_any.join(Segmentation.model).where(ModelVersion.sha256 == model_sha256)
-    return tuple(
-        session.scalars(
-            select(Slide.key).where(Slide.id.in_(by_any), Slide.id.not_in(by_it)).order_by(Slide.id)
-        )
-    )
-
-
-def find(session: Session, key: str) -> Slide:
-    """The slide of a key.
-
-    Raises:
-        CatalogueError: If there is none.
-    """
-    slide = session.scalar(select(Slide).where(Slide.key == key))
-    if slide is None:
-        raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
-    return slide
-
-
-def readable_key(name: str, sha256: str) -> str:
-    """Readable and unique: the stem in safe letters, and the start of the digest."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
-    return f"{stem[:80]}-{sha256[:10]}"
-
-
-_DESCRIBED = (
-    "name",
-    "path",
-    "vendor",
-    "width_px",
-    "height_px",
-    "mpp_x",
-    "mpp_y",
-    "mpp_source",
-)

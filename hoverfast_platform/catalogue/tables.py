@@ -183,7 +183,7 @@ Index(
 )
 
 
-class Evaluation(Base):
+class EvaluationRow(Base):
     """A measurement of a model version on a labelled dataset."""
 
     __tablename__ = "evaluations"
@@ -244,7 +244,7 @@ class SlideAppearance(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), unique=True)
-    haematoxylin: Mapped[float]
+    hematoxylin: Mapped[float]
     eosin: Mapped[float]
     nuclei_per_mm2: Mapped[float]
     at: Mapped[datetime.datetime]

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from hoverfast_platform.catalogue import slides
 from hoverfast_platform.catalogue.database import Database
 from hoverfast_platform.catalogue.records import SlideRecord
+from hoverfast_platform.catalogue.rows import register_slides, utc_now
 from hoverfast_platform.catalogue.tables import Failure, Slide, SlidePath, WatchedFile
 from hoverfast_platform.errors import AbsentSlideError, CatalogueError, HoverFastError
 
@@ -199,7 +199,7 @@ class WatchedFiles:
             good = [
                 (item, item.verdict) for item in current if isinstance(item.verdict, SlideRecord)
             ]
-            added = slides.register(session, [record for _, record in good], now)
+            added = register_slides(session, [record for _, record in good], now)
             for (item, _), slide in zip(good, added, strict=True):
                 row = rows[item.file.path]
                 row.state, row.slide_id, row.updated_at = "registered", slide.id, now
@@ -223,7 +223,7 @@ class WatchedFiles:
 
     def retry_quarantined(self) -> int:
         """Judge every quarantined file again; how many."""
-        now = datetime.datetime.now(datetime.UTC)
+        now = utc_now()
         with Session(self._database.writer) as session, session.begin():
             ids = session.scalars(
                 select(WatchedFile.id).where(WatchedFile.state == "quarantined")
@@ -254,7 +254,7 @@ class WatchedFiles:
                 )
             rows[0].mpp_override = mpp
             rows[0].state = "ready"
-            rows[0].updated_at = datetime.datetime.now(datetime.UTC)
+            rows[0].updated_at = utc_now()
 
     def quarantined(self) -> tuple[QuarantinedFile, ...]:
         """Files in quarantine, by path."""

@@ -80,6 +80,8 @@ def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any)
     Slides of several areas and tissue fractions are composed, and each is segmented by a
     process of its own, in turn, several times. Leave the machine alone meanwhile.
     """
-    from hoverfast_platform.cli.run_benchmark import BenchmarkRequest, run
+    from hoverfast_platform.benchmark.report import report_text
+    from hoverfast_platform.use_cases.benchmark import BenchmarkRequest, run_benchmark
 
-    run(BenchmarkRequest(outdir=outdir, against=dict(against), **options))
+    measured = run_benchmark(BenchmarkRequest(outdir=outdir, against=dict(against), **options))
+    click.echo(f"\n{report_text(measured)}\n\n{outdir / 'bench.json'}")

@@ -25,6 +25,8 @@ def command(source: Path, target: Path, mpp: float | None, per_shard: int) -> No
     HoverFast, of QuPath or of ours. TARGET is .json.gz (for QuPath), .zip (for QuPath, in
     shards), .parquet, or .zarr (OME-Zarr labels).
     """
-    from hoverfast_platform.cli.run_conversion import convert
+    from hoverfast_platform.use_cases.convert import convert
 
-    convert(source, target, mpp=mpp, per_shard=per_shard)
+    done = convert(source, target, mpp=mpp, per_shard=per_shard)
+    dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
+    click.echo(f"{done.target}: {done.n_nuclei} nuclei{dropped}")

@@ -54,14 +54,41 @@ def command(  # noqa: PLR0913 - one per option
     both, green: only the model, magenta: only the labels); with several models one folder
     each, and comparison.html.
     """
-    from hoverfast_platform.cli.run_evaluation import evaluate_models
-    from hoverfast_platform.evaluation.labelled_set import open_labelled_set
+    from contextlib import nullcontext
 
-    evaluate_models(
-        models,
-        open_labelled_set(dataset, mpp=mpp, groups=groups),
-        outdir,
-        reference=reference,
-        device=device,
-        candidates_in=(catalogue, scope) if catalogue is not None else None,
-    )
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.cli.show import Bars
+    from hoverfast_platform.evaluation.labelled_set import open_labelled_set
+    from hoverfast_platform.use_cases.evaluate import compare_models, evaluate_models
+
+    labelled = open_labelled_set(dataset, mpp=mpp, groups=groups)
+    evaluated = []
+    with (
+        Catalogue.open(catalogue) if catalogue is not None else nullcontext() as opened,
+        Bars("image") as bars,
+    ):
+        for model in evaluate_models(
+            models,
+            labelled,
+            outdir,
+            reference=reference,
+            device=device,
+            catalogue=opened,
+            scope=scope,
+            progress_of=bars.of,
+        ):
+            bars.close()
+            evaluated.append(model)
+            evaluation = model.evaluation
+            click.echo(
+                f"{model.name} against {evaluation.reference}, {len(labelled)} images, "
+                f"{evaluation.n_true} nuclei"
+            )
+            for score_name, interval in evaluation.overall().named():
+                click.echo(f"  {score_name:4}  {interval}")
+            click.echo(f"  report  {model.report_path}")
+    if len(evaluated) > 1:
+        comparison = compare_models(evaluated, outdir)
+        for other, found in comparison.differences.items():
+            click.echo(f"{other} - {comparison.first}: PQ {found.pq}, AJI {found.aji}")
+        click.echo(f"  comparison  {comparison.page_path}")

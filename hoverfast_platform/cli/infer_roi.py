@@ -37,18 +37,31 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
     failed.
     """
     from hoverfast_platform.cli.inputs import expand
-    from hoverfast_platform.cli.run_images import segment_images
+    from hoverfast_platform.cli.show import exit_with, show_failure, show_notes
+    from hoverfast_platform.inference.engine import SegmentationEngine
+    from hoverfast_platform.model.registry import DEFAULT_MODEL
     from hoverfast_platform.storage.flat_images import list_images
     from hoverfast_platform.storage.previews import Line
+    from hoverfast_platform.use_cases.segment_images import segment_images
 
-    n_failed = segment_images(
-        expand(images, list_images),
-        outdir,
-        mpp=options["mpp"],
-        model=options["model"],
-        line=Line.of(options["color"], options["width_px"]),
-        settings=settings_of(options),
-        compute=compute_of(options),
-    )
-    if n_failed:
-        raise click.exceptions.Exit(1)
+    mpp, paths, n_failed = options["mpp"], expand(images, list_images), 0
+    line = Line.of(options["color"], options["width_px"])
+    settings = settings_of(options)
+    with SegmentationEngine.of(options["model"] or DEFAULT_MODEL, compute_of(options)) as engine:
+        if mpp is None:
+            click.echo(
+                f"No --mpp was given: images are taken to have {engine.model.card.mpp} um per "
+                "pixel, the model's own. If they have not, sizes and nuclei are wrong.",
+                err=True,
+            )
+        for outcome in segment_images(
+            paths, outdir, engine=engine, line=line, mpp=mpp, settings=settings
+        ):
+            if outcome.product is None:
+                n_failed += 1
+                show_failure(outcome)
+            else:
+                found = outcome.product.found
+                click.echo(f"{outcome.item.name}: {len(found.nuclei)} nuclei")
+                show_notes(outcome.product.summary.dab, found.warnings)
+    exit_with(n_failed, len(paths), "images")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hoverfast_platform.cli.options import compute_of, inference_options, settings_of
 from hoverfast_platform.config import Scale, Tiling
+
+if TYPE_CHECKING:
+    from hoverfast_platform.inference.segment_slide import SegmentedSlide
 
 
 @click.command("infer_wsi")
@@ -73,26 +76,69 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     .summary.json. A slide that fails does not stop the others; the exit code is 1 if any
     failed. Run again to go on after an interruption: what is done is not done again.
     """
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.catalogue.database import CATALOGUE_NAME
     from hoverfast_platform.cli.inputs import expand
-    from hoverfast_platform.cli.run_slides import segment_all
+    from hoverfast_platform.cli.show import Bars, exit_with, show_failure
+    from hoverfast_platform.inference.engine import SegmentationEngine
     from hoverfast_platform.ingest.units import list_slides
+    from hoverfast_platform.model.registry import DEFAULT_MODEL
+    from hoverfast_platform.use_cases.segment_slides import (
+        ResultOptions,
+        model_at,
+        segment_slides,
+    )
 
     settings = settings_of(
         options,
         scale=Scale(mpp_override=options["mpp"], max_upsampling=options["max_upsampling"]),
         tiling=Tiling(tile_size_px=options["tile_size"]),
     )
-    n_failed = segment_all(
-        expand(slides, lambda folder: list_slides(folder).units),
-        outdir,
-        mask_dir=options["mask_dir"],
-        model=options["model"],
-        magnification=options["magnification"],
-        settings=settings,
-        compute=compute_of(options),
-        with_zarr=options["with_zarr"],
-        qupath_zip_above=options["qupath_zip_above"],
-        pseudonyms=options["pseudonyms"],
+    paths = expand(slides, lambda folder: list_slides(folder).units)
+    model = model_at(options["model"] or DEFAULT_MODEL, options["magnification"])
+    n_failed = 0
+    with (
+        Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
+        SegmentationEngine.of(model, compute_of(options)) as engine,
+        Bars("tile") as bars,
+    ):
+        click.echo(
+            f"Model {engine.model.card.name} {engine.model.card.version} on "
+            f"{engine.predictor.device} ({engine.predictor.backend} "
+            f"{engine.predictor.precision}), {engine.n_workers} workers"
+        )
+        for outcome in segment_slides(
+            paths,
+            outdir,
+            engine=engine,
+            catalogue=catalogue,
+            masks=options["mask_dir"],
+            settings=settings,
+            results=ResultOptions(
+                options["with_zarr"], options["qupath_zip_above"], options["pseudonyms"]
+            ),
+            progress_of=bars.of,
+        ):
+            bars.close()
+            if outcome.product is None:
+                n_failed += 1
+                show_failure(outcome)
+            else:
+                _show(outcome.product)
+    exit_with(n_failed, len(paths), "slides")
+
+
+def _show(done: SegmentedSlide) -> None:
+    from hoverfast_platform.cli.show import show_notes
+
+    summary = done.summary
+    speed = summary.seconds_per_mm2
+    click.echo(
+        f"{done.slide_info.name}: {summary.n_nuclei} nuclei on "
+        f"{summary.tissue_area_mm2:.3f} mm2 of tissue"
+        + (f", {speed:.1f} s/mm2" if speed is not None else "")
+        + (" (already done)" if done.was_done else "")
     )
-    if n_failed:
-        raise click.exceptions.Exit(1)
+    show_notes(summary.dab, summary.warnings)
+    click.echo(f"  QuPath  {done.qupath_path}\n  table   {done.table_path}")
+    click.echo(f"  preview {done.preview_path}")

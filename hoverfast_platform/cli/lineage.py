@@ -35,9 +35,9 @@ def command(slide_or_file: str, catalogue: Path | str | None) -> None:
         record: object = read_provenance(Path(slide_or_file))
     else:
         with Catalogue.open(catalogue) as opened:
-            found = opened.lineage(slide_or_file)
+            found = opened.results.lineage(slide_or_file)
             if not found.entries and Path(slide_or_file).exists():
-                found = opened.lineage(str(Path(slide_or_file).absolute()))
+                found = opened.results.lineage(str(Path(slide_or_file).absolute()))
         if not found.entries:
             raise CatalogueError(
                 f"{shown(catalogue)} knows nothing of {slide_or_file}.",

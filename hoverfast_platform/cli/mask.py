@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from hoverfast_platform.config import MaskSettings
+    from hoverfast_platform.mask.make import MadeMask
 
 
 @click.command("mask")
@@ -56,12 +62,68 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     has the figures of all. `infer_wsi -b OUTDIR` takes them. A slide that fails does not stop
     the others; the exit code is 1 if any failed. A mask made with the same settings is kept.
     """
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.catalogue.database import CATALOGUE_NAME
     from hoverfast_platform.cli.inputs import expand
-    from hoverfast_platform.cli.run_masks import mask_all, read_settings
+    from hoverfast_platform.cli.show import exit_with, show_failure
     from hoverfast_platform.config import Scale
     from hoverfast_platform.ingest.units import list_slides
+    from hoverfast_platform.use_cases.make_masks import make_masks
 
-    scale = Scale(mpp_override=options.pop("mpp"))
     paths = expand(slides, lambda folder: list_slides(folder).units)
-    if mask_all(paths, outdir, read_settings(options), scale):
-        raise click.exceptions.Exit(1)
+    settings, scale = _settings(options), Scale(mpp_override=options["mpp"])
+    n_failed = 0
+    with Catalogue.open(outdir / CATALOGUE_NAME) as catalogue:
+        for outcome in make_masks(
+            paths, outdir, catalogue=catalogue, settings=settings, scale=scale
+        ):
+            if outcome.product is None:
+                n_failed += 1
+                show_failure(outcome)
+            else:
+                _show(outcome.item, outcome.product)
+    exit_with(n_failed, len(paths), "slides")
+
+
+def _settings(options: Mapping[str, Any]) -> MaskSettings:
+    """Settings of a file, with what was given on the command line in place of its own.
+
+    Raises:
+        SettingsError: If the file is not of that form.
+    """
+    from hoverfast_platform.config import MaskSettings
+    from hoverfast_platform.mask.engines import read_mask_settings
+
+    path = options["settings_file"]
+    settings = read_mask_settings(path) if path is not None else MaskSettings()
+    if options["engine"] is not None:
+        settings = settings.model_copy(update={"engine": options["engine"]})
+    if options["import_from"] is not None:
+        settings = settings.model_copy(update={"import_from": str(options["import_from"])})
+    if options["frame"] is not None:
+        imported = settings.imported.model_copy(update={"frame": options["frame"]})
+        settings = settings.model_copy(update={"imported": imported})
+    changes: dict[str, Any] = {}
+    if options["histoqc_command"] is not None:
+        changes["command"] = tuple(shlex.split(options["histoqc_command"]))
+    if options["histoqc_config"] is not None:
+        changes["config"] = options["histoqc_config"]
+    histoqc = settings.histoqc.model_copy(update=changes)
+    return settings.model_copy(update={"histoqc": histoqc})
+
+
+def _show(slide: Path, made: MadeMask) -> None:
+    from hoverfast_platform.checks.policy import MaskCheck
+    from hoverfast_platform.checks.rules import check_mask
+
+    statistics = made.record.statistics
+    lost = ", ".join(f"{label} {share:.1%}" for label, share in statistics.lost_fraction.items())
+    click.echo(
+        f"{slide.name}: {statistics.tissue_area_mm2:.3f} mm2 usable ({made.mask.engine})"
+        + (f", lost: {lost}" if lost else "")
+        + (" (already done)" if made.was_done else "")
+    )
+    finding = check_mask(statistics, MaskCheck())
+    for note in (*([] if finding.passed else [finding.text]), *made.mask.warnings):
+        click.echo(f"  note: {note}")
+    click.echo(f"  mask    {made.path}")

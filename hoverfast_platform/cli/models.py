@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.files import file_sha256, read_settings_file
 
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue, ModelStanding
@@ -56,10 +56,10 @@ def list_models(catalogue: Path | str | None) -> None:
     from hoverfast_platform.catalogue import Catalogue
 
     with Catalogue.open(catalogue) as opened:
-        standings = opened.models()
+        standings = opened.models.standings()
         for standing in standings:
-            measured = opened.evaluations(standing.sha256)
-            pq = f"PQ {measured[0].summary['scores']['pq']['mean']:.3f}" if measured else ""
+            measured = opened.models.evaluations(standing.sha256)
+            pq = f"PQ {measured[0].summary.scores.pq.mean:.3f}" if measured else ""
             click.echo(
                 f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
                 f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
@@ -86,8 +86,8 @@ def show(model: str, catalogue: Path | str | None) -> None:
         return
     with Catalogue.open(catalogue) as opened:
         sha256 = _sha256(opened, model)
-        record, uses = opened.model(sha256), opened.model_uses(sha256)
-        history, measured = opened.model_history(sha256), opened.evaluations(sha256)
+        record, uses = opened.models.get(sha256), opened.models.uses(sha256)
+        history, measured = opened.models.history(sha256), opened.models.evaluations(sha256)
     shown: dict[str, Any] = {
         "sha256": sha256,
         "path": record.path,
@@ -108,7 +108,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
                 "dataset": evaluation.dataset,
                 "dataset_digest": evaluation.dataset_digest,
                 "report": evaluation.report_path,
-                **evaluation.summary,
+                **evaluation.summary.model_dump(mode="json"),
             }
             for evaluation in measured
         ],
@@ -162,14 +162,20 @@ def promote(  # noqa: PLR0913 - one per option
     with Catalogue.open(catalogue) as opened:
         sha256 = _sha256(opened, model)
         if roll_back:
-            now = opened.promoted_model(scope)
+            now = opened.models.promoted(scope)
             if dry_run:
                 click.echo(f"Would replace {now.name if now else 'none'} by {model}.")
                 return
-            opened.promote(sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope)
+            opened.models.promote(
+                sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope
+            )
             click.echo(f"Promoted {model} in scope {scope} again.")
             return
-        rules = PromotionPolicy() if policy is None else _read_policy(policy)
+        rules = PromotionPolicy()
+        if policy is not None:
+            fields = f"Fields: {', '.join(PromotionPolicy.model_fields)}."
+            what = "a promotion policy"
+            rules = read_settings_file(policy, PromotionPolicy, what=what, remedy=fields)
         judgement = judge_candidate(opened, sha256, scope=scope, policy=rules)
         click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
         for text in judgement.verdict.reasons:
@@ -195,13 +201,10 @@ def average(members: tuple[str, ...], out: Path) -> None:
 
     Measure it like any other: the mean is often better on other slides, not always.
     """
-    from hoverfast_platform.model.average import average_models
-    from hoverfast_platform.model.checkpoint import load_model, save_model
+    from hoverfast_platform.use_cases.models import average as average_models
 
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
-    network, card = average_models([load_model(member) for member in members], out.stem)
-    save_model(out, network, card)
+    _check_suffix(out)
+    card = average_models(members, out)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -222,31 +225,10 @@ def adapt(model: str, dataset: Path, out: Path, patches: int) -> None:
     Only the statistics by which the network normalises what it sees are taken anew. On images
     of that lab it is often better, on others worse: average it with MODEL for a compromise.
     """
-    from hoverfast_platform.model.checkpoint import load_model, save_model
-    from hoverfast_platform.storage.patch_table import PatchTable
-    from hoverfast_platform.training.statistics import retake_statistics
+    from hoverfast_platform.use_cases.models import adapt as adapt_model
 
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
-    loaded, table = load_model(model), PatchTable(dataset)
-    if table.mpp != loaded.card.mpp:
-        from hoverfast_platform.errors import SettingsError
-
-        raise SettingsError(
-            f"{dataset.name} is at {table.mpp} um/px, {loaded.card.name} at {loaded.card.mpp}.",
-            "Make the set at the model's scale.",
-        )
-    retake_statistics(loaded.network, [table], patches, loaded.card.appearance)
-    card = loaded.card.model_copy(
-        update={
-            "name": out.stem,
-            "version": table.digest[:10],
-            "description": f"{loaded.card.name} with batch-norm statistics of {dataset.stem}.",
-            "parent_digest": loaded.digest,
-            "metrics": (),
-        }
-    )
-    save_model(out, loaded.network, card)
+    _check_suffix(out)
+    card = adapt_model(model, dataset, out, n_patches=patches)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -309,8 +291,13 @@ def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     from hoverfast_platform.catalogue import Catalogue
 
     with Catalogue.open(catalogue) as opened:
-        opened.retire(_sha256(opened, model), reason=reason, scope=scope)
+        opened.models.retire(_sha256(opened, model), reason=reason, scope=scope)
     click.echo(f"Retired {model} in scope {scope}.")
+
+
+def _check_suffix(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
 
 
 def _list_builtin() -> None:
@@ -346,25 +333,9 @@ def _interval(interval: tuple[float, float] | None) -> str:
 def _sha256(catalogue: Catalogue, model: str) -> str:
     """Digest of a file's bytes, else of the catalogue's model of that name."""
     if Path(model).is_file():
-        with Path(model).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    return catalogue.find_model(model)
+        return file_sha256(Path(model))
+    return catalogue.models.find(model)
 
 
 def _when(standing: ModelStanding) -> str:
     return f"{standing.since:%Y-%m-%d %H:%M} UTC"
-
-
-def _read_policy(path: Path) -> Any:
-    from pydantic import ValidationError
-
-    from hoverfast_platform.errors import SettingsError
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
-
-    try:
-        return PromotionPolicy.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        known = ", ".join(PromotionPolicy.model_fields)
-        raise SettingsError(
-            f"{path} is no promotion policy: {error}", f"Fields: {known}."
-        ) from error

@@ -93,13 +93,23 @@ def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) 
     or slides where they are not known, are never on both sides. A folder stands for the files
     in it. The same command goes on with a labelling that was interrupted.
     """
-    from hoverfast_platform.cli.run_labelling import LabellingRequest, label
+    from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.teachers.sampling import Sampling
+    from hoverfast_platform.use_cases.label import LabellingRequest, label
 
     given = {field: options.pop(field) for field in Sampling.model_fields if field in options}
     fields = {field: value for field, value in given.items() if value not in (None, ())}
-    label(
-        LabellingRequest(
-            name=name, sources=sources, outdir=outdir, sampling=Sampling(**fields), **options
-        )
+    request = LabellingRequest(
+        name=name, sources=sources, outdir=outdir, sampling=Sampling(**fields), **options
     )
+    with progress_bar(name, "tile") as show:
+        made = label(request, on_progress=show)
+    if made.n_left_out:
+        click.echo(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
+    for part, table in (("training", made.training), ("validation", made.validation)):
+        if table is None:
+            continue
+        click.echo(
+            f"{part}: {int(table.n_nuclei.sum())} nuclei in {len(table)} patches of "
+            f"{len(set(table.groups))} patients or slides\n  {table.path}"
+        )

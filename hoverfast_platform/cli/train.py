@@ -83,9 +83,26 @@ def command(dataname: str, outdir: Path, **options: Any) -> None:
     OUTDIR/DATANAME, with its card beside; TensorBoard reads OUTDIR. The same command goes on
     with a training that was interrupted, and does nothing where it is finished.
     """
-    from hoverfast_platform.cli.run_training import TrainingRequest, train
+    from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.training.settings import TrainingSettings
+    from hoverfast_platform.use_cases.train import TrainingRequest, prepare_training, train
 
     given = {name: options.pop(name) for name in TrainingSettings.model_fields if name in options}
     fields = {name: value for name, value in given.items() if value is not None}
-    train(TrainingRequest(dataname=dataname, outdir=outdir, fields=fields, **options))
+    prepared = prepare_training(
+        TrainingRequest(dataname=dataname, outdir=outdir, fields=fields, **options)
+    )
+    data, n_steps = prepared.data, prepared.settings.n_steps
+    click.echo(
+        f"{sum(len(table) for table in data.training)} patches with "
+        f"{sum(int(table.n_nuclei.sum()) for table in data.training)} nuclei to learn from, "
+        f"{len(data.validation)} with {int(data.validation.n_nuclei.sum())} to validate on, "
+        f"{n_steps} steps"
+    )
+    with progress_bar(dataname, "step", n_steps) as show:
+        student = train(prepared, on_progress=show)
+    kept = student.kept
+    click.echo(
+        f"Student of step {kept.step} of {student.n_steps}: Dice {kept.dice:.3f}, "
+        f"AJI {kept.aji:.3f}, PQ {kept.pq:.3f} on the validation set\n  {student.model_path}"
+    )

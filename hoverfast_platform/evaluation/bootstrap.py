@@ -9,46 +9,17 @@ drawn in three ways only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hoverfast_platform.errors import ArrayContractError
+from hoverfast_platform.scores import Interval
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
 SEED = 20_240_821
 """Fixed, so that the same scores always give the same interval."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over images with its bootstrap interval.
-
-    Attributes:
-        mean: Each image counts once.
-        low: Lower end; None with one group, from which nothing can be said.
-        high: Upper end, likewise.
-        n_images: Images averaged.
-        n_groups: Groups drawn from.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    n_images: int
-    n_groups: int
-
-    @property
-    def interval_text(self) -> str:
-        """``[low, high]``, or nothing where there is none."""
-        if self.low is None or self.high is None:
-            return ""
-        return f"[{self.low:.3f}, {self.high:.3f}]"
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} {self.interval_text}".rstrip()
 
 
 def bootstrap_mean(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
+from hoverfast_platform.catalogue import EvaluationRecord
 from hoverfast_platform.config import Settings
 
 
@@ -59,7 +59,7 @@ class PromotionPolicy(Settings):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredScores:
     """A model's scores on a labelled set, and what else the gate asks for.
 
     Attributes:
@@ -76,18 +76,28 @@ class Measured:
     n_nuclei: int
     scores: Mapping[str, float]
 
+    @classmethod
+    def of(cls, record: EvaluationRecord) -> MeasuredScores:
+        """Those of a measurement."""
+        return cls(
+            dataset_digest=record.dataset_digest,
+            settings_digest=record.settings_digest,
+            n_images=record.summary.n_images,
+            n_nuclei=record.summary.n_true,
+            scores={name: interval.mean for name, interval in record.summary.scores.named()},
+        )
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the candidate passed.
 
-    Attributes:
-        passed: All rules hold.
-        reasons: The rules broken; of one that passed, what it was measured by.
-    """
+class Verdict(Settings):
+    """Whether the candidate passed, and all that was judged by: what the catalogue keeps."""
 
     passed: bool
+    """All rules hold."""
     reasons: tuple[str, ...]
+    """The rules broken; of one that passed, what it was measured by."""
+    candidate: MeasuredScores
+    promoted: MeasuredScores | None
+    policy: PromotionPolicy
 
     def __str__(self) -> str:
         return "; ".join(self.reasons)
@@ -98,8 +108,8 @@ COMPARED = ("dice", "aji", "pq", "f1")
 
 
 def judge(
-    candidate: Measured,
-    promoted: Measured | None,
+    candidate: MeasuredScores,
+    promoted: MeasuredScores | None,
     *,
     card: Mapping[str, Any],
     policy: PromotionPolicy = PromotionPolicy(),
@@ -119,32 +129,21 @@ def judge(
         *_below_floors(candidate, policy),
         *(_against_promoted(candidate, promoted, policy) if promoted is not None else ()),
     ]
-    if broken:
-        return Verdict(False, tuple(broken))
+    measured_by = [
+        f"{name} {candidate.scores[name]:.4f}"
+        + (f" against {promoted.scores[name]:.4f}" if promoted is not None else "")
+        for name in COMPARED
+    ]
     return Verdict(
-        True,
-        tuple(
-            f"{name} {candidate.scores[name]:.4f}"
-            + (f" against {promoted.scores[name]:.4f}" if promoted is not None else "")
-            for name in COMPARED
-        ),
+        passed=not broken,
+        reasons=tuple(broken or measured_by),
+        candidate=candidate,
+        promoted=promoted,
+        policy=policy,
     )
 
 
-def verdict_record(
-    verdict: Verdict, candidate: Measured, promoted: Measured | None, policy: PromotionPolicy
-) -> dict[str, Any]:
-    """A verdict with all it was made from, as plain data: what the catalogue keeps."""
-    return {
-        "passed": verdict.passed,
-        "reasons": list(verdict.reasons),
-        "candidate": dataclasses.asdict(candidate),
-        "promoted": dataclasses.asdict(promoted) if promoted is not None else None,
-        "policy": policy.model_dump(mode="json"),
-    }
-
-
-def _about_the_set(candidate: Measured, policy: PromotionPolicy) -> list[str]:
+def _about_the_set(candidate: MeasuredScores, policy: PromotionPolicy) -> list[str]:
     broken = []
     if policy.validation_digest and candidate.dataset_digest != policy.validation_digest:
         broken.append(
@@ -159,7 +158,7 @@ def _about_the_set(candidate: Measured, policy: PromotionPolicy) -> list[str]:
 
 
 def _about_training(
-    candidate: Measured, card: Mapping[str, Any], policy: PromotionPolicy
+    candidate: MeasuredScores, card: Mapping[str, Any], policy: PromotionPolicy
 ) -> list[str]:
     broken = []
     if card.get("training_set_digest") == candidate.dataset_digest:
@@ -176,7 +175,7 @@ def _about_training(
     return broken
 
 
-def _below_floors(candidate: Measured, policy: PromotionPolicy) -> list[str]:
+def _below_floors(candidate: MeasuredScores, policy: PromotionPolicy) -> list[str]:
     floors = {name: float(getattr(policy, f"min_{name}")) for name in COMPARED}
     return [
         f"{name} {candidate.scores[name]:.4f} is below the floor of {floor:g}"
@@ -186,7 +185,7 @@ def _below_floors(candidate: Measured, policy: PromotionPolicy) -> list[str]:
 
 
 def _against_promoted(
-    candidate: Measured, promoted: Measured, policy: PromotionPolicy
+    candidate: MeasuredScores, promoted: MeasuredScores, policy: PromotionPolicy
 ) -> list[str]:
     if candidate.dataset_digest != promoted.dataset_digest:
         return [

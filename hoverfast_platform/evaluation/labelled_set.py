@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.storage.flat_images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -134,8 +135,7 @@ def _open_table(path: Path, mpp: float | None, groups: Sequence[str]) -> Labelle
 
     digest = table.digest
     if len(chosen) < len(table):
-        part = json.dumps([table.digest, chosen])
-        digest = hashlib.sha256(part.encode()).hexdigest()
+        digest = text_sha256(json.dumps([table.digest, chosen]))
     provenance = table.provenance.model_dump(mode="json")
     return LabelledSet(path.stem, digest, table.provenance.teacher, provenance, items, read)
 

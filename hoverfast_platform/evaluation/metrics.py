@@ -60,10 +60,6 @@ class Scores:
     n_predicted: int
 
 
-SCORE_NAMES = ("dice", "aji", "dq", "sq", "pq", "f1")
-"""The fields of :class:`Scores` that are scores, in the order tables show them."""
-
-
 def score(
     true: InstanceMap,
     predicted: InstanceMap,

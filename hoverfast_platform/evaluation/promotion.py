@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from hoverfast_platform.catalogue import (
     DEFAULT_SCOPE,
     Catalogue,
-    EvaluationRecord,
     ModelStanding,
 )
+from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CatalogueError
-from hoverfast_platform.evaluation.gate import (
-    Measured,
-    PromotionPolicy,
-    Verdict,
-    judge,
-    verdict_record,
-)
+from hoverfast_platform.evaluation.gate import MeasuredScores, PromotionPolicy, Verdict, judge
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict, ready to be acted on.
-
-    Attributes:
-        sha256: The candidate.
-        scope: What it is a candidate for.
-        replaces: The model it was judged against, or None.
-        verdict: Of the gate.
-        record: The verdict with all it was made from.
-    """
+class Judgement(Settings):
+    """A verdict, ready to be acted on."""
 
     sha256: str
+    """The candidate."""
     scope: str
+    """What it is a candidate for."""
     replaces: str | None
+    """The model it was judged against."""
     verdict: Verdict
-    record: dict[str, Any]
 
 
 def judge_candidate(
@@ -54,19 +38,17 @@ def judge_candidate(
             the promoted model was not measured on the fixed validation set.
     """
     candidate = _candidate(catalogue, sha256, scope)
-    promoted = catalogue.promoted_model(scope)
+    promoted = catalogue.models.promoted(scope)
     wanted = policy.validation_digest or _judged_on(catalogue, promoted)
     ours = _measurement(catalogue, candidate, wanted)
     theirs = None
     if promoted is not None:
         theirs = _measurement(catalogue, promoted, ours.dataset_digest)
-    verdict = judge(ours, theirs, card=candidate.card, policy=policy)
     return Judgement(
         sha256=sha256,
         scope=scope,
         replaces=promoted.sha256 if promoted is not None else None,
-        verdict=verdict,
-        record=verdict_record(verdict, ours, theirs, policy),
+        verdict=judge(ours, theirs, card=candidate.card, policy=policy),
     )
 
 
@@ -76,17 +58,17 @@ def promote_judged(catalogue: Catalogue, judgement: Judgement, *, reason: str) -
     Raises:
         CatalogueError: If it did not pass, or another model was promoted since the judgement.
     """
-    catalogue.promote(
+    catalogue.models.promote(
         judgement.sha256,
         replaces=judgement.replaces,
         reason=reason,
-        verdict=judgement.record,
+        verdict=judgement.verdict.model_dump(mode="json"),
         scope=judgement.scope,
     )
 
 
 def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
-    for standing in catalogue.models():
+    for standing in catalogue.models.standings():
         if standing.sha256 == sha256 and standing.scope == scope:
             if standing.stage == "promoted":
                 raise CatalogueError(
@@ -102,31 +84,21 @@ def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
 def _judged_on(catalogue: Catalogue, promoted: ModelStanding | None) -> str:
     """Set the promoted model was judged on last; empty if there is none."""
     if promoted is not None:
-        for entry in catalogue.model_history(promoted.sha256):
+        for entry in catalogue.models.history(promoted.sha256):
             if entry.scope == promoted.scope and entry.verdict is not None:
-                return str(entry.verdict["candidate"]["dataset_digest"])
+                return Verdict.model_validate(entry.verdict).candidate.dataset_digest
     return ""
 
 
-def _measurement(catalogue: Catalogue, model: ModelStanding, dataset_digest: str) -> Measured:
+def _measurement(catalogue: Catalogue, model: ModelStanding, dataset_digest: str) -> MeasuredScores:
     """The newest measurement on a set, or on any if none is named."""
-    known = catalogue.evaluations(model.sha256)
+    known = catalogue.models.evaluations(model.sha256)
     for record in known:
         if dataset_digest in ("", record.dataset_digest):
-            return _measured(record)
+            return MeasuredScores.of(record)
     others = ", ".join(f"{r.dataset} ({r.dataset_digest[:10]})" for r in known) or "nothing"
     raise CatalogueError(
         f"{model.name} {model.version} was measured on {others}, not on the validation set"
         + (f" {dataset_digest[:10]}." if dataset_digest else "."),
         "Run `hoverfast evaluate MODEL DATASET -o OUT --catalogue CATALOGUE` on that set.",
-    )
-
-
-def _measured(record: EvaluationRecord) -> Measured:
-    return Measured(
-        dataset_digest=record.dataset_digest,
-        settings_digest=record.settings_digest,
-        n_images=record.summary["n_images"],
-        n_nuclei=record.summary["n_true"],
-        scores={name: value["mean"] for name, value in record.summary["scores"].items()},
     )

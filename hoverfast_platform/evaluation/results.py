@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hoverfast_platform.evaluation.bootstrap import Interval, bootstrap_mean
+from hoverfast_platform.evaluation.bootstrap import bootstrap_mean
 from hoverfast_platform.evaluation.labelled_set import LabelledItem
-from hoverfast_platform.evaluation.metrics import SCORE_NAMES, Scores
+from hoverfast_platform.evaluation.metrics import Scores
+from hoverfast_platform.scores import SCORE_NAMES, EvaluationSummary, MeanScores
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Evaluation:
     def n_predicted(self) -> int:
         return sum(image.scores.n_predicted for image in self.images)
 
-    def overall(self) -> dict[str, Interval]:
+    def overall(self) -> MeanScores:
         """Mean of each score over images, with its interval."""
         return _intervals(self.images)
 
@@ -78,49 +78,53 @@ class Evaluation:
         """Images of each patient."""
         return _grouped([(image.item.group, image) for image in self.images])
 
-    def summary(self) -> dict[str, Any]:
-        """The scores without the images, as plain data: what the catalogue keeps."""
-        return {
-            "n_images": len(self.images),
-            "n_groups": len(self.by_group()),
-            "n_true": self.n_true,
-            "n_predicted": self.n_predicted,
-            "reference": self.reference,
-            "device": f"{self.model.device} ({self.model.backend} {self.model.precision})",
-            "code_version": self.code_version,
-            "scores": {name: dataclasses.asdict(value) for name, value in self.overall().items()},
-        }
+    def summary(self) -> EvaluationSummary:
+        """The scores without the images: what the catalogue keeps."""
+        return EvaluationSummary(
+            n_images=len(self.images),
+            n_groups=len(self.by_group()),
+            n_true=self.n_true,
+            n_predicted=self.n_predicted,
+            reference=self.reference,
+            device=f"{self.model.device} ({self.model.backend} {self.model.precision})",
+            code_version=self.code_version,
+            scores=self.overall(),
+        )
 
 
-def paired_differences(one: Evaluation, other: Evaluation) -> dict[str, Interval]:
+def paired_differences(one: Evaluation, other: Evaluation) -> MeanScores:
     """Mean of ``other - one`` per score over the same images, with its interval.
 
     Pairing takes out how hard each image is, so that smaller differences can be told.
     """
     groups = [image.item.group for image in one.images]
-    return {
-        name: bootstrap_mean(
-            [
-                getattr(b.scores, name) - getattr(a.scores, name)
-                for a, b in zip(one.images, other.images, strict=True)
-            ],
-            groups,
-        )
-        for name in SCORE_NAMES
-    }
+    return MeanScores(
+        **{
+            name: bootstrap_mean(
+                [
+                    getattr(b.scores, name) - getattr(a.scores, name)
+                    for a, b in zip(one.images, other.images, strict=True)
+                ],
+                groups,
+            )
+            for name in SCORE_NAMES
+        }
+    )
 
 
 def mean_scores(images: Sequence[ImageScores]) -> dict[str, float]:
     """Mean of each score over images."""
-    return {name: interval.mean for name, interval in _intervals(images).items()}
+    return {name: interval.mean for name, interval in _intervals(images).named()}
 
 
-def _intervals(images: Sequence[ImageScores]) -> dict[str, Interval]:
+def _intervals(images: Sequence[ImageScores]) -> MeanScores:
     groups = [image.item.group for image in images]
-    return {
-        name: bootstrap_mean([getattr(image.scores, name) for image in images], groups)
-        for name in SCORE_NAMES
-    }
+    return MeanScores(
+        **{
+            name: bootstrap_mean([getattr(image.scores, name) for image in images], groups)
+            for name in SCORE_NAMES
+        }
+    )
 
 
 def _grouped(named: Sequence[tuple[str, ImageScores]]) -> dict[str, tuple[ImageScores, ...]]:

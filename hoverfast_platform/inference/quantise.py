@@ -21,6 +21,7 @@ from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
 from hoverfast_platform.evaluation.results import Evaluation
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.inference.graph_statistics import with_statistics
@@ -34,8 +35,7 @@ from hoverfast_platform.model.quantised import (
 )
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.stain import normalisation_of
 
 _CALIBRATION_PX = 512
 _MAX_CALIBRATION_IMAGES = 64
@@ -169,12 +169,12 @@ def _check(
         dice_between=float(
             np.mean([_dice(a > 0, b > 0) for a, b in zip(fp32_maps, int8_maps, strict=True)])
         ),
-        dice_fp32=mean["fp32"]["dice"].mean,
-        dice_int8=mean["int8"]["dice"].mean,
-        aji_fp32=mean["fp32"]["aji"].mean,
-        aji_int8=mean["int8"]["aji"].mean,
-        pq_fp32=mean["fp32"]["pq"].mean,
-        pq_int8=mean["int8"]["pq"].mean,
+        dice_fp32=mean["fp32"].dice.mean,
+        dice_int8=mean["int8"].dice.mean,
+        aji_fp32=mean["fp32"].aji.mean,
+        aji_int8=mean["int8"].aji.mean,
+        pq_fp32=mean["fp32"].pq.mean,
+        pq_int8=mean["int8"].pq.mean,
     )
 
 

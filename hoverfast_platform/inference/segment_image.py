@@ -150,7 +150,7 @@ def roi_summary(
 
 def _paint(whole: InstanceMap, region_map: InstanceMap, region: Box) -> None:
     """Copy the numbered pixels of a region onto the whole map."""
-    inside = region.clipped(Box(0, 0, *whole.shape))
+    inside = region.clipped(Box.at_origin(width=whole.shape[1], height=whole.shape[0]))
     source = region_map[
         inside.y0 - region.y0 : inside.y1 - region.y0, inside.x0 - region.x0 : inside.x1 - region.x0
     ]

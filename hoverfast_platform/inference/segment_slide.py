@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.provenance import provenance_of
 from hoverfast_platform.inference.slide_job import SlideJob
@@ -18,7 +19,6 @@ from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.reader import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.resample import check_scale
-from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.publish import (
     PREVIEW,
     QUPATH,
@@ -115,12 +115,10 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         identity = provenance.segmentation_id
         stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
         scratch = out_dir / ".hoverfast"
-        try:
+        with reporting_storage(out_dir):
             scratch.mkdir(parents=True, exist_ok=True)
             lock = FileLock(scratch / f"{identity}.lock")
             lock.acquire()  # another process segments this very slide: wait, then find it done
-        except OSError as error:
-            raise storage_error(out_dir, error) from error
         try:
             done = find_published(out_dir, stem, slide_sha256, identity)
             if done is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import storage_error
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.engine import PhaseSeconds, SegmentationEngine
 from hoverfast_platform.inference.slide_predictor import SlidePredictor
@@ -22,9 +23,8 @@ from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.seams import audit_seams, is_near_seam
 from hoverfast_platform.progress import OnProgress, Progress
 from hoverfast_platform.slide.reader import SlideReader
-from hoverfast_platform.slide.stain_normalisation import StainNormalisation
 from hoverfast_platform.slide.thumbnail import read_thumbnail
-from hoverfast_platform.storage.atomic import storage_error
+from hoverfast_platform.stain import StainNormalisation
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.geojson import FeaturesPart, join_features
 from hoverfast_platform.storage.nuclei_table import (

@@ -13,8 +13,7 @@ from hoverfast_platform.inference.predictors import Predictor
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.slide_statistics import adapted_to
-from hoverfast_platform.nuclei.stains import nuclear_stain_image
-from hoverfast_platform.slide.stain_normalisation import StainNormalisation, normalisation_of
+from hoverfast_platform.stain import StainNormalisation, normalisation_of, nuclear_stain_image
 
 
 @dataclass(frozen=True)

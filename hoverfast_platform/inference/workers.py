@@ -167,7 +167,7 @@ def warm_up() -> None:
     for centre in (20, 44):
         maps[0, (x - centre) ** 2 + (y - side // 2) ** 2 < 13**2] = 1
     maps[1, :, 31:34] = 1
-    box = Box(0, 0, side, side)
+    box = Box.at_origin(width=side, height=side)
     task = RegionTask(
         0, box, box, ModelLattice(1, 1, side, side), Mpp(1, 1), SegmentationSettings()
     )

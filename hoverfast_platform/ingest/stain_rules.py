@@ -5,10 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hoverfast_platform.config import Settings, Staining
-from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import read_settings_file_if_any
 
 
 class StainRule(Settings):
@@ -45,9 +45,4 @@ def read_stain_rules(path: Path) -> StainRules:
     Raises:
         SettingsError: If it is wrong; every wrong field is named.
     """
-    if not path.exists():
-        return StainRules()
-    try:
-        return StainRules.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise SettingsError(f"{path} does not hold rules of stains: {error}") from error
+    return read_settings_file_if_any(path, StainRules, what="a file of stain rules")

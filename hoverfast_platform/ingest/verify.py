@@ -18,15 +18,15 @@ def verified_content(catalogue: Catalogue, key: str) -> str:
         AbsentSlideError: If the file is gone.
         UnreadableSlideError: If it holds something else.
     """
-    path = catalogue.slide_path(key)
+    path = catalogue.slides.path(key)
     if not path.exists():
         raise AbsentSlideError(
             f"{path} is not there any more.",
             "Put the file back or mount its folder, and it goes on by itself; a slide that was "
             "moved is found again in any watched folder.",
         )
-    expected = catalogue.slide_digest(key)
-    found = catalogue.watched_files().known_content(str(path), signature(path))
+    expected = catalogue.slides.digest(key)
+    found = catalogue.files.known_content(str(path), signature(path))
     found = found or slide_digest(path)
     if found != expected:
         raise UnreadableSlideError(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import read_settings_file_if_any
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.histoqc import run_histoqc
 from hoverfast_platform.mask.imported import find_mask_file, load_mask
@@ -21,12 +20,7 @@ def read_mask_settings(path: Path) -> MaskSettings:
     Raises:
         SettingsError: If it is wrong; every wrong field is named.
     """
-    if not path.exists():
-        return MaskSettings()
-    try:
-        return MaskSettings.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise SettingsError(f"{path} does not hold settings of masks: {error}") from error
+    return read_settings_file_if_any(path, MaskSettings, what="a file of mask settings")
 
 
 def make_mask(

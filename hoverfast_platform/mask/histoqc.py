@@ -21,11 +21,11 @@ from pathlib import Path
 
 from hoverfast_platform.config import HistoQc, MaskImport
 from hoverfast_platform.errors import ComputeError, MaskError, SettingsError
+from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.mask.histoqc_output import MASK_SUFFIX, HistoQcRow, log_lines, read_row
 from hoverfast_platform.mask.imported import lay_on_slide
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideInfo
-from hoverfast_platform.storage.atomic import storage_error
 
 _GRACE_S = 5.0
 """Between asking a process to end and ending it."""
@@ -104,19 +104,15 @@ def run_histoqc(path: Path, info: SlideInfo, settings: HistoQc) -> TissueMask:
 
 @contextlib.contextmanager
 def _scratch_folder(parent: str) -> Iterator[Path]:
-    try:
+    with reporting_storage(Path(parent or tempfile.gettempdir()) / "histoqc"):
         folder = tempfile.TemporaryDirectory(prefix="histoqc-", dir=parent or None)
-    except OSError as error:
-        raise storage_error(Path(parent or tempfile.gettempdir()) / "histoqc", error) from error
     with folder as name:
         yield Path(name)
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with reporting_storage(path):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def _refuse_unsuitable(path: Path, info: SlideInfo) -> None:

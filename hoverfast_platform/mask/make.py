@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.errors import MaskError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.mask.engines import make_mask
 from hoverfast_platform.mask.imported import load_mask
 from hoverfast_platform.mask.mask_file import MaskRecord, mask_record, read_record, write_mask
@@ -92,8 +92,7 @@ def _made_with(settings: MaskSettings) -> str:
         "histoqc": settings.histoqc,
         "import": settings.imported,
     }[settings.engine]
-    text = f"{__version__} {settings.engine} {of_engine.model_dump_json()}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_sha256(f"{__version__} {settings.engine} {of_engine.model_dump_json()}")
 
 
 def _existing(path: Path, slide_sha256: str, replaces_any: bool) -> MaskRecord | None:

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import MaskError
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.statistics import MaskStatistics, mask_statistics
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.version import __version__
 
 _CHUNK = "hoverfast-mask"

@@ -38,7 +38,10 @@ def mask_box(
             nobody says which, or is not the shape of what it is said to show.
     """
     bounds = Box.of(x=info.origin_px[0], y=info.origin_px[1], width=info.width, height=info.height)
-    full = Box(0, 0, info.level_sizes[0][1], info.level_sizes[0][0]) if info.level_sizes else bounds
+    full = bounds
+    if info.level_sizes:
+        full_width, full_height = info.level_sizes[0]
+        full = Box.at_origin(width=full_width, height=full_height)
     candidates = {"full": full, "bounds": bounds}
     if frame != "auto":
         candidates = {frame: candidates[frame]}
@@ -104,7 +107,7 @@ def _misfit(name: str, size: tuple[int, int], info: SlideInfo) -> str:
 
 
 def _misfit_remedy(size: tuple[int, int], info: SlideInfo) -> str:
-    turned = Box(0, 0, info.width, info.height)  # height and width swapped
+    turned = Box.at_origin(width=info.height, height=info.width)
     if _same_shape(size, turned):
         return "It is turned by 90 degrees; turn it back."
     return "It belongs to another slide, or was cropped."

@@ -7,12 +7,12 @@ statistics are averaged too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.card import LabelSource, ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast
@@ -59,7 +59,7 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
     digests = [model.digest for model in models]
     card = ModelCard(
         name=name,
-        version=hashlib.sha256(" ".join(digests).encode()).hexdigest()[:10],
+        version=text_sha256(" ".join(digests))[:10],
         mpp=first.mpp,
         stain=first.stain,
         appearance=first.appearance,

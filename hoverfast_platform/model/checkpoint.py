@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.files import write_bytes, write_text
 from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.network import HoverFast
@@ -76,18 +77,15 @@ def save_model(path: Path, network: HoverFast, card: ModelCard) -> None:
         path: Ends in ``.safetensors``; the card gets the same name with ``.json``.
         network: Its weights are written as float32.
         card: Must describe the network's depth and filters.
+
+    Raises:
+        StorageError: If the folder is not writable or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(save(weights))  # save_file would make it readable for its owner alone
-    part.replace(path)
-    card_path = path.with_suffix(".json")
-    part = card_path.with_name(f".{card_path.name}.part")
-    part.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(card_path)
+    write_bytes(path, save(weights))  # save_file would make it readable for its owner alone
+    write_text(path.with_suffix(".json"), card.model_dump_json(indent=2) + "\n")
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

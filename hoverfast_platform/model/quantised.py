@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.files import file_sha256
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
             f"{card_path} is not a readable int8 card: {error}",
             "Delete it, or make the int8 form again: hoverfast models quantise.",
         ) from error
-    if card.weights_digest != (weights_digest or _file_digest(weights_path)):
+    if card.weights_digest != (weights_digest or file_sha256(weights_path)):
         _LOG.warning(
             "%s was made from other weights than %s and is not used; "
             "make it again with hoverfast models quantise.",
@@ -133,8 +134,3 @@ def graph_digest(graph_path: Path) -> str:
     for path in (graph_path, graph_path.with_suffix(".bin")):
         sha.update(path.read_bytes() if path.is_file() else b"")
     return sha.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

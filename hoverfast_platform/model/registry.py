@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.files import file_sha256
 from hoverfast_platform.model.card import ModelCard
 
 BUILTIN_DIR = Path(__file__).parent / "builtin"
@@ -36,8 +36,7 @@ def find_model(name_or_path: str | Path) -> Path:
 
 def weights_digest(path: Path) -> str:
     """SHA-256 of a weights file's bytes, hex: what tells one model from another."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def available_models() -> dict[str, ModelCard]:

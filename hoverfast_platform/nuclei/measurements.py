@@ -15,7 +15,7 @@ from hoverfast_platform.config import Stain
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.pixel_sums import sum_shape_and_stains
 from hoverfast_platform.nuclei.rings import lengths_and_solidity
-from hoverfast_platform.nuclei.stains import StainPair, density_by_byte
+from hoverfast_platform.stain import StainPair, density_by_byte
 
 Columns = dict[str, npt.NDArray[np.float32]]
 

@@ -1,1 +1,1 @@
-"""Pages for people, made from published results; nothing here changes a result."""
+"""Pages for people, made from results; one page builder for all. Nothing here changes a result."""

@@ -6,11 +6,9 @@ slide that is still there adds its thumbnail and its densest place at full resol
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,23 @@ from PIL import Image
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, StorageError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.reports.page import (
+    Block,
+    Heading,
+    Histogram,
+    Paragraph,
+    Picture,
+    Table,
+    write_page,
+)
 from hoverfast_platform.slide.reader import open_slide
 from hoverfast_platform.slide.thumbnail import read_thumbnail
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.previews import draw_density, draw_nuclei, encode_jpeg
 from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE
@@ -37,15 +44,6 @@ _PICTURE_PX = 700
 _CLOSE_UP_PX = 512
 _HISTOGRAMS = ("area_um2", "hematoxylin_od_mean", "dab_od_mean", "confidence")
 _LABELS = {m.column: m.qupath_name for m in MEASUREMENTS}
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;border-bottom:1px solid #ddd;
-text-align:right}th:first-child,td:first-child,table.text *{text-align:left}
-figure{display:inline-block;width:360px;margin:.5em .8em .5em 0;vertical-align:top}
-img{max-width:100%;display:block}
-figure.wide{width:512px}figcaption{font-size:85%;color:#555}svg{width:360px;height:150px}
-h2{border-top:2px solid #ccc;
-padding-top:1em;margin-top:2em}.warn{background:#fff3cd;padding:.3em .7em;margin:.3em 0}
-.bad{color:#a00}"""
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,8 @@ def write_run_report(folder: Path) -> Path:
         StorageError: If there is nothing to report, or it cannot be written.
     """
     content = _gather(folder)
-    page = folder / "report.html"
-    body = "".join(_parts(content))
     title = f"Nuclei in {folder.resolve().name}"
-    html = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
-    )
-    with written_atomically(page) as part:
-        part.write_text(html, encoding="utf-8", errors="replace")
-    return page
+    return write_page(folder / "report.html", title, _blocks(content))
 
 
 def _gather(folder: Path) -> RunContent:
@@ -102,13 +92,13 @@ def _gather(folder: Path) -> RunContent:
             unreadable.append(str(error))
     failures: list[FailureRecord] = []
     slide_paths: dict[str, Path] = {}
-    if (folder / "catalogue.sqlite").is_file():
-        with Catalogue.open(folder / "catalogue.sqlite") as catalogue:
-            known = catalogue.known_slides()
+    if (folder / CATALOGUE_NAME).is_file():
+        with Catalogue.open(folder / CATALOGUE_NAME) as catalogue:
+            known = catalogue.slides.all()
             slide_paths = {slide.sha256: Path(slide.path) for slide in known}
             done = {summary.provenance.slide_sha256 for _, summary in slides}
             has_result = {slide.path for slide in known if slide.sha256 in done}
-            newest = {failure.path: failure for failure in reversed(catalogue.failures())}
+            newest = {failure.path: failure for failure in reversed(catalogue.results.failures())}
             failures = [f for path, f in newest.items() if path not in has_result]
     if not (slides or images or unreadable or failures):
         raise StorageError(
@@ -119,23 +109,23 @@ def _gather(folder: Path) -> RunContent:
     )
 
 
-def _parts(content: RunContent) -> Iterable[str]:
+def _blocks(content: RunContent) -> Iterable[Block]:
     if content.failures or content.unreadable:
-        yield "<h2>Failed</h2>"
-        yield _table(
+        yield Heading("Failed")
+        yield Table(
             ("slide", "kind", "what happened", "what to do"),
             [(Path(f.path).name, f.kind, f.message, f.remedy) for f in content.failures],
             is_text=True,
         )
-        yield "".join(f'<p class="bad">{escape(text)}</p>' for text in content.unreadable)
+        yield from (Paragraph(text, "bad") for text in content.unreadable)
     if content.slides:
-        yield "<h2>Slides</h2>"
+        yield Heading("Slides")
         yield _overview(
             ("slide", "nuclei", "tissue mm2", "per mm2", "median area um2", "s/mm2", "positive %"),
             [_slide_row(name, summary) for name, summary in content.slides],
         )
     if content.images:
-        yield "<h2>Images</h2>"
+        yield Heading("Images")
         yield _overview(
             ("image", "nuclei", "mm2", "per mm2", "median area um2", "positive %"),
             [_image_row(summary) for _, summary in content.images],
@@ -169,10 +159,10 @@ def _image_row(summary: RoiSummary) -> tuple[str, ...]:
     )
 
 
-def _overview(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _overview(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """The table of all; without its last column, of positive nuclei, where nothing is IHC."""
     width = len(head) if any(row[-1] for row in rows) else len(head) - 1
-    return _table(head[:width], [row[:width] for row in rows])
+    return Table(head[:width], [row[:width] for row in rows])
 
 
 def _median_area(summary: SegmentationSummary | RoiSummary) -> str:
@@ -190,14 +180,14 @@ def _figure(value: float | None, decimals: int) -> str:
     return "" if value is None else f"{value:,.{decimals}f}"
 
 
-def _slide_section(content: RunContent, name: str, summary: SegmentationSummary) -> Iterable[str]:
+def _slide_section(content: RunContent, name: str, summary: SegmentationSummary) -> Iterable[Block]:
     provenance = summary.provenance
-    yield f"<h2>{escape(name)}</h2>"
-    yield _warnings(summary.warnings)
+    yield Heading(name)
+    yield from (Paragraph(text, "warn") for text in summary.warnings)
     preview = content.folder / f"{name}{PREVIEW}"
     table = content.folder / f"{name}{TABLE}"
     if not table.is_file():
-        yield f'<p class="bad">{escape(table.name)} is missing.</p>'
+        yield Paragraph(f"{table.name} is missing.", "bad")
         return
     nuclei = read_nuclei_table(table)
     yield from _pixels_of_slide(content, summary, nuclei)
@@ -205,29 +195,29 @@ def _slide_section(content: RunContent, name: str, summary: SegmentationSummary)
         with Image.open(preview) as picture:
             yield _picture(np.asarray(picture.convert("RGB")), "Nuclei, and what the mask left out")
     yield _picture(_density(summary, nuclei.centroid_xy), "Nuclei per mm2")
-    yield _histograms(nuclei)
-    yield _dab(summary.dab)
+    yield from _histograms(nuclei)
+    yield from _dab(summary.dab)
     seams = summary.seams
-    yield _table(
+    yield Table(
         ("seconds", *summary.seconds), [("", *(f"{s:.1f}" for s in summary.seconds.values()))]
     )
-    yield (
-        f"<p>{escape(provenance.model_name)} {escape(provenance.model_version)} on "
-        f"{escape(summary.device)} ({escape(summary.backend)} {escape(summary.precision)}), "
-        f"{summary.n_tiles} tiles, mask {escape(provenance.mask_engine)}, "
-        f"{provenance.slide_mpp_x:.4g} um per pixel ({escape(provenance.slide_mpp_source)}), "
-        f"{seams.n_duplicates} nuclei twice at seams, finished {escape(summary.finished_at)}.</p>"
+    yield Paragraph(
+        f"{provenance.model_name} {provenance.model_version} on {summary.device} "
+        f"({summary.backend} {summary.precision}), {summary.n_tiles} tiles, "
+        f"mask {provenance.mask_engine}, {provenance.slide_mpp_x:.4g} um per pixel "
+        f"({provenance.slide_mpp_source}), {seams.n_duplicates} nuclei twice at seams, "
+        f"finished {summary.finished_at}."
     )
 
 
 def _pixels_of_slide(
     content: RunContent, summary: SegmentationSummary, nuclei: Nuclei
-) -> Iterable[str]:
+) -> Iterable[Block]:
     """Thumbnail and densest place, if the slide is still where it was."""
     provenance = summary.provenance
     path = content.slide_paths.get(provenance.slide_sha256)
     if path is None or not path.is_file():
-        yield "<p>The slide is not at hand: no thumbnail, no close-up.</p>"
+        yield Paragraph("The slide is not at hand: no thumbnail, no close-up.")
         return
     override = provenance.slide_mpp_x if provenance.slide_mpp_source == "override" else None
     try:
@@ -241,11 +231,11 @@ def _pixels_of_slide(
                 offset = nuclei.centroid_xy - corner
                 near = nuclei.take(((offset > 0) & (offset < _CLOSE_UP_PX)).min(axis=1))
                 yield _picture(
-                    _outlined(pixels, near, x, y), f"Its densest place, at ({x}, {y})", "wide"
+                    _outlined(pixels, near, x, y), f"Its densest place, at ({x}, {y})", is_wide=True
                 )
     except HoverFastError as error:
         _LOG.warning("%s", error)
-        yield f'<p class="bad">The slide cannot be read now: {escape(str(error))}</p>'
+        yield Paragraph(f"The slide cannot be read now: {error}", "bad")
 
 
 def _outlined(pixels: RgbImage, nuclei: Nuclei, x: int, y: int) -> RgbImage:
@@ -281,75 +271,43 @@ def _density(summary: SegmentationSummary, centroid_xy: npt.NDArray[np.float64])
     return draw_density(counts, counts > 0, cell_mm2)
 
 
-def _image_section(content: RunContent, name: str, summary: RoiSummary) -> Iterable[str]:
-    yield f"<h2>{escape(summary.image_name)}</h2>"
-    yield _warnings(summary.warnings)
+def _image_section(content: RunContent, name: str, summary: RoiSummary) -> Iterable[Block]:
+    yield Heading(summary.image_name)
+    yield from (Paragraph(text, "warn") for text in summary.warnings)
     overlay = content.folder / "overlay" / f"{name}_overlay.png"
     if overlay.is_file():
         with Image.open(overlay) as picture:
-            yield _picture(np.asarray(picture.convert("RGB")), "Nuclei", "wide")
-    yield _dab(summary.dab)
+            yield _picture(np.asarray(picture.convert("RGB")), "Nuclei", is_wide=True)
+    yield from _dab(summary.dab)
 
 
-def _dab(dab: DabPositivity | None) -> str:
+def _dab(dab: DabPositivity | None) -> Iterable[Table]:
     if dab is None or dab.h_score is None:
-        return ""
+        return
     counts = (dab.n_negative, dab.n_weak, dab.n_moderate, dab.n_strong)
-    return _table(
+    yield Table(
         ("DAB", "negative", "1+", "2+", "3+", "positive %", "H-score"),
         [("nuclei", *(f"{n:,}" for n in counts), _positive(dab), f"{dab.h_score:.0f}")],
     )
 
 
-def _histograms(nuclei: Nuclei) -> str:
-    drawn = "".join(
-        _histogram(_LABELS[column], nuclei.measurements[column])
-        for column in _HISTOGRAMS
-        if column in nuclei.measurements and len(nuclei)
-    )
-    return f"<div>{drawn}</div>"
+def _histograms(nuclei: Nuclei) -> Iterable[Histogram]:
+    """Of the measurements a person looks at; the last per cent on the right is cut off."""
+    for column in _HISTOGRAMS:
+        values = nuclei.measurements.get(column, np.empty(0))
+        finite = values[np.isfinite(values)].astype(np.float64)
+        if not len(finite):
+            continue
+        low, high = float(finite.min()), float(np.percentile(finite, 99))
+        counts, edges = np.histogram(finite, bins=40, range=(low, max(high, low + 1e-3)))
+        top = max(int(counts.max()), 1)
+        yield Histogram(
+            f"{_LABELS[column]}, tallest bar {top:,} nuclei",
+            [n / top for n in counts.tolist()],
+            float(edges[0]),
+            float(edges[-1]),
+        )
 
 
-def _histogram(title: str, values: npt.NDArray[np.float32]) -> str:
-    """Bars as SVG; the last per cent on the right is cut off."""
-    finite = values[np.isfinite(values)].astype(np.float64)
-    if not len(finite):
-        return ""
-    low, high = float(finite.min()), float(np.percentile(finite, 99))
-    counts, edges = np.histogram(finite, bins=40, range=(low, max(high, low + 1e-3)))
-    top = max(int(counts.max()), 1)
-    bars = "".join(
-        f'<rect x="{10 + 8.5 * i:.1f}" y="{120 - 100 * n / top:.1f}" width="8" '
-        f'height="{100 * n / top:.1f}" fill="#3a6"/>'
-        for i, n in enumerate(counts.tolist())
-    )
-    ends = (
-        f'<text x="10" y="138" font-size="12">{edges[0]:.3g}</text>'
-        f'<text x="350" y="138" font-size="12" text-anchor="end">{edges[-1]:.3g}</text>'
-    )
-    return (
-        f'<figure><svg viewBox="0 0 360 145" role="img">{bars}{ends}</svg>'
-        f"<figcaption>{escape(title)}, tallest bar {top:,} nuclei</figcaption></figure>"
-    )
-
-
-def _picture(rgb: RgbImage, caption: str, kind: str = "") -> str:
-    jpeg = encode_jpeg(rgb, max_side_px=_PICTURE_PX)
-    data = base64.b64encode(jpeg).decode()
-    return (
-        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _warnings(warnings: Sequence[str]) -> str:
-    return "".join(f'<p class="warn">{escape(text)}</p>' for text in warnings)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, is_text: bool = False) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows
-    )
-    kind = ' class="text"' if is_text else ""
-    return f"<table{kind}><tr>{titles}</tr>{lines}</table>"
+def _picture(rgb: RgbImage, caption: str, *, is_wide: bool = False) -> Picture:
+    return Picture(encode_jpeg(rgb, max_side_px=_PICTURE_PX), caption, is_wide=is_wide)

@@ -50,7 +50,7 @@ class ArrayReader:
                 f"{self.info.name} has one level, level {level} was asked for."
             )
         out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
-        part = box.clipped(Box(0, 0, self.info.height, self.info.width))
+        part = box.clipped(Box.at_origin(width=self.info.width, height=self.info.height))
         if not part.is_empty:
             out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = (
                 self._rgb[part.y0 : part.y1, part.x0 : part.x1]

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from hoverfast_platform.errors import UnreadableSlideError
+from hoverfast_platform.files import file_sha256
 
 
 def slide_files(path: Path) -> tuple[Path, ...]:
@@ -38,8 +39,7 @@ def slide_digest(path: Path) -> str:
     digests: list[bytes] = []
     for file in slide_files(path):
         try:
-            with file.open("rb") as stream:
-                digests.append(hashlib.file_digest(stream, "sha256").digest())
+            digests.append(bytes.fromhex(file_sha256(file)))
         except OSError as error:
             raise UnreadableSlideError(
                 f"{file} cannot be read: {error}.", "Check that it exists and your permissions."

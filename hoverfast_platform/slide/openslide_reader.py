@@ -144,7 +144,7 @@ def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None
 
 def _bounds(properties: Mapping[str, str], width: int, height: int) -> Box:
     """The scanned part in full level-0 pixels; the whole slide where nothing is declared."""
-    whole = Box(0, 0, height, width)
+    whole = Box.at_origin(width=width, height=height)
     try:
         x, y, w, h = (
             int(properties[f"openslide.bounds-{k}"]) for k in ("x", "y", "width", "height")

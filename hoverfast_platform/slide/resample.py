@@ -71,7 +71,12 @@ def read_region_at(reader: SlideReader, lattice: ModelLattice, box: Box) -> RgbI
     to_level_y = lattice.scale_y / reader.info.level_downsamples[level][1]
     columns = _mirrored(np.arange(box.x0, box.x1), lattice.width_px)
     rows = _mirrored(np.arange(box.y0, box.y1), lattice.height_px)
-    inside = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+    inside = Box(
+        x0=int(columns.min()),
+        y0=int(rows.min()),
+        x1=int(columns.max()) + 1,
+        y1=int(rows.max()) + 1,
+    )
     rgb = _read_inside(reader, level, inside, (to_level_x, to_level_y))
     if inside == box:
         return rgb
@@ -101,17 +106,21 @@ def _read_inside(
     x = _sample_positions(box.x0, box.x1, to_level[0] / blocks[0])
     y = _sample_positions(box.y0, box.y1, to_level[1] / blocks[1])
     source = Box(
-        math.floor(y[0]) - 1, math.floor(x[0]) - 1, math.floor(y[-1]) + 3, math.floor(x[-1]) + 3
+        x0=math.floor(x[0]) - 1,
+        y0=math.floor(y[0]) - 1,
+        x1=math.floor(x[-1]) + 3,
+        y1=math.floor(y[-1]) + 3,
     )
     size = _level_size(reader.info, level)
-    within = source.clipped(Box(0, 0, -(-size[1] // blocks[1]), -(-size[0] // blocks[0])))
+    whole = Box.at_origin(width=-(-size[0] // blocks[0]), height=-(-size[1] // blocks[1]))
+    within = source.clipped(whole)
     pixels = reader.read_level(
         level,
         Box(
-            within.y0 * blocks[1],
-            within.x0 * blocks[0],
-            within.y1 * blocks[1],
-            within.x1 * blocks[0],
+            x0=within.x0 * blocks[0],
+            y0=within.y0 * blocks[1],
+            x1=within.x1 * blocks[0],
+            y1=within.y1 * blocks[1],
         ),
     )
     if blocks != (1, 1):

@@ -75,7 +75,7 @@ def read_strips(
     for top in range(0, height, n_rows):
         bottom = min(height, top + n_rows)
         y0, y1 = round(top * per_row), max(round(bottom * per_row), round(top * per_row) + 1)
-        strip = reader.read_level(level, Box(y0, 0, y1, level_width))
+        strip = reader.read_level(level, Box(x0=0, y0=y0, x1=level_width, y1=y1))
         shrunk: RgbImage = cv2.resize(  # type: ignore[assignment] # cv2's stubs say Mat
             strip, (width, bottom - top), interpolation=cv2.INTER_AREA
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import reporting_storage, write_bytes, write_text, written_atomically
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.atomic import storage_error, written_atomically
 from hoverfast_platform.storage.geojson import FeaturesPart, deflate_features
 
 _LOG = logging.getLogger(__name__)
@@ -38,16 +38,11 @@ class BlockStore:
     def __init__(self, folder: Path, identity: str) -> None:
         self.folder = folder
         marker = folder / "segmentation_id"
-        try:
+        with reporting_storage(marker):
             folder.mkdir(parents=True, exist_ok=True)
             if not marker.exists():
-                with written_atomically(marker) as part:
-                    part.write_text(identity, encoding="utf-8")
+                write_text(marker, identity)
             found = marker.read_text(encoding="utf-8")
-        except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise storage_error(marker, error) from error
         if found != identity:
             raise StorageError(
                 f"{folder} holds blocks of segmentation {found}, expected {identity}.",
@@ -110,8 +105,7 @@ class BlockStore:
             StorageError: If the block is damaged, or the part cannot be written.
         """
         features = deflate_features(self.read(index)[0], namespace)
-        with written_atomically(self._features_path(index)) as part:
-            part.write_bytes(features.stored())
+        write_bytes(self._features_path(index), features.stored())
 
     def read_features(self, index: int) -> FeaturesPart:
         """What :meth:`write_features` stored; publishing finds out if it was damaged since."""

@@ -20,9 +20,9 @@ from skimage.draw import polygon
 from zarr.codecs import BloscCodec
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.atomic import storage_error
 from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
 
 CHUNK_PX = 1024
@@ -94,17 +94,14 @@ def write_label_pyramid(
     """
     part = path.with_name(f".{path.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-        path.parent.mkdir(parents=True, exist_ok=True)
-        n = _write(part, blocks, (height, width), mpp)
-        zarr.open_group(part, mode="r+").attrs["hoverfast"] = dict(provenance)
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise storage_error(path, error) from error
+        with reporting_storage(path):
+            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+            path.parent.mkdir(parents=True, exist_ok=True)
+            n = _write(part, blocks, (height, width), mpp)
+            zarr.open_group(part, mode="r+").attrs["hoverfast"] = dict(provenance)
+            if path.exists():
+                shutil.rmtree(path)
+            part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return n

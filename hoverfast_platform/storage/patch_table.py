@@ -23,8 +23,8 @@ from skimage.measure import label as connected_pieces
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
+from hoverfast_platform.files import file_sha256, storage_error, written_atomically
 from hoverfast_platform.model.card import LabelSource
-from hoverfast_platform.storage.atomic import storage_error, written_atomically
 from hoverfast_platform.version import __version__
 
 _FORMAT = "hoverfast_platform patch table 1"
@@ -302,8 +302,7 @@ class PatchTable:
             self.sizes_px = np.tile([width, height], (n, 1))
             self.origins_px = np.zeros((n, 2), dtype=np.int64)
             self.provenance = LabelProvenance(teacher="unknown: a file of the published trainer")
-            with self.path.open("rb") as raw:
-                self.digest = hashlib.file_digest(raw, "sha256").hexdigest()
+            self.digest = file_sha256(self.path)
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.storage.atomic import storage_error
+from hoverfast_platform.files import file_sha256, reporting_storage
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.storage.summary import SegmentationSummary
@@ -94,7 +93,7 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
     files = {name + ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
     summary_path = out_dir / f"{name}{SUMMARY}"
     staged_summary = staging_dir / f"result{SUMMARY}"
-    try:
+    with reporting_storage(summary_path):
         summary.model_copy(update={"files": files}).write(staged_summary)
         # A reader that finds the old summary must not trust new files, and the reverse:
         # the digests in the summary tell a torn set from a whole one.
@@ -106,15 +105,7 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
         if (out_dir / (name + LABELS)).exists():
             shutil.rmtree(out_dir / (name + LABELS))
         _fsync(out_dir)
-    except OSError as error:
-        raise storage_error(summary_path, error) from error
     return summary_path
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _count_rows(path: Path) -> int:

@@ -10,8 +10,8 @@ from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.files import reporting_storage, written_atomically
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.atomic import storage_error, written_atomically
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import Line, draw_nuclei
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
@@ -36,12 +36,10 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
         StorageError: If something cannot be written or is not what was to be written.
     """
     scratch = out_dir / ".hoverfast"
-    try:
+    with reporting_storage(out_dir):
         scratch.mkdir(parents=True, exist_ok=True)
         lock = FileLock(scratch / "publish.lock")
         lock.acquire()  # another run may be about to take the same name
-    except OSError as error:
-        raise storage_error(out_dir, error) from error
     try:
         name = _free_name(out_dir, stem, summary.image_sha256)
         _write(out_dir, name, rgb, nuclei, instance_map, summary, line)

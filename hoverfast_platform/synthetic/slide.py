@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import written_atomically
 
 _PITCH_UM = 13.0
 """Mean distance of nuclei: about 5,000 per mm2 of tissue."""

@@ -24,6 +24,7 @@ from hoverfast_platform.errors import (
     TrainingError,
     UnreadableSlideError,
 )
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.imported import load_mask
@@ -34,7 +35,6 @@ from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.storage.atomic import written_atomically
 from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_rgb
 from hoverfast_platform.storage.patch_table import (
     LabelProvenance,

@@ -89,7 +89,7 @@ def draw_tiles(
     for _ in range(_TRIES_PER_TILE * sampling.tiles_per_slide):
         y0 = int(rng.integers(0, lattice.height_px - side_y + 1))
         x0 = int(rng.integers(0, lattice.width_px - side_x + 1))
-        box = Box(y0, x0, y0 + side_y, x0 + side_x)
+        box = Box.of(x=x0, y=y0, width=side_x, height=side_y)
         if _tissue_fraction(mask, lattice, box) < sampling.min_tissue_fraction:
             continue
         if all(box.clipped(other).is_empty for other in boxes):

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import TrainingError
-from hoverfast_platform.slide.stain_normalisation import StainNormalisation, normalisation_of
+from hoverfast_platform.stain import StainNormalisation, normalisation_of
 from hoverfast_platform.storage.patch_table import Patch, PatchTable, split_into_pieces
 from hoverfast_platform.training.settings import TrainingSettings
 from hoverfast_platform.training.targets import MAX_INSTANCES

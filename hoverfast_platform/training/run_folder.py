@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from hoverfast_platform.errors import TrainingError
-from hoverfast_platform.storage.atomic import written_atomically
+from hoverfast_platform.files import written_atomically
 from hoverfast_platform.training.targets import Targets
 
 

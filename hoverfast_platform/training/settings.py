@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hoverfast_platform.config import Appearance, Settings
 from hoverfast_platform.model.architecture import Architecture
-from hoverfast_platform.slide.stain_normalisation import ORDINARY_APPEARANCE
+from hoverfast_platform.stain import ORDINARY_APPEARANCE
 
 
 class Augmentation(Settings):

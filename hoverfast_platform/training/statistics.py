@@ -16,7 +16,7 @@ from torch import nn
 
 from hoverfast_platform.config import Appearance
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
+from hoverfast_platform.stain import normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.crops import reduced, reduction_to
 

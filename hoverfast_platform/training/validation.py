@@ -12,7 +12,7 @@ from hoverfast_platform.hv.decode import decode_instance_map, without_small_nucl
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
-from hoverfast_platform.slide.stain_normalisation import normalisation_of
+from hoverfast_platform.stain import normalisation_of
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.crops import reduced, reduction_to
 

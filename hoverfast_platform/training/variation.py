@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hoverfast_platform.nuclei.stains import HEMATOXYLIN
+from hoverfast_platform.stain import HEMATOXYLIN
 from hoverfast_platform.training.settings import Augmentation
 from hoverfast_platform.training.targets import MAX_INSTANCES
 

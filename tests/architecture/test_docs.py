@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from resources.environment import Environment, reference_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -10,3 +11,28 @@ def test_every_measurement_is_defined_in_the_documentation():
 
     missing = [m for m in MEASUREMENTS if f"`{m.column}`" not in text or m.qupath_name not in text]
     assert not missing
+
+
+def test_the_page_of_environment_variables_is_what_is_read():
+    page = (DOCS / "environment.md").read_text(encoding="utf-8")
+
+    assert page == reference_page(), "python -m resources.environment writes it anew"
+
+
+def test_environment_variables_become_settings(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "ARTEFACTS": "here",
+        "SLIDES": f"{tmp_path}/a:{tmp_path}/b",
+        "SENSORS": "on",
+        "SETTLE_S": "5",
+    }.items():
+        monkeypatch.setenv(f"HOVERFAST_{name}", value)
+    monkeypatch.delenv("HOVERFAST_CATALOGUE", raising=False)
+
+    found = Environment()
+
+    assert found.artefacts == tmp_path / "here"
+    assert found.slides == (tmp_path / "a", tmp_path / "b")
+    assert (found.sensors, found.resegment, found.settle_s) == (True, False, 5.0)
+    assert found.catalogue == ""

@@ -5,7 +5,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from assets.batch import N_ATTEMPTS, SlideProduct, process_slides, slide_check
+from assets.batch import N_ATTEMPTS, SlideProduct, process_slides
 from assets.partitions import slides
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
@@ -44,7 +44,7 @@ def platform(tmp_path):
         for key in KEYS:
             name, digest = key.split("-")
             record = SlideRecord(digest, name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
-            assert catalogue.register_slide(record) == key
+            assert catalogue.slides.register(record) == key
     per_slide = {
         "partitions_def": slides,
         "output_required": False,
@@ -56,7 +56,10 @@ def platform(tmp_path):
     def model():
         return dg.MaterializeResult(data_version=dg.DataVersion("m1"))
 
-    @dg.asset(check_specs=[slide_check("is_plain", "scan", "")], **per_slide)
+    @dg.asset(
+        check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=slides)],
+        **per_slide,
+    )
     def scan(context: dg.AssetExecutionContext, store: PlatformStore):
         yield from process_slides(context, store, made.make, pause_s=0)
 
@@ -157,5 +160,5 @@ def test_bad_slide_fails_alone_and_is_explained(platform, error, n_tried, kind):
     assert list(failure.metadata["failed_slides"].value) == [S1]
     assert made.n_tried[S1] == n_tried
     with store.open_catalogue() as catalogue:
-        (recorded,) = catalogue.failures()
+        (recorded,) = catalogue.results.failures()
     assert (recorded.kind, recorded.path) == (kind, "/s1")

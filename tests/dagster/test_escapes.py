@@ -6,7 +6,7 @@ import pytest
 from assets.definitions import build_definitions
 from assets.segmentation import nuclei
 from assets.tissue_masks import tissue_mask
-from hoverfast_platform.catalogue.slides import readable_key
+from hoverfast_platform.catalogue.rows import readable_key
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.synthetic import write_synthetic_slide
 

@@ -8,13 +8,13 @@ import pytest
 
 from assets.definitions import build_definitions
 from assets.partitions import range_tags
-from assets.sensors import give_up_lost_runs, new_slides, returned_slides
+from assets.sensors import lost_runs, new_slides, returned_slides
 from assets.slide_inventory import NO_QUARANTINE, slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.heartbeat import Heartbeat
-from resources.heartbeat import lost_runs as find_lost_runs
+from resources.heartbeat import Heartbeat, silent_runs
+from resources.patience import Patience
 
 
 class Platform:
@@ -52,7 +52,7 @@ class Platform:
 
     def add(self, name, seed=0):
         path = self.folder / name
-        write_synthetic_slide(path, width_px=128, height_px=128, seed=seed)
+        write_synthetic_slide(path, width_px=144, height_px=128, seed=seed)
         return path
 
 
@@ -111,7 +111,7 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
 
     tifffile.imwrite(
         platform.folder / "b.tiff",
-        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((64, 72, 3), np.uint8),
         photometric="rgb",
         tile=(32, 32),
     )
@@ -159,7 +159,7 @@ def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):
     away = platform.folder.rename(platform.folder.parent / "away")
     assert not describe(tissue_mask).success
     with platform.store.open_catalogue() as catalogue:
-        assert {failure.kind for failure in catalogue.failures()} == {"absent_slide"}
+        assert {failure.kind for failure in catalogue.results.failures()} == {"absent_slide"}
     assert "not back" in back().skip_message
 
     away.rename(platform.folder)
@@ -186,31 +186,31 @@ def test_run_without_a_sign_of_life_is_given_up(platform, has_beaten):
         silent_since = time.time() - 300
         os.utime(beat._path, (silent_since, silent_since))
 
-    assert "all alive" in give_up_lost_runs(context, platform.store, lost_after_s=60).skip_message
-    assert run.run_id in give_up_lost_runs(context, platform.store, lost_after_s=0).skip_message
+    assert "all alive" in lost_runs(context, platform.store, Patience(lost_after_s=60)).skip_message
+    assert run.run_id in lost_runs(context, platform.store, Patience(lost_after_s=0)).skip_message
     assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_run_is_alive_as_long_as_its_heart_beats(tmp_path):
     long_ago = {"r": time.time() - 1000}
-    assert list(find_lost_runs(str(tmp_path), long_ago, lost_after_s=120)) == ["r"]
+    assert list(silent_runs(str(tmp_path), long_ago, lost_after_s=120)) == ["r"]
     beat = Heartbeat(str(tmp_path), "r", every_s=0.01)
     os.utime(beat._path, (0, 0))
     for _ in range(500):
         if beat._path.stat().st_mtime > 0:
             break
         time.sleep(0.01)
-    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
     beat.stop()
     # Between its last step and its end a run is not lost.
-    assert find_lost_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), long_ago, lost_after_s=120) == {}
 
 
 def test_files_of_runs_that_ended_are_removed(tmp_path):
     Heartbeat(str(tmp_path), "r").stop()
-    assert find_lost_runs(str(tmp_path), {}, lost_after_s=120) == {}
+    assert silent_runs(str(tmp_path), {}, lost_after_s=120) == {}
     assert len(list((tmp_path / "heartbeats").iterdir())) == 1
 
-    find_lost_runs(str(tmp_path), {}, lost_after_s=-1)
+    silent_runs(str(tmp_path), {}, lost_after_s=-1)
 
     assert not list((tmp_path / "heartbeats").iterdir())

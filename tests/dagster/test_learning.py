@@ -79,7 +79,7 @@ def test_from_slides_to_a_promoted_student(platform):
     (promoted,) = result.asset_materializations_for_node("promoted_model")
     assert promoted.metadata["model"].value.startswith("breast-v1 ")
     with Catalogue.open(root / "catalogue.sqlite") as catalogue:
-        standing = catalogue.promoted_model()
+        standing = catalogue.models.promoted()
     assert standing.card["cohort"] == "breast v1"
     with dg.DagsterInstance.ephemeral() as instance:
         looked = dg.materialize([segmentation_model], instance=instance, resources=resources)
@@ -103,8 +103,8 @@ def test_worse_student_stays_a_candidate_and_says_why(platform):
     assert "below the floor" in gate_of(result).description
     assert not result.asset_materializations_for_node("promoted_model")
     with Catalogue.open(root / "catalogue.sqlite") as catalogue:
-        assert catalogue.promoted_model() is None
-        assert [m.stage for m in catalogue.models()] == ["candidate"]
+        assert catalogue.models.promoted() is None
+        assert [m.stage for m in catalogue.models.standings()] == ["candidate"]
 
 
 def test_cohort_has_a_new_version_only_when_something_changed(platform, tmp_path):

@@ -16,14 +16,15 @@ from assets.learning import (
 )
 from assets.learning_sensors import (
     MAX_RESEGMENTED_PER_RUN,
-    look_for_changes,
+    cohort_changes,
     model_changes,
     resegment_slides,
 )
 from assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
-from hoverfast_platform.learning.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, weights_digest
+from resources.patience import Patience
 
 
 class Platform:
@@ -60,9 +61,9 @@ class Platform:
         """A slide of the catalogue and of Dagster, segmented by these models."""
         record = SlideRecord(name.ljust(64, "0"), name, name, "v", 1, 1, 0.25, 0.25, "file")
         with self.store.open_catalogue() as catalogue:
-            key = catalogue.register_slide(record)
+            key = catalogue.slides.register(record)
             for model in models:
-                catalogue.record_done(
+                catalogue.results.record(
                     SegmentationRecord(
                         *(f"{name} {model}", record, "mask", "builtin", 1.0),
                         *(model, "model", "1", {}, {}, "0", "cpu", "torch", "fp32", "run", 1, 1.0),
@@ -90,28 +91,28 @@ def write_plan(platform, **settings):
 
 def test_changed_cohort_is_asked_for_once(platform):
     write_plan(platform)
-    assert "none matches" in platform.tick(look_for_changes, quiet_s=0)
+    assert "none matches" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
     assert platform.instance.get_dynamic_partitions("cohorts") == ["skin"]
     platform.slide("skin1")
 
-    (request,) = platform.tick(look_for_changes, quiet_s=0)
-    (again,) = platform.tick(look_for_changes, quiet_s=0)
+    (request,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
+    (again,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
 
     assert request.partition_key == "skin"
     assert request.run_key == again.run_key  # the daemon starts one run per key
     with platform.store.open_catalogue() as catalogue:
         folder = LearningFolder(platform.store.folder())
-        catalogue.record_cohort(find_cohort(folder, catalogue.known_slides(), "skin"), {})
-    assert platform.tick(look_for_changes, quiet_s=0) == "1 cohorts, none changed"
+        catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
+    assert platform.tick(cohort_changes, patience=Patience(quiet_s=0)) == "1 cohorts, none changed"
 
 
 def test_cohort_waits_for_quiet_and_while_it_is_learned_from(platform):
     write_plan(platform)
     platform.slide("skin1")
-    assert "for more" in platform.tick(look_for_changes, quiet_s=600)
+    assert "for more" in platform.tick(cohort_changes, patience=Patience(quiet_s=600))
     platform.cursor = None
     platform.unfinished_run({"dagster/partition": "skin"})
-    assert "being learned from" in platform.tick(look_for_changes, quiet_s=0)
+    assert "being learned from" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
 
 
 def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
@@ -214,8 +215,8 @@ def test_model_in_use_is_looked_at_after_every_promotion(platform):
     other.write_bytes(b"weights")
     sha256 = weights_digest(other)
     with platform.store.open_catalogue() as catalogue:
-        catalogue.register_candidate(ModelRecord(sha256, "m", "1", str(other), {}))
-        catalogue.promote(sha256, replaces=None, reason="better", verdict={"passed": True})
+        catalogue.models.register(ModelRecord(sha256, "m", "1", str(other), {}))
+        catalogue.models.promote(sha256, replaces=None, reason="better", verdict={"passed": True})
 
     assert len(platform.tick(model_changes, compute=platform.compute)) == 1
     other.unlink()

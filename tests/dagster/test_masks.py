@@ -13,21 +13,9 @@ from PIL import Image
 from assets.definitions import build_definitions
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
+from tests.builders import write_tissue_slide
 
 FAKE = Path(__file__).parents[1] / "unit" / "mask" / "fake_histoqc.py"
-
-
-def write_slide(path, *, pen=True):
-    rgb = np.full((800, 1000, 3), 243, np.uint8)
-    rgb[200:600, 200:800] = (215, 150, 190)
-    noise = np.random.default_rng(0).normal(0, 9, rgb[200:600, 200:800].shape)
-    rgb[200:600, 200:800] = np.clip(rgb[200:600, 200:800] + noise, 0, 255)
-    if pen:
-        rgb[300:380, 100:900] = (40, 150, 90)
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", tile=(256, 256), resolution=(1e4, 1e4), resolutionunit=3
-    )
-    return path
 
 
 @pytest.fixture
@@ -72,7 +60,7 @@ def failure_of(result):
 
 def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
     store, run = platform
-    metadata = event_of(run(write_slide(tmp_path / "a.tiff")))
+    metadata = event_of(run(write_tissue_slide(tmp_path / "a.tiff", pen=True)))
 
     assert "data:image/webp" in metadata["overlay"].value
     table = {row.data["found"]: row.data for row in metadata["findings"].records}
@@ -82,14 +70,14 @@ def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
     )
     assert metadata["engine"].value == "builtin"
     with store.open_catalogue() as catalogue:
-        (known,) = catalogue.known_slides()
-        (mask,) = catalogue.masks(known.key)
+        (known,) = catalogue.slides.all()
+        (mask,) = catalogue.slides.masks(known.key)
     assert mask.path == str(store.mask_path(known.key))
 
 
 def test_second_run_makes_nothing_and_changed_settings_do(platform, tmp_path):
     _, run = platform
-    path = write_slide(tmp_path / "a.tiff")
+    path = write_tissue_slide(tmp_path / "a.tiff", pen=True)
     assert not event_of(run(path))["was_done"].value
     assert event_of(run(path))["was_done"].value
     changed = run(path, {"builtin": {"artefacts": {"pen": "off"}}})
@@ -101,7 +89,7 @@ def test_slide_without_usable_tissue_is_flagged_and_does_not_fail(platform, tmp_
     _, run = platform
     tifffile.imwrite(
         tmp_path / "ink.tiff",
-        np.full((600, 600, 3), (40, 150, 90), np.uint8),
+        np.full((600, 672, 3), (40, 150, 90), np.uint8),
         photometric="rgb",
         tile=(256, 256),
         resolution=(1e4, 1e4),
@@ -124,7 +112,7 @@ def test_masks_are_imported_by_the_settings(platform, tmp_path):
     pixels[:40] = True
     Image.fromarray(pixels).save(tmp_path / "masks" / "a.tiff.png")
     settings = {"engine": "import", "import_from": str(tmp_path / "masks")}
-    metadata = event_of(run(write_slide(tmp_path / "a.tiff"), settings))
+    metadata = event_of(run(write_tissue_slide(tmp_path / "a.tiff", pen=True), settings))
 
     assert metadata["engine"].value == "import"
     assert metadata["tissue_fraction"].value == 0.5
@@ -144,7 +132,7 @@ def test_histoqc_by_the_settings_shows_its_columns(platform, shared_data):
 
 def test_engine_that_is_not_there_and_wrong_settings_name_the_remedy(platform, tmp_path):
     _, run = platform
-    path = write_slide(tmp_path / "a.tiff")
+    path = write_tissue_slide(tmp_path / "a.tiff", pen=True)
     missing = run(path, {"engine": "histoqc", "histoqc": {"command": ["no-such"]}})
     assert "environment of its own" in failure_of(missing)
     wrong = run(path, {"engin": "builtin"})

@@ -30,7 +30,7 @@ def registered(tmp_path, n):
     resources = dict(build_definitions(tmp_path / "artefacts").resources)
     paths = [tmp_path / f"s{i}.tiff" for i in range(n)]
     for i, path in enumerate(paths):
-        write_synthetic_slide(path, width_px=400, height_px=400, seed=i)
+        write_synthetic_slide(path, width_px=448, height_px=400, seed=i)
     keys = [resources["store"].register(path) for path in paths]
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("slides", keys)
@@ -55,13 +55,13 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     made_from = {row.data["what"]: row.data for row in event.metadata["lineage"].records}
     assert made_from["segmentation"]["digest"] == event.metadata["segmentation_id"].value
     assert made_from["model"]["which"].startswith(DEFAULT_MODEL)
-    assert event.metadata["haematoxylin_od"].value > 0
+    assert event.metadata["hematoxylin_od"].value > 0
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/webp" in event.metadata["overlay"].value
     assert "data:image/webp" in event.metadata["density"].value
     qupath_file = event.metadata["qupath_file"].value
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
-        (entry,) = catalogue.lineage(qupath_file).entries
+        (entry,) = catalogue.results.lineage(qupath_file).entries
     assert entry["run_id"]
 
 
@@ -100,9 +100,9 @@ def test_slides_named_in_stains_json_are_measured_in_dab(tmp_path):
             seen[event.metadata["stain"].value] = event.metadata
 
     assert "h_score" in seen["ihc_dab"]
-    assert "haematoxylin_od" not in seen["ihc_dab"]  # no eosin, so not compared with H&E slides
+    assert "hematoxylin_od" not in seen["ihc_dab"]  # no eosin, so not compared with H&E slides
     assert "h_score" not in seen["he"]
-    assert "haematoxylin_od" in seen["he"]
+    assert "hematoxylin_od" in seen["he"]
 
 
 def test_bad_slide_in_a_batch_fails_alone(tmp_path):
@@ -131,7 +131,7 @@ def test_blank_slide_is_a_success(tmp_path):
     import tifffile
 
     resources = dict(build_definitions(tmp_path / "artefacts").resources)
-    blank = np.full((300, 300, 3), 244, np.uint8)
+    blank = np.full((300, 336, 3), 244, np.uint8)
     tifffile.imwrite(
         tmp_path / "blank.tiff",
         blank,

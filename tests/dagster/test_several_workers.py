@@ -67,4 +67,4 @@ def test_a_slide_is_segmented_once_however_many_runs_ask(tmp_path, catalogue_loc
     assert (tmp_path / "predicted.txt").read_text().split() == ["1"] * N_SLIDES
     assert count_rows(catalogue_location)["segmentations"] == N_SLIDES
     with Catalogue.open(catalogue_location) as catalogue:
-        assert catalogue.failures() == ()
+        assert catalogue.results.failures() == ()

@@ -17,7 +17,7 @@ import pytest
 
 from hoverfast_platform.synthetic import write_synthetic_slide
 from tests.conftest import REPOSITORY
-from tests.deploy.test_deployment_files import instructions
+from tests.deploy.dockerfile import instructions
 from tests.postgres_server import free_port
 
 pytestmark = pytest.mark.slow

@@ -12,6 +12,7 @@ import yaml
 from dagster._core.instance.config import dagster_instance_config
 
 from tests.conftest import REPOSITORY
+from tests.deploy.dockerfile import instructions
 
 DEPLOY = REPOSITORY / "deploy"
 BIN = Path(sys.executable).parent
@@ -30,20 +31,6 @@ def run(*arguments, **options):
 
 def load(name):
     return yaml.safe_load((DEPLOY / name).read_text())
-
-
-def instructions(name="Dockerfile"):
-    """``(stage, keyword, rest)`` of a Dockerfile, continuation lines joined."""
-    text = re.sub(r"\\\n", " ", (DEPLOY / name).read_text())
-    stage, found = "", []
-    for line in text.splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        keyword, _, rest = line.partition(" ")
-        if keyword == "FROM":
-            stage = rest.split(" AS ")[1]
-        found.append((stage, keyword, rest.strip()))
-    return found
 
 
 @pytest.mark.parametrize(

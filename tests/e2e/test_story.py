@@ -94,7 +94,7 @@ def model_in_use(platform):
 
 def promoted(platform):
     with Catalogue.open(platform.artefacts / "catalogue.sqlite") as catalogue:
-        return catalogue.promoted_model().sha256
+        return catalogue.models.promoted().sha256
 
 
 def wait_for_evaluation(platform, number):
@@ -209,7 +209,7 @@ def test_5_worse_student_is_not_promoted_and_says_why(platform):
     assert len(events(platform, "promoted_model")) == n_promoted
     assert model_in_use(platform) == promoted(platform) == before
     with Catalogue.open(platform.artefacts / "catalogue.sqlite") as catalogue:
-        stages = {model.name: model.stage for model in catalogue.models()}
+        stages = {model.name: model.stage for model in catalogue.models.standings()}
     assert stages["skin-v3"] == "candidate"
     assert "promoted" in stages.values()
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tifffile
 from filelock import FileLock
 from PIL import Image
 
@@ -40,6 +39,7 @@ from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from tests.builders import write_slide
 
 
 def drawn_tissue(height, width, seed=0):
@@ -59,14 +59,6 @@ def drawn_tissue(height, width, seed=0):
     noise = rng.normal(0, 6, rgb.shape)
     rgb = np.clip(cv2.GaussianBlur(rgb, (0, 0), 1.2) + noise, 0, 255).astype(np.uint8)
     return rgb, centres
-
-
-def write_slide(path, rgb, mpp=0.25):
-    resolution = {} if mpp is None else {"resolution": (1e4 / mpp,) * 2, "resolutionunit": 3}
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", tile=(256, 256), compression="deflate", **resolution
-    )
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +197,7 @@ def test_workers_import_neither_torch_nor_dagster(engine):
 
 
 def test_blank_slide_publishes_zero_nuclei(engine, tmp_path):
-    blank = write_slide(tmp_path / "blank.tiff", np.full((600, 600, 3), 244, np.uint8))
+    blank = write_slide(tmp_path / "blank.tiff", np.full((600, 672, 3), 244, np.uint8))
 
     done = segment_slide(blank, out_dir=tmp_path / "out", engine=engine)
 
@@ -218,7 +210,7 @@ def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
     results = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        rgb = np.full((300, 300 + 40 * len(results), 3), 244, np.uint8)
+        rgb = np.full((300, 336 + 40 * len(results), 3), 244, np.uint8)
         path = write_slide(tmp_path / folder / "same.tiff", rgb)
         results.append(segment_slide(path, out_dir=tmp_path / "out", engine=engine))
 
@@ -227,7 +219,7 @@ def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
 
 
 def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):
-    path = write_slide(tmp_path / "nompp.tiff", np.full((300, 300, 3), 244, np.uint8), mpp=None)
+    path = write_slide(tmp_path / "nompp.tiff", np.full((300, 336, 3), 244, np.uint8), mpp=None)
 
     with pytest.raises(MissingMppError, match="--mpp"):
         segment_slide(path, out_dir=tmp_path / "out", engine=engine)
@@ -281,7 +273,7 @@ def test_image_gives_an_instance_map_that_matches_its_nuclei(engine):
 
 
 def test_small_and_coarse_images_work(engine):
-    tiny = segment_image(np.full((16, 16, 3), 240, np.uint8), mpp=0.25, engine=engine)
+    tiny = segment_image(np.full((16, 20, 3), 240, np.uint8), mpp=0.25, engine=engine)
     coarse, _ = drawn_tissue(300, 300)
     upsampled = segment_image(coarse[::2, ::2].copy(), mpp=0.5, engine=engine)
 
@@ -341,9 +333,9 @@ def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):
 
 def test_ihc_slides_are_measured_in_dab_and_large_ones_get_a_zip(engine, tmp_path):
     """Brown discs on the left, blue ones on the right."""
-    y, x = np.mgrid[:240, :240]
-    rgb = np.full((240, 240, 3), (238, 236, 240), np.uint8)
-    disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
+    y, x = np.mgrid[:240, :268]
+    rgb = np.full((240, 268, 3), (238, 236, 240), np.uint8)
+    disc = ((x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90) & (x < 240)
     rgb[disc & (x < 120)] = (110, 70, 40)
     rgb[disc & (x >= 120)] = (120, 130, 190)
     path = write_slide(tmp_path / "ihc.tiff", rgb)

@@ -189,7 +189,7 @@ class Simulation:
         folder = self.folder / "slides"
         now = datetime.datetime.now(datetime.UTC)
         with self.resources["store"].open_catalogue() as catalogue:
-            files = catalogue.watched_files()
+            files = catalogue.files
             for seconds in (0, 60):
                 look(files, [folder], settle_s=0, now=now + datetime.timedelta(seconds=seconds))
             for batch in register_ready(files):

@@ -22,24 +22,24 @@ from hoverfast_platform.catalogue.database import (
 )
 from hoverfast_platform.catalogue.transfer import copy_catalogue, count_rows
 from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
+from tests.builders import SLIDE, segmentation
 from tests.postgres_server import PASSWORD
-from tests.unit.catalogue.test_catalogue import SLIDE, segmentation
-from tests.unit.catalogue.test_migrations import fill
+from tests.unit.catalogue.filled_tables import fill
 
 FAILURE = FailureRecord("/x.svs", "missing_mpp", "no mpp", "--mpp", "r")
 
 WRITER = """
 import dataclasses, sys
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, ModelRecord
-from tests.unit.catalogue.test_catalogue import SLIDE, segmentation
-from tests.unit.catalogue.test_migrations import fill
+from tests.builders import SLIDE, segmentation
+from tests.unit.catalogue.filled_tables import fill
 
 for i in range(int(sys.argv[3])):
     with Catalogue.open(sys.argv[1]) as catalogue:  # as assets do: opened for every record
         slide = dataclasses.replace(SLIDE, sha256=f"{i:010d}" + "0" * 54)
-        catalogue.register_slide(slide)
-        catalogue.record_done(segmentation(f"s{i}", slide=slide))
-        catalogue.record_failure(FailureRecord(sys.argv[2], "k", "m", "r", str(i)))
+        catalogue.slides.register(slide)
+        catalogue.results.record(segmentation(f"s{i}", slide=slide))
+        catalogue.results.record_failure(FailureRecord(sys.argv[2], "k", "m", "r", str(i)))
 """
 
 
@@ -88,15 +88,15 @@ def test_writer_waits_for_one_that_has_read_before_it_writes(catalogue_location)
     slow.start()
     began.wait(10)
     with Catalogue.open(catalogue_location) as catalogue:
-        assert catalogue.failures() == ()  # a reader does not wait
-        quick = threading.Thread(target=lambda: catalogue.record_failure(FAILURE))
+        assert catalogue.results.failures() == ()  # a reader does not wait
+        quick = threading.Thread(target=lambda: catalogue.results.record_failure(FAILURE))
         quick.start()
         quick.join(0.3)
         assert quick.is_alive()
         may_end.set()
         slow.join()
         quick.join()
-        assert catalogue.failures() == (FAILURE,)
+        assert catalogue.results.failures() == (FAILURE,)
     database.close()
 
 
@@ -106,7 +106,7 @@ def test_lock_that_is_never_given_is_explained(tmp_path, monkeypatch):
         other = sqlite3.connect(tmp_path / "c.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CatalogueUnavailableError, match="network share") as caught:
-            catalogue.record_failure(FAILURE)
+            catalogue.results.record_failure(FAILURE)
         other.close()
     assert caught.value.is_transient
 
@@ -114,16 +114,18 @@ def test_lock_that_is_never_given_is_explained(tmp_path, monkeypatch):
 def test_server_that_restarts_is_waited_for(postgres_server, postgres_url):
     upgrade_database(postgres_url)
     with Catalogue.open(postgres_url) as catalogue:
-        catalogue.record_done(segmentation())
+        catalogue.results.record(segmentation())
         postgres_server.stop()
         restart = threading.Timer(1.0, postgres_server.start)
         restart.start()
 
-        catalogue.record_failure(FAILURE)  # its connections are dead, and nobody answers yet
+        catalogue.results.record_failure(
+            FAILURE
+        )  # its connections are dead, and nobody answers yet
 
         restart.join()
-        assert catalogue.failures() == (FAILURE,)
-        assert catalogue.lineage("s1").entries
+        assert catalogue.results.failures() == (FAILURE,)
+        assert catalogue.results.lineage("s1").entries
 
 
 def test_connection_lost_within_a_write_is_transient_and_writes_nothing(
@@ -143,22 +145,22 @@ def test_connection_lost_within_a_write_is_transient_and_writes_nothing(
             connection.execute(text("DELETE FROM result_files"))
 
     with Catalogue.open(postgres_url) as catalogue:
-        catalogue.record_failure(FAILURE)
+        catalogue.results.record_failure(FAILURE)
         with pytest.raises(CatalogueUnavailableError) as caught:
             write_and_lose_the_connection()
         assert caught.value.is_transient
-        assert catalogue.failures() == (FAILURE,)  # on a connection of its own
+        assert catalogue.results.failures() == (FAILURE,)  # on a connection of its own
     database.close()
 
 
 def test_server_that_is_killed_keeps_what_was_recorded(postgres_server, postgres_url):
     upgrade_database(postgres_url)
     with Catalogue.open(postgres_url) as catalogue:
-        catalogue.record_done(segmentation())
+        catalogue.results.record(segmentation())
         postgres_server.kill()
         postgres_server.start()
 
-        assert len(catalogue.lineage("s1").entries) == 1
+        assert len(catalogue.results.lineage("s1").entries) == 1
 
 
 def test_writer_that_goes_to_sleep_does_not_stop_the_others(postgres_url, monkeypatch):
@@ -169,10 +171,10 @@ def test_writer_that_goes_to_sleep_does_not_stop_the_others(postgres_url, monkey
     connection.execute(text("DELETE FROM failures"))
 
     with Catalogue.open(postgres_url) as catalogue:
-        catalogue.record_failure(FAILURE)  # waits until the server has ended the sleeper
+        catalogue.results.record_failure(FAILURE)  # waits until the server has ended the sleeper
         with pytest.raises(CatalogueUnavailableError):
             connection.execute(text("DELETE FROM failures"))
-        assert catalogue.failures() == (FAILURE,)
+        assert catalogue.results.failures() == (FAILURE,)
     connection.close()
     sleeper.close()
 
@@ -219,11 +221,11 @@ def test_odd_text_and_numbers_are_kept_alike_on_both(catalogue_location):
     )
     failure = FailureRecord("/a\0b.svs", long, "header says \0\1", "", long)
     with Catalogue.open(catalogue_location) as catalogue:
-        catalogue.record_done(odd)
-        catalogue.record_failure(failure)
-        catalogue.register_candidate(ModelRecord("e" * 64, long, long, "/m", {}), scope="s" * 400)
-        (entry,) = catalogue.lineage("s1").entries
-        (kept,) = catalogue.failures()
+        catalogue.results.record(odd)
+        catalogue.results.record_failure(failure)
+        catalogue.models.register(ModelRecord("e" * 64, long, long, "/m", {}), scope="s" * 400)
+        (entry,) = catalogue.results.lineage("s1").entries
+        (kept,) = catalogue.results.failures()
 
     assert entry["device"] == f"{long} (openvino {long})"
     assert entry["model"]["card"] == {"dice": None, "loss": None, "name": "Gr\u00f6\u00dfe"}
@@ -233,8 +235,8 @@ def test_odd_text_and_numbers_are_kept_alike_on_both(catalogue_location):
 
 def test_times_are_utc_on_both(catalogue_location):
     with Catalogue.open(catalogue_location) as catalogue:
-        catalogue.record_done(segmentation())
-        (entry,) = catalogue.lineage("s1").entries
+        catalogue.results.record(segmentation())
+        (entry,) = catalogue.results.lineage("s1").entries
 
     assert entry["finished_at"].endswith("+00:00")
 
@@ -252,10 +254,10 @@ def test_copy_carries_every_row_and_goes_on_numbering(tmp_path, postgres_url, di
     assert copied == count_rows(source) == count_rows(target)
     assert set(copied.values()) == {3}
     with Catalogue.open(source) as old, Catalogue.open(target) as new:
-        assert new.failures() == old.failures()
-        assert new.lineage("1 key") == old.lineage("1 key")
-        new.record_failure(FAILURE)
-        assert new.failures()[0] == FAILURE
+        assert new.results.failures() == old.results.failures()
+        assert new.results.lineage("1 key") == old.results.lineage("1 key")
+        new.results.record_failure(FAILURE)
+        assert new.results.failures()[0] == FAILURE
     with pytest.raises(CatalogueError, match="not empty"):
         copy_catalogue(source, target)
 
@@ -273,7 +275,7 @@ def test_command_line_makes_shows_and_copies(tmp_path, postgres_url):
     refused = hoverfast("info")
     made, again = hoverfast("upgrade"), hoverfast("upgrade")
     with Catalogue.open(tmp_path / "c.sqlite") as catalogue:
-        catalogue.record_failure(FAILURE)
+        catalogue.results.record_failure(FAILURE)
     copied, info = hoverfast("copy", str(tmp_path / "c.sqlite")), hoverfast("info")
 
     assert refused.returncode == 1

@@ -1,6 +1,5 @@
 """Every earlier revision of the catalogue is migrated with its rows, once, or not at all."""
 
-import datetime
 import threading
 
 import pytest
@@ -10,16 +9,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
-    JSON,
-    Boolean,
-    DateTime,
-    Float,
-    Integer,
-    MetaData,
     String,
     create_engine,
-    insert,
-    select,
     text,
 )
 
@@ -32,6 +23,7 @@ from hoverfast_platform.catalogue.database import (
 )
 from hoverfast_platform.catalogue.tables import AnyText, Base
 from hoverfast_platform.errors import CatalogueError
+from tests.unit.catalogue.filled_tables import contents, fill
 
 REVISIONS = [
     s.revision for s in reversed(list(ScriptDirectory(str(MIGRATIONS_DIR)).walk_revisions()))
@@ -54,50 +46,6 @@ def migrate_to(location, revision):
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()
-
-
-def fill(location, n=3):
-    """Put ``n`` rows into every table there is, of whatever columns it has."""
-    engine = create_engine(database_url(location))
-    tables = MetaData()
-    with engine.begin() as connection:
-        tables.reflect(connection)
-        for table in tables.sorted_tables:
-            if table.name != "alembic_version":
-                connection.execute(insert(table), [row_of(table, i) for i in range(1, n + 1)])
-    before = contents(engine)
-    engine.dispose()
-    return before
-
-
-def row_of(table, i):
-    values = {}
-    for column in table.columns:
-        if column.primary_key or column.foreign_keys:
-            values[column.name] = i
-        elif isinstance(column.type, JSON):
-            values[column.name] = {"n": i, "text": "Gr\u00f6\u00dfe"}
-        elif isinstance(column.type, DateTime):
-            values[column.name] = datetime.datetime(2026, 1, i, 12, tzinfo=datetime.UTC)
-        elif isinstance(column.type, Boolean):
-            values[column.name] = True
-        elif isinstance(column.type, Integer | Float):
-            values[column.name] = i
-        else:
-            values[column.name] = f"{i} {column.name}"[: column.type.length]
-    return values
-
-
-def contents(engine):
-    """Rows of all tables, by table and column."""
-    tables = MetaData()
-    with engine.connect() as connection:
-        tables.reflect(connection)
-        return {
-            table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
-            for table in tables.sorted_tables
-            if table.name != "alembic_version"
-        }
 
 
 def is_another_type(context, column, declared, found, wanted):
@@ -129,7 +77,11 @@ def test_every_earlier_revision_keeps_its_rows_when_it_is_migrated(empty_locatio
     after = contents(engine)
     engine.dispose()
     assert all(len(rows) == 3 for rows in before.values())
-    for table, rows in before.items():
+    # 0008_stain_strength drops numbers in densities that are no longer measured.
+    dropped = {"slide_appearances"} if revision < "0008" else set()
+    assert not any(after[table] for table in dropped & before.keys())
+    for table in before.keys() - dropped:
+        rows = before[table]
         kept = [{name: row[name] for name in rows[0]} for row in after[table]]
         assert kept == rows, table
     Catalogue.open(empty_location).close()

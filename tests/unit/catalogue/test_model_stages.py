@@ -10,6 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
 from hoverfast_platform.catalogue.database import database_url
 from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.scores import SCORE_NAMES
+from tests.builders import evaluation_summary
 
 PASSED = {"passed": True, "reasons": ["dice 0.81"]}
 
@@ -30,42 +32,42 @@ def catalogue(catalogue_location):
 @pytest.fixture
 def with_a_promoted(catalogue):
     for record in (A, B, C):
-        catalogue.register_candidate(record)
-    catalogue.promote(A.sha256, replaces=None, reason="first", verdict=PASSED)
+        catalogue.models.register(record)
+    catalogue.models.promote(A.sha256, replaces=None, reason="first", verdict=PASSED)
     return catalogue
 
 
 def stages(catalogue, record):
-    return [entry.stage for entry in catalogue.model_history(record.sha256)]
+    return [entry.stage for entry in catalogue.models.history(record.sha256)]
 
 
 def test_nothing_is_promoted_at_first(catalogue):
-    assert catalogue.promoted_model() is None
-    assert catalogue.models() == ()
+    assert catalogue.models.promoted() is None
+    assert catalogue.models.standings() == ()
 
 
 def test_promotion_retires_the_former_and_keeps_the_history(with_a_promoted):
     catalogue = with_a_promoted
-    catalogue.promote(B.sha256, replaces=A.sha256, reason="better", verdict=PASSED)
+    catalogue.models.promote(B.sha256, replaces=A.sha256, reason="better", verdict=PASSED)
 
-    now = catalogue.promoted_model()
+    now = catalogue.models.promoted()
     assert (now.sha256, now.path, now.reason) == (B.sha256, B.path, "better")
     assert now.verdict == PASSED
     assert now.until is None
     assert now.since.tzinfo == datetime.UTC
     assert stages(catalogue, A) == ["retired", "promoted", "candidate"]
     assert stages(catalogue, B) == ["promoted", "candidate"]
-    retired, promoted, _ = catalogue.model_history(A.sha256)
+    retired, promoted, _ = catalogue.models.history(A.sha256)
     assert promoted.until == retired.since == now.since
     assert "better" in retired.reason
 
 
 def test_rolling_back_is_promoting_the_former_without_a_verdict(with_a_promoted):
     catalogue = with_a_promoted
-    catalogue.promote(B.sha256, replaces=A.sha256, reason="better", verdict=PASSED)
-    catalogue.promote(A.sha256, replaces=B.sha256, reason="B finds keratin")
+    catalogue.models.promote(B.sha256, replaces=A.sha256, reason="better", verdict=PASSED)
+    catalogue.models.promote(A.sha256, replaces=B.sha256, reason="B finds keratin")
 
-    assert catalogue.promoted_model().sha256 == A.sha256
+    assert catalogue.models.promoted().sha256 == A.sha256
     assert stages(catalogue, A) == ["promoted", "retired", "promoted", "candidate"]
     assert stages(catalogue, B) == ["retired", "promoted", "candidate"]
 
@@ -73,12 +75,12 @@ def test_rolling_back_is_promoting_the_former_without_a_verdict(with_a_promoted)
 def test_model_that_was_never_judged_or_failed_is_refused(with_a_promoted):
     catalogue = with_a_promoted
     with pytest.raises(CatalogueError, match="never judged"):
-        catalogue.promote(B.sha256, replaces=A.sha256, reason="trust me")
+        catalogue.models.promote(B.sha256, replaces=A.sha256, reason="trust me")
     failed = {"passed": False, "reasons": ["dice 0.60 is below 0.70"]}
     with pytest.raises(CatalogueError, match=r"dice 0\.60"):
-        catalogue.promote(B.sha256, replaces=A.sha256, reason="", verdict=failed)
+        catalogue.models.promote(B.sha256, replaces=A.sha256, reason="", verdict=failed)
 
-    assert catalogue.promoted_model().sha256 == A.sha256  # the refusal undid A's retirement
+    assert catalogue.models.promoted().sha256 == A.sha256  # the refusal undid A's retirement
     assert stages(catalogue, A) == ["promoted", "candidate"]
     assert stages(catalogue, B) == ["candidate"]
 
@@ -86,39 +88,41 @@ def test_model_that_was_never_judged_or_failed_is_refused(with_a_promoted):
 @pytest.mark.parametrize("replaces", [None, "c" * 64])
 def test_verdict_against_another_model_than_the_promoted_is_refused(with_a_promoted, replaces):
     with pytest.raises(CatalogueError, match=r"but it is student 1 \(aaaaaaaaaa\)"):
-        with_a_promoted.promote(B.sha256, replaces=replaces, reason="", verdict=PASSED)
+        with_a_promoted.models.promote(B.sha256, replaces=replaces, reason="", verdict=PASSED)
 
     assert stages(with_a_promoted, B) == ["candidate"]
 
 
 def test_promoting_twice_and_the_unregistered_are_refused(with_a_promoted):
     with pytest.raises(CatalogueError, match="not a candidate"):
-        with_a_promoted.promote(A.sha256, replaces=None, reason="", verdict=PASSED)
+        with_a_promoted.models.promote(A.sha256, replaces=None, reason="", verdict=PASSED)
     with pytest.raises(CatalogueError, match="knows no model"):
-        with_a_promoted.promote("f" * 64, replaces=A.sha256, reason="", verdict=PASSED)
+        with_a_promoted.models.promote("f" * 64, replaces=A.sha256, reason="", verdict=PASSED)
 
 
 def test_retired_model_leaves_its_scope_without_one(with_a_promoted):
-    with_a_promoted.retire(A.sha256, reason="finds no nuclei in fat")
+    with_a_promoted.models.retire(A.sha256, reason="finds no nuclei in fat")
 
-    assert with_a_promoted.promoted_model() is None
+    assert with_a_promoted.models.promoted() is None
     with pytest.raises(CatalogueError, match="neither"):
-        with_a_promoted.retire(A.sha256, reason="again")
+        with_a_promoted.models.retire(A.sha256, reason="again")
 
 
 def test_scopes_are_apart(with_a_promoted):
-    with_a_promoted.register_candidate(B, scope="site-2")
-    with_a_promoted.promote(B.sha256, replaces=None, reason="", verdict=PASSED, scope="site-2")
+    with_a_promoted.models.register(B, scope="site-2")
+    with_a_promoted.models.promote(
+        B.sha256, replaces=None, reason="", verdict=PASSED, scope="site-2"
+    )
 
-    assert with_a_promoted.promoted_model("site-2").sha256 == B.sha256
-    assert with_a_promoted.promoted_model().sha256 == A.sha256
+    assert with_a_promoted.models.promoted("site-2").sha256 == B.sha256
+    assert with_a_promoted.models.promoted().sha256 == A.sha256
     assert stages(with_a_promoted, B) == ["promoted", "candidate", "candidate"]
 
 
 def test_registering_again_keeps_the_stage_and_renews_the_path(with_a_promoted):
-    with_a_promoted.register_candidate(dataclasses.replace(A, path="/elsewhere"))
+    with_a_promoted.models.register(dataclasses.replace(A, path="/elsewhere"))
 
-    assert with_a_promoted.promoted_model().path == "/elsewhere"
+    assert with_a_promoted.models.promoted().path == "/elsewhere"
     assert stages(with_a_promoted, A) == ["promoted", "candidate"]
 
 
@@ -138,7 +142,7 @@ def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, 
         "c = Catalogue.open(sys.argv[1])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "new, ok = sys.argv[2] * 64, {'passed': True}\n"
-        "try: c.promote(new, replaces='a' * 64, reason='r', verdict=ok)\n"
+        "try: c.models.promote(new, replaces='a' * 64, reason='r', verdict=ok)\n"
         "except CatalogueError as e: sys.exit(3 if 'meanwhile' in str(e) else 4)\n"
     )
     both = [
@@ -158,27 +162,28 @@ def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, 
         one.communicate()
 
     assert sorted(one.returncode for one in both) == [0, 3]
-    promoted = [m for m in with_a_promoted.models() if m.stage == "promoted"]
+    promoted = [m for m in with_a_promoted.models.standings() if m.stage == "promoted"]
     assert len(promoted) == 1
     assert promoted[0].sha256 in (B.sha256, C.sha256)
 
 
 @pytest.mark.parametrize("text", ["b" * 64, "bbbbbb", "student@2"])
 def test_models_are_found_by_name_and_digest(with_a_promoted, text):
-    assert with_a_promoted.find_model(text) == B.sha256
+    assert with_a_promoted.models.find(text) == B.sha256
 
 
 @pytest.mark.parametrize("text", ["student", "nobody", "b", "%"])
 def test_ambiguous_or_unknown_model_names_list_what_there_is(with_a_promoted, text):
     with pytest.raises(CatalogueError, match="student@2"):
-        with_a_promoted.find_model(text)
+        with_a_promoted.models.find(text)
 
 
 def test_evaluations_are_kept_per_model(with_a_promoted):
-    record = EvaluationRecord(A.sha256, "tnbc", "d" * 64, "e" * 64, {"dice": 0.8}, "/out")
-    with_a_promoted.record_evaluation(record)
+    summary = evaluation_summary(dict.fromkeys(SCORE_NAMES, 0.8), n_images=3, n_true=50)
+    record = EvaluationRecord(A.sha256, "tnbc", "d" * 64, "e" * 64, summary, "/out")
+    with_a_promoted.models.record_evaluation(record)
 
-    assert with_a_promoted.evaluations(A.sha256) == (record,)
-    assert with_a_promoted.evaluations(B.sha256) == ()
+    assert with_a_promoted.models.evaluations(A.sha256) == (record,)
+    assert with_a_promoted.models.evaluations(B.sha256) == ()
     with pytest.raises(CatalogueError, match="knows no model"):
-        with_a_promoted.record_evaluation(dataclasses.replace(record, model_sha256="f" * 64))
+        with_a_promoted.models.record_evaluation(dataclasses.replace(record, model_sha256="f" * 64))

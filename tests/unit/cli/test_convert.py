@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from hoverfast_platform.cli.convert import command
 from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.storage.label_pyramid import LABELS
-from hoverfast_platform.storage.nuclei_table import read_nuclei_table
+from hoverfast_platform.storage.nuclei_table import read_nuclei_table, write_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
-from tests.unit.storage.test_results import NAMESPACE, squares, write_nuclei_table
+from tests.builders import NAMESPACE, squares
 
 FIRST = [[100.0, 100.0], [120.0, 100.0], [120.0, 116.0], [100.0, 116.0], [100.0, 100.0]]
 BOWTIE = [[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]

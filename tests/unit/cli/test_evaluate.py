@@ -22,8 +22,8 @@ def folder(tmp_path):
     for name in ("image", "label"):
         (tmp_path / "set" / name).mkdir(parents=True)
     for stem in "ab":
-        image = np.full((96, 96, 3), (228, 178, 205), dtype=np.uint8)
-        label = np.zeros((96, 96), dtype=np.uint8)
+        image = np.full((96, 108, 3), (228, 178, 205), dtype=np.uint8)
+        label = np.zeros((96, 108), dtype=np.uint8)
         for i, centre in enumerate([(30, 30), (66, 60)]):
             cv2.ellipse(image, centre, (11, 9), 20, 0, 360, (92, 60, 130), -1)
             cv2.ellipse(label, centre, (11, 9), 20, 0, 360, i + 1, -1)
@@ -65,9 +65,9 @@ def test_two_models_are_measured_compared_and_recorded(folder):
     assert (folder / "out" / "comparison.html").is_file()
     written = json.loads((folder / "out" / "untrained-0" / "evaluation.json").read_text())
     with Catalogue.open(folder / "c.sqlite") as catalogue:
-        assert {m.stage for m in catalogue.models()} == {"candidate"}
-        (kept,) = catalogue.evaluations(catalogue.find_model("untrained"))
-    assert kept.summary == written["summary"]
+        assert {m.stage for m in catalogue.models.standings()} == {"candidate"}
+        (kept,) = catalogue.models.evaluations(catalogue.models.find("untrained"))
+    assert kept.summary.model_dump(mode="json") == written["summary"]
     assert kept.dataset_digest == written["dataset"]["digest"]
     pictures = sorted(p.name for p in (folder / "out" / "untrained-0" / "agreement").iterdir())
     assert pictures == ["0000-a.jpg", "0001-b.jpg"]

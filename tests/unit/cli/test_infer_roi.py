@@ -100,9 +100,9 @@ def test_overlay_lines_have_the_colour_asked_for(finished):
 
 
 def test_ihc_counts_positive_nuclei(tmp_path):
-    image = np.full((128, 128, 3), (238, 236, 240), np.uint8)
-    y, x = np.mgrid[:128, :128]
-    disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90
+    image = np.full((128, 144, 3), (238, 236, 240), np.uint8)
+    y, x = np.mgrid[:128, :144]
+    disc = ((x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 90) & (x < 120)
     image[disc & (x < 40)] = (110, 70, 40)  # brown
     image[disc & (x >= 40)] = (120, 130, 190)  # blue
     Image.fromarray(image).save(tmp_path / "ihc.png")

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import tifffile
 import zarr
 from click.testing import CliRunner
 from PIL import Image
@@ -15,22 +14,19 @@ from hoverfast_platform.mask.mask_file import read_levels, split_levels
 from hoverfast_platform.storage.label_pyramid import LABELS
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from tests.builders import write_slide
 
 
-def write_slide(path, *, radius=9, pen=False):
+def write_discs(path, *, radius=9, pen=False):
     """Purple discs on pink on glass, 0.25 um per pixel; ``pen`` covers the lower half."""
-    y, x = np.mgrid[:480, :480]
-    rgb = np.full((480, 480, 3), 243, np.uint8)
+    y, x = np.mgrid[:480, :540]
+    rgb = np.full((480, 540, 3), 243, np.uint8)
     rgb[40:440, 40:440] = (232, 180, 210)
     disc = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < radius**2
     rgb[disc & (rgb[..., 1] == 180)] = (95, 50, 130)
     if pen:
         rgb[240:] = (40, 150, 90)
-    path.parent.mkdir(exist_ok=True)
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", tile=(256, 256), resolution=(4e4, 4e4), resolutionunit=3
-    )
-    return path
+    return write_slide(path, rgb)
 
 
 def run(command, *arguments):
@@ -41,9 +37,9 @@ def run(command, *arguments):
 def finished(tmp_path_factory):
     """Output folder, folder of masks, and the run with the published tool's flags."""
     folder = tmp_path_factory.mktemp("slides")
-    write_slide(folder / "x" / "a [1].tiff")
-    write_slide(folder / "y" / "a [1].tiff", pen=True)
-    write_slide(folder / "z" / "Müller 切片.tiff", radius=10)
+    write_discs(folder / "x" / "a [1].tiff")
+    write_discs(folder / "y" / "a [1].tiff", pen=True)
+    write_discs(folder / "z" / "Müller 切片.tiff", radius=10)
     (folder / "broken.svs").write_bytes(b"x")
     masks, out = tmp_path_factory.mktemp("masks"), tmp_path_factory.mktemp("out")
     run(mask.command, folder, "-o", masks)
@@ -106,13 +102,13 @@ def test_labels_are_those_of_the_table(finished):
         nuclei = read_nuclei_table(out / f"{stem}.parquet")
         labels = zarr.open_group(out / f"{stem}.zarr" / LABELS, mode="r")["0"][:]
         x, y = nuclei.centroid_xy.astype(int).T
-        assert labels.shape == (480, 480)
+        assert labels.shape == (480, 540)
         assert (labels[y, x] == np.arange(len(nuclei)) + 1).mean() > 0.95
 
 
 def test_histoqcs_own_folder_and_the_published_layout_are_masks_too(tmp_path):
-    slide = write_slide(tmp_path / "slides" / "s.tiff")
-    left = np.zeros((30, 30), np.bool_)
+    slide = write_discs(tmp_path / "slides" / "s.tiff")
+    left = np.zeros((30, 34), np.bool_)
     left[:, :15] = True
     (tmp_path / "histoqc" / "s.tiff").mkdir(parents=True)
     Image.fromarray(left).save(tmp_path / "histoqc" / "s.tiff" / "s.tiff_mask_use.png")

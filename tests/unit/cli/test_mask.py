@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,21 +17,9 @@ from hoverfast_platform.mask.imported import find_mask_file, load_mask
 from hoverfast_platform.mask.statistics import mask_statistics
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.digest import slide_digest
+from tests.builders import write_tissue_slide
 
 FAKE = Path(__file__).parents[1] / "mask" / "fake_histoqc.py"
-
-
-def write_slide(path, *, pen=False, level=243):
-    rgb = np.full((800, 1000, 3), level, np.uint8)
-    rgb[200:600, 200:800] = (215, 150, 190)
-    noise = np.random.default_rng(0).normal(0, 9, rgb[200:600, 200:800].shape)
-    rgb[200:600, 200:800] = np.clip(rgb[200:600, 200:800] + noise, 0, 255)
-    if pen:
-        rgb[300:380, 100:900] = (40, 150, 90)
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", tile=(256, 256), resolution=(1e4, 1e4), resolutionunit=3
-    )
-    return path
 
 
 def run(*arguments):
@@ -45,7 +32,7 @@ def table(folder):
 
 
 def test_masks_pictures_table_and_catalogue_are_written(tmp_path):
-    slide = write_slide(tmp_path / "a.tiff", pen=True)
+    slide = write_tissue_slide(tmp_path / "a.tiff", pen=True)
     done = run(slide, "-o", tmp_path / "out")
 
     assert done.exit_code == 0
@@ -55,14 +42,14 @@ def test_masks_pictures_table_and_catalogue_are_written(tmp_path):
     assert float(row["lost_pen"]) > 0.1
     assert float(row["pen_on_glass_mm2"]) > 0.005
     with Catalogue.open(tmp_path / "out" / "catalogue.sqlite") as catalogue:
-        (known,) = catalogue.known_slides()
-        (mask,) = catalogue.masks(known.key)
+        (known,) = catalogue.slides.all()
+        (mask,) = catalogue.slides.masks(known.key)
     assert mask.path == str(tmp_path / "out" / "a.tiff.png")
     assert mask.record["statistics"]["lost_fraction"]["pen"] > 0.1
 
 
 def test_folder_and_table_are_taken_by_what_looks_for_masks(tmp_path):
-    slide = write_slide(tmp_path / "a.tiff")
+    slide = write_tissue_slide(tmp_path / "a.tiff")
     run(slide, "-o", tmp_path / "out")
 
     for source in (tmp_path / "out", tmp_path / "out" / "masks.tsv"):
@@ -75,7 +62,9 @@ def test_folder_and_table_are_taken_by_what_looks_for_masks(tmp_path):
 
 def test_bad_slide_fails_alone_with_exit_code_one(tmp_path):
     (tmp_path / "bad.svs").write_bytes(b"x")
-    done = run(tmp_path / "bad.svs", write_slide(tmp_path / "a.tiff"), "-o", tmp_path / "out")
+    done = run(
+        tmp_path / "bad.svs", write_tissue_slide(tmp_path / "a.tiff"), "-o", tmp_path / "out"
+    )
 
     assert done.exit_code == 1
     assert "bad.svs: FAILED (unreadable_slide)" in done.output
@@ -83,7 +72,7 @@ def test_bad_slide_fails_alone_with_exit_code_one(tmp_path):
 
 
 def test_second_time_nothing_is_made_unless_something_changed(tmp_path):
-    slide, out = write_slide(tmp_path / "a.tiff"), tmp_path / "out"
+    slide, out = write_tissue_slide(tmp_path / "a.tiff"), tmp_path / "out"
     run(slide, "-o", out)
     first = (out / "a.tiff.png").stat().st_mtime_ns
 
@@ -98,7 +87,7 @@ def test_second_time_nothing_is_made_unless_something_changed(tmp_path):
 
 
 def test_damaged_mask_is_made_anew(tmp_path):
-    slide, out = write_slide(tmp_path / "a.tiff"), tmp_path / "out"
+    slide, out = write_tissue_slide(tmp_path / "a.tiff"), tmp_path / "out"
     run(slide, "-o", out)
     (out / "a.tiff.png").write_bytes((out / "a.tiff.png").read_bytes()[:50])
 
@@ -108,7 +97,10 @@ def test_damaged_mask_is_made_anew(tmp_path):
 
 def test_slides_of_one_name_keep_a_mask_each_and_each_finds_its_own(tmp_path):
     (tmp_path / "x").mkdir()
-    slides = write_slide(tmp_path / "a.tiff"), write_slide(tmp_path / "x" / "a.tiff", pen=True)
+    slides = (
+        write_tissue_slide(tmp_path / "a.tiff"),
+        write_tissue_slide(tmp_path / "x" / "a.tiff", pen=True),
+    )
     done = run(*slides, "-o", tmp_path / "out")
 
     assert done.exit_code == 0
@@ -122,7 +114,7 @@ def test_slides_of_one_name_keep_a_mask_each_and_each_finds_its_own(tmp_path):
 
 
 def test_another_programs_mask_is_not_replaced(tmp_path):
-    slide = write_slide(tmp_path / "a.tiff")
+    slide = write_tissue_slide(tmp_path / "a.tiff")
     (tmp_path / "out").mkdir()
     Image.fromarray(np.ones((80, 100), np.bool_)).save(tmp_path / "out" / "a.tiff.png")
     done = run(slide, "-o", tmp_path / "out")
@@ -136,7 +128,7 @@ def test_folders_and_patterns_stand_for_slides_and_names_may_be_odd(tmp_path):
     folder.mkdir()
     names = ["a.tiff", "b [1].tiff", "Müller 切片.tiff"]
     for name in names:
-        write_slide(folder / name)
+        write_tissue_slide(folder / name)
     assert run(folder, "-o", tmp_path / "out").exit_code == 0
     assert sorted(table(tmp_path / "out")) == sorted(names)
     assert run(folder / "b [1].tiff", "-o", tmp_path / "one").exit_code == 0
@@ -146,7 +138,7 @@ def test_folders_and_patterns_stand_for_slides_and_names_may_be_odd(tmp_path):
 
 
 def test_masks_of_another_program_are_imported_and_recorded(tmp_path):
-    slide = write_slide(tmp_path / "a.tiff")
+    slide = write_tissue_slide(tmp_path / "a.tiff")
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.ones((80, 100), np.bool_)).save(tmp_path / "masks" / "a.png")
     done = run(slide, "-o", tmp_path / "out", "-e", "import", "--from", tmp_path / "masks")
@@ -159,7 +151,7 @@ def test_masks_of_another_program_are_imported_and_recorded(tmp_path):
 
 
 def test_histoqc_that_is_not_installed_says_how_to_get_it(tmp_path):
-    slide = write_slide(tmp_path / "a.tiff")
+    slide = write_tissue_slide(tmp_path / "a.tiff")
     done = run(slide, "-o", tmp_path / "out", "-e", "histoqc", "--histoqc-command", "no-such")
 
     assert done.exit_code == 1
@@ -170,7 +162,7 @@ def test_output_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "out").write_text("a file, not a folder")
 
     with pytest.raises(CatalogueError, match="cannot be made"):
-        run(write_slide(tmp_path / "a.tiff"), "-o", tmp_path / "out")
+        run(write_tissue_slide(tmp_path / "a.tiff"), "-o", tmp_path / "out")
 
 
 def test_histoqc_by_its_command_line(shared_data, tmp_path):

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecord
 from hoverfast_platform.cli.models import command
 from hoverfast_platform.errors import CatalogueError, HoverFastError, SettingsError
+from tests.builders import evaluation_summary
 
 OURS = [{"name": "TNBC", "licence": "CC-BY-4.0"}]
 
@@ -24,7 +25,7 @@ def catalogue(tmp_path):
             ("d", 0.70, [{"name": "PanNuke", "licence": "CC-BY-NC-SA-4.0"}]),
         ):
             card = {"labels": labels, "training_set_digest": "t"}
-            opened.register_candidate(
+            opened.models.register(
                 ModelRecord(letter * 64, f"student-{letter}", "1", f"/m/{letter}", card)
             )
             measure(opened, letter, pq)
@@ -32,13 +33,9 @@ def catalogue(tmp_path):
 
 
 def measure(opened, letter, pq, *, dataset_digest="v" * 64):
-    scores = {"dice": 0.8, "aji": 0.65, "pq": pq, "f1": 0.88}
-    summary = {
-        "n_images": 11,
-        "n_true": 592,
-        "scores": {name: {"mean": value, "low": None} for name, value in scores.items()},
-    }
-    opened.record_evaluation(
+    scores = {"dice": 0.8, "aji": 0.65, "dq": 0.8, "sq": 0.8, "pq": pq, "f1": 0.88}
+    summary = evaluation_summary(scores, n_images=11, n_true=592)
+    opened.models.record_evaluation(
         EvaluationRecord(letter * 64, "tnbc", dataset_digest, "s" * 64, summary, "/r")
     )
 
@@ -53,7 +50,7 @@ def run(*args, exit_code=0):
 
 def promoted(path, scope="default"):
     with Catalogue.open(path) as opened:
-        now = opened.promoted_model(scope)
+        now = opened.models.promoted(scope)
     return now.name if now else None
 
 
@@ -116,7 +113,7 @@ def test_scores_on_another_set_than_the_promoted_model_was_judged_on_do_not_coun
     promote(catalogue, "student-a")
     with Catalogue.open(catalogue) as opened:
         measure(opened, "c", 0.99, dataset_digest="easy")
-        opened.register_candidate(ModelRecord("e" * 64, "student-e", "1", "/m/e", {}))
+        opened.models.register(ModelRecord("e" * 64, "student-e", "1", "/m/e", {}))
         measure(opened, "e", 0.99, dataset_digest="easy")
 
     assert "pq 0.6000 is worse" in promote(catalogue, "student-c", exit_code=1)

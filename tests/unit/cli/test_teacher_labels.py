@@ -6,9 +6,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hoverfast_platform.cli.main import hoverfast
-from hoverfast_platform.cli.run_labelling import mpp_by_nuclei
 from hoverfast_platform.errors import LabelError, SettingsError
 from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.use_cases.label import mpp_by_nuclei
 
 
 @pytest.fixture

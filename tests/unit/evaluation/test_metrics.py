@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hoverfast_platform.errors import ArrayContractError, SettingsError
-from hoverfast_platform.evaluation.metrics import SCORE_NAMES, score
+from hoverfast_platform.evaluation.metrics import score
+from hoverfast_platform.scores import SCORE_NAMES
 
 
 def grid(*rows):

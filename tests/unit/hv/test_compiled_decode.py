@@ -45,7 +45,7 @@ def test_equals_the_plain_decoder(seed, smooth_px, min_marker_area_px, steepness
 
 def test_the_plain_decoder_sees_clumps():
     """What the test above compares would mean little if hardly any piece were cut."""
-    probability, hv_maps = random_maps(1, shape=(200, 200))
+    probability, hv_maps = random_maps(1, shape=(200, 224))
     n_pieces, _ = cv2.connectedComponents((probability >= 0.45).astype(np.uint8), connectivity=4)
 
     assert decode_instance_map(probability, hv_maps).max() > 1.5 * n_pieces
@@ -53,7 +53,7 @@ def test_the_plain_decoder_sees_clumps():
 
 def test_agrees_with_a_watershed_of_unrounded_steepness():
     """Levels of 1/1024 move hardly a pixel, against scikit-image on the floats themselves."""
-    probability, hv_maps = random_maps(7, shape=(300, 300), smooth_px=4)
+    probability, hv_maps = random_maps(7, shape=(300, 336), smooth_px=4)
     instances = decode_instance_map(probability, hv_maps)
     steepness = border_steepness(*(to_float32(m) for m in hv_maps))
     cores = np.where(steepness < 0.05, instances, 0)

@@ -63,7 +63,7 @@ def test_empty_map_gives_zeros():
 
 
 def test_decoding_perfect_maps_gives_touching_nuclei_back():
-    truth = np.zeros((90, 90), dtype=np.int32)
+    truth = np.zeros((90, 98), dtype=np.int32)
     truth[_disc(truth.shape, 45, 30, 15)] = 1
     truth[_disc(truth.shape, 45, 56, 14) & (truth == 0)] = 2
 

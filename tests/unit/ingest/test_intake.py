@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord
 from hoverfast_platform.errors import AbsentSlideError, CatalogueError, IncompleteSlideError
@@ -18,17 +17,15 @@ from hoverfast_platform.ingest.completeness import check_complete
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.units import list_slides
 from hoverfast_platform.ingest.watch import look
+from tests.builders import write_slide
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def write_slide(path: Path, seed: int = 0, *, mpp: float | None = 0.25) -> Path:
+def write_noise(path: Path, seed: int = 0, *, mpp: float | None = 0.25) -> Path:
     """A tiny tiled TIFF that OpenSlide opens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    scale = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": 3} if mpp else {}
-    tifffile.imwrite(path, pixels, photometric="rgb", tile=(32, 32), **scale)
-    return path
+    pixels = np.random.default_rng(seed).integers(0, 255, (64, 72, 3), dtype=np.uint8)
+    return write_slide(path, pixels, mpp=mpp, tile_px=32)
 
 
 class Intake:
@@ -38,7 +35,7 @@ class Intake:
         self.root = folder / "slides"
         self.root.mkdir()
         self.catalogue = Catalogue.open(catalogue)
-        self.files = self.catalogue.watched_files()
+        self.files = self.catalogue.files
         self.now = START
 
     def look(self, after_s: float = 60, roots: list[Path] | None = None) -> tuple[str, ...]:
@@ -66,18 +63,18 @@ def intake(tmp_path, catalogue_location):
 
 
 def test_new_slide_is_registered_once(intake):
-    path = write_slide(intake.root / "a.tiff")
+    path = write_noise(intake.root / "a.tiff")
 
     (key,) = intake.settle()
 
     assert key.startswith("a-")
     assert intake.files.slide_keys() == (key,)
-    assert intake.catalogue.slide_path(key) == path
+    assert intake.catalogue.slides.path(key) == path
     assert intake.settle() == []
 
 
 def test_growing_file_is_left_alone_until_it_stands_still(intake):
-    whole = write_slide(intake.root.parent / "whole.tiff").read_bytes()
+    whole = write_noise(intake.root.parent / "whole.tiff").read_bytes()
     copy = intake.root / "a.tiff"
     for n in range(1, 5):
         copy.write_bytes(whole[: len(whole) * n // 4])
@@ -91,7 +88,7 @@ def test_growing_file_is_left_alone_until_it_stands_still(intake):
 
 
 def test_stalled_copy_is_explained_and_taken_up_when_finished(intake):
-    whole = write_slide(intake.root.parent / "whole.tiff").read_bytes()
+    whole = write_noise(intake.root.parent / "whole.tiff").read_bytes()
     copy = intake.root / "a.tiff"
     copy.write_bytes(whole[: len(whole) // 2])
 
@@ -107,8 +104,8 @@ def test_stalled_copy_is_explained_and_taken_up_when_finished(intake):
 
 
 def test_file_without_mpp_waits_for_one(intake):
-    write_slide(intake.root / "a.tiff", mpp=None)
-    write_slide(intake.root / "b" / "a.tiff", seed=1, mpp=None)
+    write_noise(intake.root / "a.tiff", mpp=None)
+    write_noise(intake.root / "b" / "a.tiff", seed=1, mpp=None)
     assert intake.settle() == []
     assert [bad.kind for bad in intake.files.quarantined()] == ["missing_mpp"] * 2
     with pytest.raises(CatalogueError, match="2 watched files"):
@@ -117,58 +114,58 @@ def test_file_without_mpp_waits_for_one(intake):
     intake.files.override_mpp("b/a.tiff", 0.5)
 
     (key,) = intake.register()
-    assert intake.catalogue.slide_mpp_override(key) == 0.5
+    assert intake.catalogue.slides.mpp_override(key) == 0.5
     assert len(intake.files.quarantined()) == 1
 
 
 def test_renamed_and_copied_slides_are_recognised(intake):
-    first = write_slide(intake.root / "a.tiff")
+    first = write_noise(intake.root / "a.tiff")
     (key,) = intake.settle()
     first.rename(intake.root / "renamed.tiff")
 
     assert intake.settle() == [key]
-    assert intake.catalogue.slide_path(key).name == "renamed.tiff"
+    assert intake.catalogue.slides.path(key).name == "renamed.tiff"
     shutil.copy(intake.root / "renamed.tiff", intake.root / "copy.tiff")
     assert intake.settle() == [key]
     (intake.root / "renamed.tiff").unlink()
     intake.look()
-    assert intake.catalogue.slide_path(key).name == "copy.tiff"
+    assert intake.catalogue.slides.path(key).name == "copy.tiff"
     assert intake.files.slide_keys() == (key,)
 
 
 def test_changed_file_is_another_slide_and_the_old_one_says_so(intake):
-    path = write_slide(intake.root / "a.tiff", seed=1)
+    path = write_noise(intake.root / "a.tiff", seed=1)
     (old,) = intake.settle()
-    write_slide(path, seed=2)
+    write_noise(path, seed=2)
 
     (new,) = intake.settle()
 
     assert new != old
-    assert intake.catalogue.slide_path(new) == path
+    assert intake.catalogue.slides.path(new) == path
     with pytest.raises(CatalogueError, match="does not hold"):
-        intake.catalogue.slide_path(old)
+        intake.catalogue.slides.path(old)
 
 
 def test_copy_renames_nothing_and_a_changed_file_leaves_its_cohort(intake):
-    first = write_slide(intake.root / "a.tiff", seed=1)
+    first = write_noise(intake.root / "a.tiff", seed=1)
     (key,) = intake.settle()
     shutil.copy(first, intake.root / "copy.tiff")
     assert intake.settle() == [key]
-    (known,) = intake.catalogue.known_slides()
+    (known,) = intake.catalogue.slides.all()
     assert (known.name, known.path) == ("a.tiff", str(first))
 
-    write_slide(first, seed=2)
+    write_noise(first, seed=2)
     (new,) = intake.settle()
-    assert {slide.key for slide in intake.catalogue.known_slides() if slide.is_replaced} == set()
+    assert {slide.key for slide in intake.catalogue.slides.all() if slide.is_replaced} == set()
 
     (intake.root / "copy.tiff").unlink()
     intake.look()
-    by_key = {slide.key: slide.is_replaced for slide in intake.catalogue.known_slides()}
+    by_key = {slide.key: slide.is_replaced for slide in intake.catalogue.slides.all()}
     assert by_key == {key: True, new: False}
 
 
 def test_share_that_is_not_mounted_is_not_taken_for_deleted_slides(intake):
-    path = write_slide(intake.root / "a.tiff")
+    path = write_noise(intake.root / "a.tiff")
     (key,) = intake.settle()
     away = intake.root.rename(intake.root.parent / "away")
 
@@ -180,12 +177,12 @@ def test_share_that_is_not_mounted_is_not_taken_for_deleted_slides(intake):
     away.rename(intake.root)
     assert intake.look() == ()
     assert intake.settle() == []
-    assert intake.catalogue.slide_path(key) == path
+    assert intake.catalogue.slides.path(key) == path
 
 
 def test_slide_that_went_away_and_came_back_is_not_done_again(intake):
-    write_slide(intake.root / "stays.tiff", seed=1)
-    path = write_slide(intake.root / "a.tiff")
+    write_noise(intake.root / "stays.tiff", seed=1)
+    path = write_noise(intake.root / "a.tiff")
     intake.settle()
     path.rename(intake.root.parent / "a.tiff")
     intake.look()
@@ -198,11 +195,11 @@ def test_slide_that_went_away_and_came_back_is_not_done_again(intake):
 
 
 def test_slide_that_failed_for_want_of_its_file_is_known_once_it_is_back(intake):
-    path = write_slide(intake.root / "a.tiff")
+    path = write_noise(intake.root / "a.tiff")
     (key,) = intake.settle()
     away = path.rename(intake.root.parent / "away.tiff")
     absent = FailureRecord(str(path), AbsentSlideError.kind, "gone", "Put it back.", "run")
-    intake.catalogue.record_failure(absent)
+    intake.catalogue.results.record_failure(absent)
     assert intake.files.returned() == ()
 
     away.rename(intake.root / "elsewhere.tiff")
@@ -210,13 +207,13 @@ def test_slide_that_failed_for_want_of_its_file_is_known_once_it_is_back(intake)
 
     (back,) = intake.files.returned()
     assert back.key == key
-    intake.catalogue.record_failure(dataclasses.replace(absent, kind="compute"))
+    intake.catalogue.results.record_failure(dataclasses.replace(absent, kind="compute"))
     assert intake.files.returned() == ()  # it failed for another reason since
 
 
 def test_killed_registration_goes_on_where_it_stopped(intake):
     for i in range(5):
-        write_slide(intake.root / f"{i}.tiff", seed=i)
+        write_noise(intake.root / f"{i}.tiff", seed=i)
     intake.look()
     intake.look()
     first = next(register_ready(intake.files, batch_size=2))  # and then the process is gone
@@ -229,11 +226,11 @@ def test_killed_registration_goes_on_where_it_stopped(intake):
 
 
 def test_file_that_changes_while_it_is_read_is_not_registered(intake, monkeypatch):
-    path = write_slide(intake.root / "a.tiff")
+    path = write_noise(intake.root / "a.tiff")
     intake.look()
     intake.look()
     (ready,) = intake.files.ready(9)
-    write_slide(path, seed=3)
+    write_noise(path, seed=3)
     later = time.time() + 5
     os.utime(path, (later, later))
     listed = iter([[ready], []])
@@ -247,7 +244,7 @@ def test_file_that_changes_while_it_is_read_is_not_registered(intake, monkeypatc
 
 
 def test_same_file_below_two_watched_folders_is_one(intake):
-    write_slide(intake.root / "inner" / "a.tiff")
+    write_noise(intake.root / "inner" / "a.tiff")
     roots = [intake.root, intake.root / "inner"]
     intake.look(roots=roots)
     intake.look(roots=roots)
@@ -257,7 +254,7 @@ def test_same_file_below_two_watched_folders_is_one(intake):
 
 
 def test_clock_set_back_only_delays(intake):
-    write_slide(intake.root / "a.tiff")
+    write_noise(intake.root / "a.tiff")
     intake.look()
     intake.look(after_s=-86_400)
     assert intake.state() == {"settling": 1}
@@ -350,7 +347,7 @@ def test_real_slides_are_sorted_into_good_and_explained(intake, shared_data):
 @pytest.mark.slow
 def test_ten_thousand_files(intake):
     """Prints seconds; asserts only what does not depend on the machine."""
-    body = write_slide(intake.root.parent / "one.tiff").read_bytes()
+    body = write_noise(intake.root.parent / "one.tiff").read_bytes()
     for i in range(10_000):  # bytes after the last tile make each another slide
         (intake.root / f"{i:05}.tiff").write_bytes(body + i.to_bytes(4, "big"))
     seconds = {}

@@ -141,9 +141,9 @@ def of_pixels(is_tissue, findings=None, mpp=8.0):
 
 def test_ink_covers_what_is_nearest_to_it():
     """A stroke that leaves the tissue is tissue lost as far as the tissue goes."""
-    is_tissue = np.zeros((60, 60), np.bool_)
+    is_tissue = np.zeros((60, 64), np.bool_)
     is_tissue[:30] = True
-    findings = np.zeros((60, 60), np.uint8)
+    findings = np.zeros((60, 64), np.uint8)
     findings[:, 25:35] = Finding.PEN
     is_tissue &= findings == 0
 

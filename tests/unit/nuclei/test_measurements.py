@@ -5,7 +5,7 @@ from skimage.measure import label, regionprops
 
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
-from hoverfast_platform.nuclei.stains import DAB, EOSIN, HEMATOXYLIN, stain_optical_density
+from hoverfast_platform.stain import DAB, EOSIN, HEMATOXYLIN, stain_optical_density
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_polygons_are_measured_in_micrometres_of_both_axes():
 
 
 def test_no_nuclei_are_measured_as_none():
-    blank = np.zeros((20, 20), np.int32)
-    rgb = np.zeros((20, 20, 3), np.uint8)
+    blank = np.zeros((20, 24), np.int32)
+    rgb = np.zeros((20, 24, 3), np.uint8)
 
     pixels = measure_pixels(blank, np.zeros(0, np.int64), rgb, "he")
     polygons = measure_polygons(np.zeros((0, 2)), np.zeros(1, np.int64), Mpp(1, 1))

@@ -17,7 +17,7 @@ from hoverfast_platform.storage.summary import (
     Seams,
     SegmentationSummary,
 )
-from tests.unit.storage.test_results import NAMESPACE, squares
+from tests.builders import NAMESPACE, squares
 
 PROVENANCE = Provenance(
     segmentation_id=NAMESPACE.hex,
@@ -76,7 +76,7 @@ def test_a_page_holds_slides_failures_and_pictures_and_loads_nothing(tmp_path):
     write_result(tmp_path, "none", 0)
     with Catalogue.open(tmp_path / "catalogue.sqlite") as catalogue:
         for _ in range(2):
-            catalogue.record_failure(
+            catalogue.results.record_failure(
                 FailureRecord("/s/bad.svs", "unreadable_slide", "It is cut.", "Copy it.", "")
             )
 

@@ -101,7 +101,7 @@ def test_floating_point_pixels_are_refused(tmp_path):
 
 
 def test_truncated_images_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "cut.tif", np.zeros((99, 99, 3), np.uint16), photometric="rgb")
+    tifffile.imwrite(tmp_path / "cut.tif", np.zeros((99, 111, 3), np.uint16), photometric="rgb")
     whole = (tmp_path / "cut.tif").read_bytes()
     (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
-from hoverfast_platform.learning.cohort import LearningFolder
+from hoverfast_platform.files import one_name
 from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.flat_images import read_instance_map, read_rgb
 from hoverfast_platform.storage.limits import read_json
-from hoverfast_platform.storage.names import one_name
 from hoverfast_platform.teachers.annotations import read_rings
 
 
@@ -51,7 +51,7 @@ def npy_header(shape):
 
 def tiff_with_a_huge_header(path, **options):
     """Written small, then its width and height are raised in place."""
-    tifffile.imwrite(path, np.zeros((16, 16, *options.pop("planes", ())), np.uint16), **options)
+    tifffile.imwrite(path, np.zeros((16, 20, *options.pop("planes", ())), np.uint16), **options)
     with tifffile.TiffFile(path, mode="r+b") as file:
         file.pages.first.tags["ImageWidth"].overwrite(1_000_000)
         file.pages.first.tags["ImageLength"].overwrite(1_000_000)

@@ -90,8 +90,8 @@ def test_arrays_are_those_of_the_published_trainer(tmp_path):
 def test_file_of_the_published_trainer_needs_an_mpp(tmp_path):
     path = tmp_path / "published_train.pytable"
     with tables.open_file(str(path), "w") as file:
-        file.create_array("/", "img", np.zeros((2, 32, 32, 3), dtype=np.uint8))
-        label = np.zeros((2, 32, 32), dtype=np.int32)
+        file.create_array("/", "img", np.zeros((2, 32, 36, 3), dtype=np.uint8))
+        label = np.zeros((2, 32, 36), dtype=np.int32)
         label[0, 3:9, 3:9] = 1
         file.create_array("/", "label", label)
         file.create_array("/", "numpixels", np.array([[0, 1], [2012, 36]]))
@@ -104,7 +104,7 @@ def test_file_of_the_published_trainer_needs_an_mpp(tmp_path):
 
 
 def test_label_of_another_size_is_refused_and_leaves_no_file(tmp_path):
-    bad = Patch(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 12), np.int32), "x", "x")
+    bad = Patch(np.zeros((10, 14, 3), np.uint8), np.zeros((10, 12), np.int32), "x", "x")
 
     with pytest.raises(ArrayContractError, match="one size"):
         _write(tmp_path / "set.h5", _patch(), bad)

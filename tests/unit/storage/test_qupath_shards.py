@@ -7,7 +7,7 @@ import pytest
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.qupath_shards import MANIFEST, check_qupath_zip, write_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
-from tests.unit.storage.test_results import NAMESPACE, squares
+from tests.builders import NAMESPACE, squares
 
 
 def written(path, blocks, per_shard=4):

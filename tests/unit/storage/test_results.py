@@ -1,6 +1,5 @@
 import gzip
 import json
-import uuid
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,26 +17,7 @@ from hoverfast_platform.storage.nuclei_table import (
     write_nuclei_table,
 )
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
-
-NAMESPACE = uuid.UUID(int=7)
-
-
-def squares(n, offset=0.0):
-    """n squares of 10 px in a row, with one decimal."""
-    x = offset + 20.0 * np.arange(n)
-    corners = np.array([[0, 0], [10.5, 0], [10.5, 10], [0, 10], [0, 0]])
-    return Nuclei(
-        centroid_xy=np.stack([x + 5.25, np.full(n, 5.0)], axis=1),
-        vertices_xy=(corners[None] + np.stack([x, np.zeros(n)], axis=1)[:, None]).reshape(-1, 2),
-        ring_starts=5 * np.arange(n + 1, dtype=np.int64),
-        tile_index=np.arange(n, dtype=np.int32) // 2,
-        decimals=1,
-        measurements={
-            "area_um2": np.full(n, 6.5, np.float32),
-            "perimeter_um": np.full(n, 10.0, np.float32),
-            "confidence": np.full(n, np.nan, np.float32),
-        },
-    )
+from tests.builders import NAMESPACE, squares
 
 
 def test_qupath_file_passes_the_strict_validator_and_keeps_its_provenance(tmp_path):

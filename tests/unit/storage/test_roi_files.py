@@ -8,7 +8,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.previews import Line
 from hoverfast_platform.storage.roi_files import publish_roi
 from hoverfast_platform.storage.summary import RoiSummary
-from tests.unit.storage.test_results import NAMESPACE
+from tests.builders import NAMESPACE
 
 
 def summary_of(sha256):

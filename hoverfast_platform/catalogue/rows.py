@@ -1,0 +1,118 @@
+"""Rows that several aspects of the catalogue share: slides by content, and their masks.
+
+Functions of a session that somebody else has begun; values go in and out through the aspects.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hoverfast_platform.catalogue.records import KnownSlide, SlideRecord
+from hoverfast_platform.catalogue.tables import Mask, Slide, SlidePath, WatchedFile
+from hoverfast_platform.errors import CatalogueError
+
+
+def register_slides(
+    session: Session, records: Sequence[SlideRecord], at: datetime.datetime
+) -> list[Slide]:
+    """Add slides, or note where known ones are now; in the order of ``records``.
+
+    A copy beside a file that is still there renames nothing: cohorts go by names.
+    """
+    digests = {record.sha256 for record in records}
+    known = {
+        slide.sha256: slide
+        for slide in session.scalars(select(Slide).where(Slide.sha256.in_(digests)))
+    }
+    slides: list[Slide] = []
+    for record in records:
+        slide = known.get(record.sha256)
+        if slide is None:
+            key = readable_key(record.name, record.sha256)
+            slide = known[record.sha256] = Slide(sha256=record.sha256, key=key, first_seen=at)
+            session.add(slide)
+            known_as = record
+        elif slide.path != record.path and _is_still_there(session, slide):
+            known_as = replace(record, path=slide.path, name=slide.name)
+        else:
+            known_as = record
+        for name in _DESCRIBED:
+            setattr(slide, name, getattr(known_as, name))
+        slides.append(slide)
+    session.flush()
+    seen = {
+        (row.slide_id, row.path)
+        for row in session.scalars(
+            select(SlidePath).where(SlidePath.slide_id.in_({slide.id for slide in slides}))
+        )
+    }
+    for slide, record in zip(slides, records, strict=True):
+        if (slide.id, record.path) not in seen:
+            seen.add((slide.id, record.path))
+            session.add(SlidePath(slide_id=slide.id, path=record.path, first_seen=at))
+    return slides
+
+
+def _is_still_there(session: Session, slide: Slide) -> bool:
+    """Whether the file that a slide is known by holds it as far as is known."""
+    watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
+    if watched is not None and (watched.slide_id != slide.id or watched.state == "missing"):
+        return False
+    return Path(slide.path).exists()
+
+
+def find_slide(session: Session, key: str) -> Slide:
+    """The slide of a key.
+
+    Raises:
+        CatalogueError: If there is none.
+    """
+    slide = session.scalar(select(Slide).where(Slide.key == key))
+    if slide is None:
+        raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
+    return slide
+
+
+def readable_key(name: str, sha256: str) -> str:
+    """Readable and unique: the stem in safe letters, and the start of the digest."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
+    return f"{stem[:80]}-{sha256[:10]}"
+
+
+def find_or_add_mask(session: Session, slide: Slide, sha256: str) -> Mask:
+    """The row of a mask; a new one has nothing but its identity."""
+    mask = session.scalar(select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == sha256))
+    if mask is None:
+        mask = Mask(slide_id=slide.id, sha256=sha256)
+        session.add(mask)
+    return mask
+
+
+def known_slide(row: Slide, *, is_replaced: bool = False) -> KnownSlide:
+    """A slide's row as a value."""
+    override = row.mpp_x if row.mpp_source == "override" else None
+    return KnownSlide(row.key, row.name, row.path, row.sha256, override, is_replaced)
+
+
+def utc_now() -> datetime.datetime:
+    """The moment that is recorded."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+_DESCRIBED = (
+    "name",
+    "path",
+    "vendor",
+    "width_px",
+    "height_px",
+    "mpp_x",
+    "mpp_y",
+    "mpp_source",
+)

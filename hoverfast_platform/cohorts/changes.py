@@ -1,0 +1,150 @@
+"""Which cohorts changed since they were last learned from, and whether a change stands still.
+
+Slides come one by one and labels folder by folder, so a change is acted on only once nothing
+more came for a while. What was seen is a value that the caller keeps between looks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hoverfast_platform.catalogue import Catalogue, KnownSlide
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.plan import read_plan
+from hoverfast_platform.errors import CatalogueError, HoverFastError
+
+LONGEST_WAIT = 6
+"""In quiet times: a cohort to which something is added all the time is not put off for ever."""
+
+
+@dataclass(frozen=True)
+class SeenCohort:
+    """A cohort as it was at the last look.
+
+    Attributes:
+        signature: Changes with the plan, the registered slides and the label files; cheap.
+        digest: Of the cohort as it would be resolved; empty if it cannot be.
+        problem: Why it cannot be.
+        first_s: When it first differed from the version learned from, seconds since 1970.
+        changed_s: When it last changed.
+    """
+
+    signature: str
+    digest: str
+    problem: str
+    first_s: float
+    changed_s: float
+
+
+@dataclass(frozen=True)
+class CohortChange:
+    """A cohort that is not what was last learned from.
+
+    Attributes:
+        name: Of the cohort.
+        version: That it will get.
+        digest: Of what it is now.
+        wait_s: How much longer it should stand still; 0 or less: it is due.
+    """
+
+    name: str
+    version: int
+    digest: str
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class CohortLook:
+    """What a look found.
+
+    Attributes:
+        seen: To be given to the next look.
+        changes: Cohorts that changed.
+        problems: Why plans cannot be followed, by cohort.
+    """
+
+    seen: Mapping[str, SeenCohort]
+    changes: tuple[CohortChange, ...]
+    problems: Mapping[str, str]
+
+
+def look_at_cohorts(
+    folder: LearningFolder,
+    catalogue: Catalogue,
+    seen: Mapping[str, SeenCohort],
+    *,
+    now_s: float,
+    quiet_s: float,
+) -> CohortLook:
+    """Compare every plan with the newest version of its cohort.
+
+    Args:
+        folder: Where plans and labels are.
+        catalogue: With the registered slides and the cohorts' versions.
+        seen: From the look before; empty at the first.
+        now_s: Seconds since 1970.
+        quiet_s: How long a cohort must stay as it is to be learned from.
+    """
+    slides = catalogue.slides.all()
+    now_seen: dict[str, SeenCohort] = {}
+    changes: list[CohortChange] = []
+    for name in folder.plan_names():
+        version, learned_digest = _newest(catalogue, name)
+        current = _see(folder, slides, name, seen.get(name), now_s)
+        if not current.problem and current.digest == learned_digest:
+            current = SeenCohort(current.signature, current.digest, "", now_s, current.changed_s)
+        now_seen[name] = current
+        if current.digest and current.digest != learned_digest:
+            due_s = min(current.changed_s + quiet_s, current.first_s + LONGEST_WAIT * quiet_s)
+            changes.append(CohortChange(name, version + 1, current.digest, due_s - now_s))
+    problems = {name: cohort.problem for name, cohort in now_seen.items() if cohort.problem}
+    return CohortLook(now_seen, tuple(changes), problems)
+
+
+def _see(
+    folder: LearningFolder,
+    slides: Sequence[KnownSlide],
+    name: str,
+    before: SeenCohort | None,
+    now_s: float,
+) -> SeenCohort:
+    signature = _signature(folder, slides, name)
+    if before is not None and before.signature == signature:
+        return before
+    digest = problem = ""
+    try:
+        digest = find_cohort(folder, slides, name).digest
+    except HoverFastError as error:
+        problem = str(error)
+    if before is None:
+        return SeenCohort(signature, digest, problem, now_s, now_s)
+    changed_s = before.changed_s if digest == before.digest else now_s
+    return SeenCohort(signature, digest, problem, before.first_s, changed_s)
+
+
+def _newest(catalogue: Catalogue, name: str) -> tuple[int, str]:
+    try:
+        cohort = catalogue.cohorts.get(name)
+    except CatalogueError:  # never learned from
+        return 0, ""
+    return cohort.version, cohort.digest
+
+
+def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> str:
+    """Of everything a cohort's digest depends on, without reading labels."""
+    sha = hashlib.sha256()
+    plan_path = folder.plan(name)
+    try:
+        sha.update(plan_path.read_bytes())
+        labels_dir = folder.labels_of(read_plan(plan_path))
+        if labels_dir is not None:
+            for path in sorted(labels_dir.iterdir()):
+                status = path.stat()
+                sha.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    except (HoverFastError, OSError) as error:  # gone or wrong: resolving it will say so
+        sha.update(str(error).encode())
+    for slide in slides:
+        sha.update(f"{slide.key} {slide.name} {slide.sha256} {slide.is_replaced}\n".encode())
+    return sha.hexdigest()

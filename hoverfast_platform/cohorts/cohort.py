@@ -1,0 +1,75 @@
+"""Where the steps of learning keep their files, and which slides a cohort has now.
+
+No torch here: a sensor looks at cohorts every half minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hoverfast_platform.catalogue import CohortRecord, KnownSlide
+from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
+from hoverfast_platform.files import one_name, text_sha256
+from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
+
+
+@dataclass(frozen=True)
+class LearningFolder:
+    """Where the steps keep their files; ``root`` is the artefact folder."""
+
+    root: Path
+
+    def plan(self, name: str) -> Path:
+        return self.root / "cohorts" / f"{one_name(name)}.json"
+
+    def plan_names(self) -> list[str]:
+        return sorted(path.stem for path in (self.root / "cohorts").glob("*.json"))
+
+    def labels_of(self, plan: CohortPlan) -> Path | None:
+        """Folder of the labels a plan uses; relative ones are seen from the plan's own."""
+        return self.root / "cohorts" / plan.labels.folder if plan.labels is not None else None
+
+    def labels(self, cohort: CohortRecord) -> Path:
+        return self.root / "teacher_labels" / cohort.name / f"v{cohort.version}"
+
+    def student(self, cohort: CohortRecord) -> Path:
+        return self.root / "students" / f"{cohort.name}-v{cohort.version}"
+
+    def evaluation(self, cohort: CohortRecord) -> Path:
+        return self.root / "evaluations" / f"{cohort.name}-v{cohort.version}"
+
+    def mask(self, slide_key: str) -> Path:
+        return self.root / "masks" / f"{slide_key}.png"
+
+
+def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> CohortRecord:
+    """The cohort as its plan and the registered slides make it now, version 0: not recorded.
+
+    Raises:
+        SettingsError: If its plan is missing or wrong.
+        TrainingError: If no slide matches.
+        LabelError: If its folder of labels is missing.
+    """
+    plan = read_plan(folder.plan(name))
+    found = choose_members(name, plan, slides, _stems(folder, plan))
+    teacher = labels_teacher(folder, plan)
+    if teacher is None:
+        return found
+    # corrected labels make a new version, too
+    digest = text_sha256(f"{found.digest} {teacher.describe().digest}")
+    return CohortRecord(found.name, found.version, digest, found.members)
+
+
+def _stems(folder: LearningFolder, plan: CohortPlan) -> frozenset[str] | None:
+    labels_dir = folder.labels_of(plan)
+    return label_stems(labels_dir) if labels_dir is not None else None
+
+
+def labels_teacher(folder: LearningFolder, plan: CohortPlan) -> AnnotationsTeacher | None:
+    """The labels a plan names, as a teacher; None where a teacher makes them."""
+    labels_dir = folder.labels_of(plan)
+    if plan.labels is None or labels_dir is None:
+        return None
+    return AnnotationsTeacher(labels_dir, made_by=plan.labels.made_by, licence=plan.labels.licence)

@@ -1,0 +1,146 @@
+"""What a lab wants of a cohort: which slides, what labels them, how a student is trained.
+
+A plan is a JSON file, ``cohorts/<name>.json`` in the artefact folder. Changing it, or the
+slides it matches, makes a new version of the cohort.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import field_validator
+
+from hoverfast_platform.catalogue.records import (
+    DEFAULT_SCOPE,
+    CohortMemberRecord,
+    CohortRecord,
+    KnownSlide,
+)
+from hoverfast_platform.config import Settings
+from hoverfast_platform.errors import SettingsError, TrainingError
+from hoverfast_platform.evaluation.gate import PromotionPolicy
+from hoverfast_platform.files import read_settings_file, text_sha256
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.teachers.sampling import Sampling
+from hoverfast_platform.training.settings import TrainingSettings
+
+
+class LabelFolder(Settings):
+    """Labels that exist: of people, corrected in QuPath, or of another tool."""
+
+    folder: str
+    """Holds one label image or GeoJSON per slide, of the slide's name."""
+    licence: str = "unknown"
+    """SPDX identifier. The gate lets only allowed licences through."""
+    citation: str = ""
+    made_by: str = "people"
+
+
+class CohortPlan(Settings):
+    """One cohort and the student made from it."""
+
+    slides: tuple[str, ...] = ()
+    """Keys of slides (their partitions in the UI)."""
+
+    slides_like: str = ""
+    """Also every registered slide whose file name matches, as in a shell: ``breast_*.svs``."""
+
+    patient_pattern: str = ""
+    """Regular expression whose first group in a slide's file name is its patient; without it
+    every slide stands for itself when the cohort is split."""
+
+    teacher: str = "classical"
+    """``classical``; ``hovernet:`` and a file of published weights; or our students' names or
+    files joined by ``+``. Not used with labels."""
+
+    teacher_licence: str = ""
+    """Of HoVer-Net's weights: students inherit it, and the gate asks for it."""
+
+    labels: LabelFolder | None = None
+    """Labels to use instead of a teacher; slides without one are left out."""
+
+    sampling: Sampling = Sampling()
+    training: TrainingSettings = TrainingSettings()
+
+    parent: str = DEFAULT_MODEL
+    """Model the student starts from; empty for random weights. Makes it site-specific."""
+
+    scope: str = DEFAULT_SCOPE
+    """What the student competes for: it replaces the model promoted in this scope."""
+
+    gate: PromotionPolicy = PromotionPolicy()
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _has_one_group(cls, pattern: str) -> str:
+        try:
+            n_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+        if pattern and n_groups != 1:
+            raise ValueError("needs exactly one group in parentheses, the patient")
+        return pattern
+
+
+def read_plan(path: Path) -> CohortPlan:
+    """A plan file.
+
+    Raises:
+        SettingsError: If it is missing or wrong; every wrong field is named.
+    """
+    if not path.exists():
+        raise SettingsError(
+            f"There is no plan of the cohort: {path}.", "Write one; docs/learning.md has examples."
+        )
+    return read_settings_file(path, CohortPlan, what="a cohort's plan")
+
+
+def choose_members(
+    name: str, plan: CohortPlan, slides: Sequence[KnownSlide], label_stems: frozenset[str] | None
+) -> CohortRecord:
+    """The slides a plan matches now, with the digest that tells whether anything changed.
+
+    Args:
+        name: Of the cohort.
+        plan: What is wanted.
+        slides: All registered slides.
+        label_stems: Stems that have labels, where the plan uses labels.
+
+    Raises:
+        TrainingError: If a slide asked for is not registered, or none matches.
+    """
+    known = {slide.key: slide for slide in slides if not slide.is_replaced}
+    missing = [key for key in plan.slides if key not in known]
+    if missing:
+        raise TrainingError(
+            f"Cohort {name}: {len(missing)} slides are not registered, or their files hold "
+            f"something else now: {', '.join(missing[:5])}.",
+            "Keys are the partitions of `slide`; register the files first.",
+        )
+    chosen = set(plan.slides) | {
+        slide.key
+        for slide in known.values()
+        if plan.slides_like and fnmatch.fnmatch(slide.name, plan.slides_like)
+    }
+    members = tuple(
+        CohortMemberRecord(known[key], _patient(known[key], plan))
+        for key in sorted(chosen)
+        if label_stems is None or Path(known[key].name).stem in label_stems
+    )
+    if not members:
+        raise TrainingError(
+            f"Cohort {name} is empty: of {len(known)} registered slides none matches.",
+            "Check slides and slides_like in its plan, and that labels have the slides' names.",
+        )
+    content = [(m.slide.sha256, m.patient) for m in members]
+    digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
+    return CohortRecord(name=name, version=0, digest=digest, members=members)
+
+
+def _patient(slide: KnownSlide, plan: CohortPlan) -> str:
+    found = re.search(plan.patient_pattern, slide.name) if plan.patient_pattern else None
+    return found.group(1) if found else slide.key

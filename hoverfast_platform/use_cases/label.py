@@ -1,0 +1,143 @@
+"""Slides or annotated images to a training set, labelled by a teacher."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hoverfast_platform.config import InstanceDecoding
+from hoverfast_platform.errors import LabelError, SettingsError, TrainingError
+from hoverfast_platform.mask.imported import find_mask_file
+from hoverfast_platform.model.card import LabelSource
+from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.storage.flat_images import read_instance_map
+from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file
+from hoverfast_platform.teachers.factory import make_teacher
+from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
+from hoverfast_platform.teachers.sampling import Sampling, Source
+from hoverfast_platform.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class LabellingRequest:
+    """A labelling; None where something was not given."""
+
+    name: str
+    sources: tuple[Path, ...]
+    outdir: Path
+    sampling: Sampling
+    teacher: str
+    foreground_threshold: float
+    labels: Path | None
+    licence: str
+    citation: str
+    made_by: str
+    mpp: float | None
+    nucleus_um: float | None
+    manifest: Path | None
+    binmask_dir: Path | None
+    weight: float
+    counterstain: bool
+    device: str
+
+
+def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progress) -> TrainingSet:
+    """Label as asked; goes on where the same labelling was interrupted.
+
+    Raises:
+        SettingsError: If the request contradicts itself.
+        HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
+    """
+    teacher = _teacher(request)
+    sources = [_source(path, request) for path in _files(request.sources)]
+    named: tuple[LabelSource, ...] = ()
+    if request.labels is not None:
+        named = (
+            LabelSource(
+                name=request.name,
+                licence=request.licence or "unknown",
+                citation=request.citation,
+                n_images=len(sources),
+            ),
+        )
+    return label_cohort(
+        Cohort(
+            request.name,
+            _with_patients(sources, request.manifest),
+            labels=named,
+            counterstained=request.counterstain,
+        ),
+        teacher,
+        request.sampling,
+        request.outdir,
+        on_progress=on_progress,
+    )
+
+
+def _teacher(request: LabellingRequest) -> Teacher:
+    """Raises SettingsError if annotations have no folder."""
+    if request.teacher != "annotations":
+        return make_teacher(
+            request.teacher,
+            device=request.device,
+            licence=request.licence,
+            decoding=InstanceDecoding(foreground_threshold=request.foreground_threshold),
+        )
+    if request.labels is None:
+        raise SettingsError("The annotations teacher needs --labels, the folder of labels.")
+    return AnnotationsTeacher(request.labels, made_by=request.made_by, licence=request.licence)
+
+
+def _files(sources: tuple[Path, ...]) -> list[Path]:
+    """Files as given; folders as the files in them, in order of name."""
+    files: list[Path] = []
+    for source in sources:
+        inside = sorted(p for p in source.iterdir() if p.is_file()) if source.is_dir() else [source]
+        files += [p for p in inside if not p.name.startswith(".")]
+    if not files:
+        raise TrainingError("There is no file in the folders given.")
+    return files
+
+
+def _source(path: Path, request: LabellingRequest) -> Source:
+    mpp = request.mpp
+    if request.nucleus_um is not None:
+        if request.labels is None:
+            raise SettingsError("--nucleus-um needs --labels: the scale is measured on them.")
+        mpp = mpp_by_nuclei(find_label_file(request.labels, path), request.nucleus_um)
+    mask = find_mask_file(request.binmask_dir, path) if request.binmask_dir else None
+    return Source(path, path.stem, mpp_if_unknown=mpp, mask_path=mask, weight=request.weight)
+
+
+def mpp_by_nuclei(label_file: Path, nucleus_um: float) -> float:
+    """Scale of an image from the size of its nuclei.
+
+    Args:
+        label_file: Its instance label image.
+        nucleus_um: Median equivalent diameter they are taken to have.
+
+    Raises:
+        LabelError: If it has no nuclei to measure.
+    """
+    areas = np.bincount(read_instance_map(label_file).ravel())[1:]
+    areas = areas[areas > 0]
+    if len(areas) == 0:
+        raise LabelError(
+            f"{label_file} has no nuclei to measure its scale by.", "Leave it out, or give --mpp."
+        )
+    return nucleus_um / float(np.median(np.sqrt(4 * areas / np.pi)))
+
+
+def _with_patients(sources: list[Source], manifest: Path | None) -> list[Source]:
+    """Sources with the patients of a manifest; those it has no patient for keep their name."""
+    if manifest is None:
+        return sources
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"stem", "group"} <= set(rows[0]):
+        raise SettingsError(f"{manifest} has no columns stem and group.")
+    group_of = {row["stem"]: row["group"] for row in rows}
+    return [replace(s, group=group_of.get(s.path.stem) or s.group) for s in sources]

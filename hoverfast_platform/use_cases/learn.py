@@ -1,0 +1,267 @@
+"""Learning from a cohort, step by step: cohort, teacher labels, student, evaluation, promotion.
+
+Each step reads what the one before left under the artefact folder and in the catalogue, so
+that any of them can be run again alone::
+
+    cohorts/<name>.json                        the plan, written by people
+    teacher_labels/<name>/v<k>/                the training set of version k
+    students/<name>-v<k>/                      its training run and the student
+    evaluations/<name>-v<k>/                   reports of the student and of what it competes with,
+                                               and verdict.json of the gate
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hoverfast_platform.catalogue import (
+    Catalogue,
+    CohortRecord,
+    ModelStanding,
+)
+from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
+from hoverfast_platform.cohorts.plan import read_plan
+from hoverfast_platform.errors import SettingsError, TrainingError
+from hoverfast_platform.evaluation.gate import MeasuredScores, judge
+from hoverfast_platform.evaluation.labelled_set import (
+    open_labelled_set,
+)
+from hoverfast_platform.evaluation.promotion import Judgement, promote_judged
+from hoverfast_platform.evaluation.results import Evaluation
+from hoverfast_platform.files import write_text
+from hoverfast_platform.model.card import LabelSource
+from hoverfast_platform.model.checkpoint import LoadedModel, load_model
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.teachers.factory import make_teacher
+from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
+from hoverfast_platform.teachers.sampling import Source
+<<<<<<< HEAD:hoverfast_platform/learning/steps.py
+from hoverfast_platform.training.data import Guides, TrainingData
+from hoverfast_platform.training.data import 
+from hoverfast_platform.training.fit import TrainedStudent, fit
+=======
+from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
+from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
+from hoverfast_platform.use_cases.record import model_record
+>>>>>>> redesign:hoverfast_platform/use_cases/learn.py
+
+
+def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
+    """The cohort as its plan and the registered slides make it now, recorded in the catalogue.
+
+    Raises:
+        SettingsError: If its plan is missing or wrong.
+        TrainingError: If no slide matches.
+    """
+    found = find_cohort(folder, catalogue.slides.all(), name)
+    return catalogue.cohorts.record(found, read_plan(folder.plan(name)).model_dump(mode="json"))
+
+
+def make_teacher_labels(
+    folder: LearningFolder,
+    catalogue: Catalogue,
+    cohort: CohortRecord,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress = ignore_progress,
+) -> TrainingSet:
+    """Label the cohort's slides; goes on where an earlier run stopped.
+
+    Raises:
+        CatalogueError: If a slide's file is known to have changed.
+        HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
+    """
+    plan = read_plan(folder.plan(cohort.name))
+    teacher = labels_teacher(folder, plan) or make_teacher(
+        plan.teacher, device=device, licence=plan.teacher_licence
+    )
+    sources = []
+    for member in cohort.members:
+        mask = folder.mask(member.slide.key)
+        sources.append(
+            Source(
+                catalogue.slides.path(member.slide.key),
+                member.patient,
+                mpp_if_unknown=member.slide.mpp_override,
+                mask_path=mask if mask.is_file() else None,
+            )
+        )
+    labels: tuple[LabelSource, ...] = ()
+    if plan.labels is not None:
+        labels = (
+            LabelSource(
+                name=f"{cohort.name} v{cohort.version} ({plan.labels.made_by})",
+                licence=plan.labels.licence,
+                citation=plan.labels.citation,
+                n_images=len(sources),
+            ),
+        )
+    return label_cohort(
+        Cohort(cohort.name, sources, version=f"v{cohort.version}", labels=labels),
+        teacher,
+        plan.sampling,
+        folder.labels(cohort),
+        on_progress=on_progress,
+    )
+
+
+def train_student(
+    folder: LearningFolder,
+    catalogue: Catalogue,
+    cohort: CohortRecord,
+    *,
+    device: str = "cpu",
+    on_progress: OnProgress = ignore_progress,
+) -> TrainedStudent:
+    """Train on the cohort's labels and register the student as a candidate.
+
+    Raises:
+        TrainingError: If the labels cannot teach, or the loss is not finite.
+    """
+    plan = read_plan(folder.plan(cohort.name))
+    made = _training_set(folder, cohort)
+    student = fit(
+        TrainingData((made.training,), made.held_out()),
+        plan.training,
+        folder.student(cohort),
+        guides=Guides(parent=load_model(plan.parent) if plan.parent else None),
+        device=device,
+        on_progress=on_progress,
+    )
+    catalogue.models.register(
+        model_record(load_model(student.model_path)),
+        scope=plan.scope,
+        reason=f"trained on cohort {cohort.name} v{cohort.version}",
+    )
+    return student
+
+
+@dataclass(frozen=True)
+class JudgedStudent:
+    """A student beside the model it would replace, on the same validation set.
+
+    Attributes:
+        student: Its evaluation; pictures and tables lie in ``report_path``'s folder.
+        baseline: Of the model promoted in the scope, or of the one that ships.
+        judgement: Of the gate.
+        report_path: HTML page.
+        picture_paths: Agreement of the student with the labels, one per image.
+    """
+
+    student: Evaluation
+    baseline: Evaluation
+    judgement: Judgement
+    report_path: Path
+    picture_paths: tuple[Path, ...]
+
+
+def judge_student(
+    folder: LearningFolder,
+    catalogue: Catalogue,
+    cohort: CohortRecord,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress = ignore_progress,
+) -> JudgedStudent:
+    """Measure the student and what it competes with, and let the gate judge; promotes nothing.
+
+    Where nothing is promoted in the scope, it competes with the model that ships: that is what
+    segments slides until then.
+
+    Raises:
+        CatalogueError: If the student was not registered.
+    """
+    plan = read_plan(folder.plan(cohort.name))
+    model = load_model(folder.student(cohort) / "student.safetensors")
+    promoted = catalogue.models.promoted(plan.scope)
+    against = load_model(_path_of(promoted) if promoted is not None else DEFAULT_MODEL)
+    dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
+    out_dir = folder.evaluation(cohort)
+    reference = "annotations" if plan.labels is not None else f"teacher {plan.teacher}"
+
+    def measure(measured: LoadedModel, folder: Path) -> Evaluation:
+        return measure_model(
+            measured,
+            dataset,
+            folder,
+            reference=reference,
+            device=device,
+            on_progress=on_progress,
+        )
+
+    student = measure(model, out_dir / "student")
+    baseline = student if against.digest == model.digest else measure(against, out_dir / "baseline")
+    ours = evaluation_record(student, out_dir / "student")
+    theirs = evaluation_record(baseline, out_dir / "baseline")
+    catalogue.models.record_evaluation(ours)
+    if promoted is not None and baseline is not student:
+        catalogue.models.record_evaluation(theirs)
+    policy = plan.gate.model_copy(update={"validation_digest": dataset.digest})
+    card = model.card.model_dump(mode="json")
+    judgement = Judgement(
+        sha256=model.digest,
+        scope=plan.scope,
+        replaces=promoted.sha256 if promoted is not None else None,
+        verdict=judge(MeasuredScores.of(ours), MeasuredScores.of(theirs), card=card, policy=policy),
+    )
+    write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
+    return JudgedStudent(
+        student=student,
+        baseline=baseline,
+        judgement=judgement,
+        report_path=out_dir / "student" / "report.html",
+        picture_paths=tuple(sorted((out_dir / "student" / "agreement").glob("*.jpg"))),
+    )
+
+
+def read_judgement(folder: LearningFolder, cohort: CohortRecord) -> Judgement:
+    """What :func:`judge_student` found.
+
+    Raises:
+        TrainingError: If the student was not judged yet.
+    """
+    path = folder.evaluation(cohort) / "verdict.json"
+    try:
+        return Judgement.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"The student of cohort {cohort.name} v{cohort.version} was not judged: {path}.",
+            "Materialize `model_evaluation` first.",
+        ) from error
+
+
+def promote_student(
+    catalogue: Catalogue, cohort: CohortRecord, judgement: Judgement
+) -> ModelStanding:
+    """Make a student that passed the promoted model of its scope; run again, nothing changes.
+
+    Raises:
+        CatalogueError: If it did not pass, or another was promoted since it was judged.
+    """
+    promoted = catalogue.models.promoted(judgement.scope)
+    if promoted is None or promoted.sha256 != judgement.sha256:
+        reason = f"student of cohort {cohort.name} v{cohort.version}: {judgement.verdict}"
+        promote_judged(catalogue, judgement, reason=reason)
+        promoted = catalogue.models.promoted(judgement.scope)
+    assert promoted is not None, "it was promoted just now"
+    return promoted
+
+
+def _training_set(folder: LearningFolder, cohort: CohortRecord) -> TrainingSet:
+    labels = folder.labels(cohort)
+    return TrainingSet(
+        PatchTable(labels / f"{cohort.name}_train.pytable"),
+        PatchTable(labels / f"{cohort.name}_test.pytable"),
+    )
+
+
+def _path_of(standing: ModelStanding) -> str:
+    if standing.path is None:
+        raise SettingsError(
+            f"The promoted model {standing.name} {standing.version} has no file registered.",
+            "Register it with `hoverfast evaluate --catalogue`, or roll back to another.",
+        )
+    return standing.path

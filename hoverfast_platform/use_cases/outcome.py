@@ -1,0 +1,102 @@
+"""Many items, one outcome each: done or failed, recorded either way; a bad one fails alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hoverfast_platform.errors import HoverFastError, Interrupted
+
+_Item = TypeVar("_Item")
+_Product = TypeVar("_Product")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[_Item, _Product]):
+    """What became of one item: it has a product or an error, never both.
+
+    Attributes:
+        item: What was asked for.
+        product: What was made of it.
+        error: Why nothing was. One that was not raised on purpose is a defect of ours.
+    """
+
+    item: _Item
+    product: _Product | None = None
+    error: Exception | None = None
+
+    @property
+    def kind(self) -> str:
+        """Of the failure, as the catalogue keeps it; empty if there is none."""
+        if self.error is None:
+            return ""
+        return self.error.kind if isinstance(self.error, HoverFastError) else "defect"
+
+    @property
+    def failure_text(self) -> str:
+        """Of the failure, for people; empty if there is none."""
+        if self.error is None or isinstance(self.error, HoverFastError):
+            return str(self.error or "")
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often an item is tried when its failure may pass: a device without memory, a dead worker.
+
+    Attributes:
+        n_attempts: In all.
+        pause_s: Before the second attempt; doubled before each further one.
+        on_retry: Told of the item, the number of the attempt that failed, the pause and the error.
+    """
+
+    n_attempts: int = 1
+    pause_s: float = 5.0
+    on_retry: Callable[[object, int, float, HoverFastError], None] = lambda *_: None
+
+
+def each(
+    items: Iterable[_Item],
+    make: Callable[[_Item], _Product],
+    *,
+    record_failure: Callable[[_Item, Exception], None],
+    retries: Retries = Retries(),
+) -> Iterator[Outcome[_Item, _Product]]:
+    """Make the product of every item, in order.
+
+    Args:
+        items: What is asked for.
+        make: Makes one product, and records it.
+        record_failure: Called before a failed outcome is yielded.
+        retries: For failures that may pass.
+
+    Raises:
+        Interrupted: If somebody ended the work; what is done stays done.
+    """
+    for item in items:
+        try:
+            product = _attempt(item, make, retries)
+        except Interrupted:
+            raise
+        except Exception as error:  # a defect with one odd item must not stop the others
+            record_failure(item, error)
+            yield Outcome(item, error=error)
+        else:
+            yield Outcome(item, product)
+
+
+def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -> _Product:
+    for attempt in range(1, retries.n_attempts):
+        try:
+            return make(item)
+        except Interrupted:
+            raise
+        except HoverFastError as error:
+            if not error.is_transient:
+                raise
+            pause_s = retries.pause_s * 2 ** (attempt - 1)
+            retries.on_retry(item, attempt, pause_s, error)
+            time.sleep(pause_s)
+    return make(item)

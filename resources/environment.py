@@ -1,0 +1,106 @@
+"""The environment variables that a deployment sets, read once.
+
+``python -m resources.environment`` writes ``docs/environment.md`` from the fields below; a test
+holds the two equal.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_PAGE = Path(__file__).parents[1] / "docs" / "environment.md"
+
+
+class Environment(BaseSettings):
+    """What the Dagster side is told from outside. Each variable begins with ``HOVERFAST_``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOVERFAST_",
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    artefacts: Path = Path("demo/artefacts")
+    """Folder for masks, nuclei, students, the catalogue and the settings files. All machines of a
+    deployment need it under the same path."""
+
+    catalogue: str = ""
+    """SQLite file or PostgreSQL URL (`postgresql://user:password@host/name`) of the catalogue.
+    Without it, `catalogue.sqlite` in the artefact folder. The command line reads it too."""
+
+    slides: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Folders in which slides arrive, separated like `PATH`. They are looked through with all
+    their subfolders."""
+
+    settle_s: float = Field(default=30.0, ge=0)
+    """Seconds a file must stay unchanged before it counts as complete."""
+
+    sensors: bool = False
+    """Whether sensors run without being switched on in the UI: `on` or `off`."""
+
+    cohort_quiet_s: float = Field(default=600.0, ge=0)
+    """Seconds a cohort must stay unchanged before a student learns from it."""
+
+    resegment: bool = False
+    """Whether slides are segmented again after another model was promoted: `on` or `off`. It takes
+    effect only where sensors are on."""
+
+    lost_after_s: float = Field(default=120.0, gt=0)
+    """Seconds without a sign of life after which a run is given up."""
+
+    pseudonyms: bool = False
+    """Whether result files are named after the slide's content instead of after its file: `on` or
+    `off`. Set it before the first slide."""
+
+    @field_validator("slides", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(folder).absolute() for folder in value.split(os.pathsep) if folder)
+        return value
+
+    @field_validator("artefacts")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()
+
+
+def reference_page() -> str:
+    """The table of all variables, as Markdown."""
+    rows = [
+        f"| `HOVERFAST_{name.upper()}` | {_default(field.default)} | "
+        f"{' '.join((field.description or '').split())} |"
+        for name, field in Environment.model_fields.items()
+    ]
+    return "\n".join(
+        [
+            "# Environment variables",
+            "",
+            "The Dagster side reads these when it starts. This page is made from",
+            "`resources/environment.py` by `python -m resources.environment`.",
+            "",
+            "| variable | default | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return "`on`" if value else "`off`"
+    if value in ("", ()):
+        return "none"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    _PAGE.write_text(reference_page(), encoding="utf-8")
