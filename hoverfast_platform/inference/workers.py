@@ -272,9 +272,13 @@ class WorkerPool:
         """Post-process the region in a slot."""
         return self._pool.submit(_process_slot, slots.name, slots.layout, slot, task)
 
-    def submit_features(self, blocks: BlockStore, index: int, namespace: UUID) -> Future[None]:
-        """Write a finished block's part of the GeoJSON file."""
-        return self._pool.submit(blocks.write_features, index, namespace)
+    def submit_features(
+        self, blocks: BlockStore, index: int, namespace: UUID, *, width: float, height: float
+    ) -> Future[npt.NDArray[np.uint8]]:
+        """Write and check a block's part of the GeoJSON file, see ``write_features``."""
+        return self._pool.submit(
+            blocks.write_features, index, namespace, width=width, height=height
+        )
 
     def worker_modules(self) -> frozenset[str]:
         """What a worker has imported."""
