@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 from isal import isal_zlib
 
-from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.geojson import FeaturesPart, collection
 from hoverfast_platform.storage.gzip_parts import write_deflated
@@ -115,7 +114,7 @@ def check_qupath_zip(path: Path) -> int:
             names = set(archive.namelist()) - {MANIFEST}
             wrong = names ^ set(listed)
             both = sorted(names & set(listed))
-            with ThreadPoolExecutor(min(4, available_cores())) as threads:
+            with ThreadPoolExecutor(4) as threads:
                 whole = threads.map(lambda name: _is_whole(archive, listed[name]), both)
             wrong |= {name for name, is_whole in zip(both, whole, strict=True) if not is_whole}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

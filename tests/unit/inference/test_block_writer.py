@@ -49,6 +49,12 @@ def settled(writer):
     writer._thread.submit(int).result()
 
 
+def full(writer, tile):
+    """The tile that completes a block, and the time to write it."""
+    writer.take(tile, None)
+    settled(writer)
+
+
 def test_blocks_are_added_in_the_order_of_the_slide():
     slide = Slide()
     with slide.writer() as writer:
@@ -87,10 +93,10 @@ def test_blocks_of_an_earlier_run_are_not_written_again():
 def test_a_block_that_cannot_be_written_ends_the_slide_before_its_last_tile():
     slide = Slide(fails_at=0)
     with slide.writer() as writer:
-        for tile in range(4):
+        for tile in range(3):
             writer.take(tile, None)
         with pytest.raises(StorageError, match="full"):
-            settled(writer)
+            full(writer, 3)
 
 
 def test_features_that_fail_end_the_slide():
