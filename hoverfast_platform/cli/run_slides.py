@@ -42,8 +42,10 @@ def segment_all(  # noqa: PLR0913 - what the command line says, once
     """Segment slides one after another and record each; returns how many failed."""
     failures: dict[Path, HoverFastError] = {}
     with (
+        SegmentationEngine.of(
+            _model(model or DEFAULT_MODEL, magnification), compute, for_slides=True
+        ) as engine,
         Catalogue.open(out_dir / CATALOGUE_NAME) as catalogue,
-        SegmentationEngine.of(_model(model or DEFAULT_MODEL, magnification), compute) as engine,
     ):
         click.echo(
             f"Model {engine.model.card.name} {engine.model.card.version} on "
