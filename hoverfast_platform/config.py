@@ -230,11 +230,12 @@ class Tiling(Settings):
     """Side of a tile. Larger wastes less on margins and needs more memory; the nuclei are
     the same."""
 
-    margin_px: int = Field(default=96, ge=64, le=512, multiple_of=4)
-    """Context read around each tile.
+    margin_px: int | None = Field(default=None, ge=64, le=512)
+    """Context read around each tile, at least.
 
-    The network sees about 66 px far; the rest is room for a nucleus that a tile owns to
-    reach into its neighbour. Below the default, large nuclei on seams may be cut.
+    null takes what the model's network needs: how far it sees, 66 px for HoverFast, and 30 px
+    for a nucleus that a tile owns to reach into its neighbour. With less, large nuclei on seams
+    may be cut.
     """
 
 

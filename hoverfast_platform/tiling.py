@@ -15,8 +15,31 @@ from hoverfast_platform.geometry import Box, ModelLattice
 HasTissue = Callable[[float, float, float, float], bool]
 """Whether any tissue lies in the rectangle (x0, y0, x1, y1) of level-0 pixels."""
 
-_ALIGNMENT_PX = 4
-"""Two poolings by 2: a tile that starts elsewhere would be pooled differently."""
+_NUCLEUS_RADIUS_PX = 30
+"""Of a large nucleus, 15 um across: one whose centroid lies at a tile's edge is seen whole."""
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """What a network needs around and of the regions it is shown.
+
+    Attributes:
+        radius_px: How far an output pixel sees.
+        multiple_px: Of which the sides of regions, and where they begin, are multiples: elsewhere
+            they would be pooled differently.
+    """
+
+    radius_px: int = 66
+    multiple_px: int = 4
+
+    def margin_px(self, tiling: Tiling) -> int:
+        """Context around a tile: as set, else what an output pixel and a large nucleus need."""
+        wanted = tiling.margin_px or self.radius_px + _NUCLEUS_RADIUS_PX
+        return self.aligned(wanted)
+
+    def aligned(self, length_px: int) -> int:
+        """The length, or a little more."""
+        return math.ceil(length_px / self.multiple_px) * self.multiple_px
 
 
 @dataclass(frozen=True)
@@ -44,33 +67,39 @@ class TilePlan:
         tiles: In raster order.
         tile_width_px: Of every tile, model pixels.
         tile_height_px: Likewise.
-        margin_px: Context around each tile, at least, but for the slide's border.
+        region_shape: (height, width) of every region, the same for all so that they batch.
         lattice: The lattice the boxes are on.
     """
 
     tiles: tuple[Tile, ...]
     tile_width_px: int
     tile_height_px: int
-    margin_px: int
+    region_shape: tuple[int, int]
     lattice: ModelLattice
 
-    @property
-    def region_shape(self) -> tuple[int, int]:
-        """(height, width) of every region, the same for all so that they batch."""
-        return (
-            _region_length(self.tile_height_px, self.margin_px, self.lattice.height_px),
-            _region_length(self.tile_width_px, self.margin_px, self.lattice.width_px),
-        )
 
-
-def plan_tiles(lattice: ModelLattice, tiling: Tiling, has_tissue: HasTissue) -> TilePlan:
+def plan_tiles(
+    lattice: ModelLattice,
+    tiling: Tiling,
+    has_tissue: HasTissue,
+    view: FieldOfView = FieldOfView(),
+) -> TilePlan:
     """Tiles that together cover all tissue exactly once, to the slide's border.
 
     The tile size asked for is an upper bound: the slide is divided evenly, so that the last
-    row and column are not mostly empty. Starts stay multiples of 4 model pixels.
+    row and column are not mostly empty.
+
+    Args:
+        lattice: The slide's pixels at the model's scale.
+        tiling: Size of the tiles.
+        has_tissue: Which tiles to leave out.
+        view: What the network needs around them.
     """
-    width = _even_share(lattice.width_px, tiling.tile_size_px)
-    height = _even_share(lattice.height_px, tiling.tile_size_px)
+    width = view.aligned(_even_share(lattice.width_px, tiling.tile_size_px))
+    height = view.aligned(_even_share(lattice.height_px, tiling.tile_size_px))
+    margin = view.margin_px(tiling)
+    slide = (view.aligned(lattice.height_px), view.aligned(lattice.width_px))
+    shape = (min(height + 2 * margin, slide[0]), min(width + 2 * margin, slide[1]))
     tiles: list[Tile] = []
     for y in range(0, lattice.height_px, height):
         for x in range(0, lattice.width_px, width):
@@ -82,37 +111,21 @@ def plan_tiles(lattice: ModelLattice, tiling: Tiling, has_tissue: HasTissue) -> 
                 inside.x1 * lattice.scale_x,
                 inside.y1 * lattice.scale_y,
             ):
-                region = _region(box, tiling.margin_px, lattice)
+                region = Box.of(
+                    x=_start(x - margin, shape[1], slide[1]),
+                    y=_start(y - margin, shape[0], slide[0]),
+                    width=shape[1],
+                    height=shape[0],
+                )
                 tiles.append(Tile(len(tiles), box, region))
-    return TilePlan(tuple(tiles), width, height, tiling.margin_px, lattice)
+    return TilePlan(tuple(tiles), width, height, shape, lattice)
 
 
-def _region(tile: Box, margin_px: int, lattice: ModelLattice) -> Box:
-    width = _region_length(tile.width, margin_px, lattice.width_px)
-    height = _region_length(tile.height, margin_px, lattice.height_px)
-    return Box.of(
-        x=_region_start(tile.x0 - margin_px, width, lattice.width_px),
-        y=_region_start(tile.y0 - margin_px, height, lattice.height_px),
-        width=width,
-        height=height,
-    )
-
-
-def _region_length(tile_px: int, margin_px: int, slide_px: int) -> int:
-    """With both margins where the slide is so large; else all of it, up to the alignment."""
-    return min(tile_px + 2 * margin_px, _aligned(slide_px))
-
-
-def _region_start(wanted_px: int, length_px: int, slide_px: int) -> int:
-    return min(max(wanted_px, 0), _aligned(slide_px) - length_px)
+def _start(wanted_px: int, length_px: int, slide_px: int) -> int:
+    """Moved inwards where it would reach over the slide's border."""
+    return min(max(wanted_px, 0), slide_px - length_px)
 
 
 def _even_share(length_px: int, largest_px: int) -> int:
     """Side of the tiles when ``length_px`` is divided evenly into as few as possible."""
-    n_tiles = max(1, math.ceil(length_px / largest_px))
-    share = math.ceil(length_px / n_tiles)
-    return _aligned(share)
-
-
-def _aligned(length_px: int) -> int:
-    return math.ceil(length_px / _ALIGNMENT_PX) * _ALIGNMENT_PX
+    return math.ceil(length_px / max(1, math.ceil(length_px / largest_px)))

@@ -36,7 +36,7 @@ from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.slide.samples import read_samples
-from hoverfast_platform.tiling import HasTissue, Tile, TilePlan
+from hoverfast_platform.tiling import FieldOfView, HasTissue, Tile, TilePlan
 
 _N_READERS = 2
 _READERS_SHARE = 3 / 8
@@ -120,6 +120,12 @@ class SegmentationEngine:
         """
         n_readers, fitting = _fitting(predictor.device)
         return cls(model, predictor, n_workers or fitting, n_readers)
+
+    @property
+    def field_of_view(self) -> FieldOfView:
+        """What the model's network needs around the tiles."""
+        architecture = self.model.network.architecture
+        return FieldOfView(architecture.receptive_radius_px, architecture.multiple_px)
 
     def __enter__(self) -> Self:
         return self

@@ -66,7 +66,7 @@ def segment_image(
     lattice = ModelLattice.of(
         width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=engine.model.card.mpp
     )
-    plan = plan_tiles(lattice, settings.tiling, lambda *_box: True)
+    plan = plan_tiles(lattice, settings.tiling, lambda *_box: True, engine.field_of_view)
     predictor = engine.for_slide(reader, lattice, lambda *_box: True, settings.staining.stain)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
     parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]

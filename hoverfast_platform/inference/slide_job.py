@@ -72,7 +72,9 @@ class SlideJob:
             model_mpp=engine.model.card.mpp,
         )
 
-        self.plan: TilePlan = plan_tiles(self.lattice, settings.tiling, self._has_tissue)
+        self.plan: TilePlan = plan_tiles(
+            self.lattice, settings.tiling, self._has_tissue, engine.field_of_view
+        )
 
     def _has_tissue(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         return self.tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)

@@ -46,7 +46,7 @@ class Architecture(Settings):
     @property
     def multiple_px(self) -> int:
         """Height and width of the network's input must be multiples of this."""
-        return self.pixel_block * 2 ** (self.depth - 1)
+        return self.pixel_block << (self.depth - 1)
 
     @property
     def receptive_radius_px(self) -> int:
@@ -78,9 +78,9 @@ class Architecture(Settings):
             decoder += (n_in * n_out + self._block_multiplications(n_in, n_out)) / areas[level]
         total += decoder * (1 if self.shares_decoder else 2)
         total += 4 * channels[0]
-        return round(total)
+        return int(total + 0.5)
 
     def _block_multiplications(self, n_in: int, n_out: int) -> int:
-        paths = sum((n_in + n_out) * n_out * size**2 for size in self.kernel_sizes)
+        paths = sum((n_in + n_out) * n_out * size * size for size in self.kernel_sizes)
         n_paths = len(self.kernel_sizes)
         return paths + (n_paths * n_out * n_out if n_paths > 1 else 0)

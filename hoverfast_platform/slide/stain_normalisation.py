@@ -102,7 +102,8 @@ def exposure_gain(samples: Sequence[RgbImage], white_level: float | None) -> flo
         return 1.0
     counts = np.zeros(256, dtype=np.int64)
     for rgb in samples:
-        counts += np.bincount(rgb.max(axis=2).ravel(), minlength=256)
+        brightest_colour = cv2.max(cv2.max(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+        counts += np.bincount(brightest_colour.ravel(), minlength=256)
     below = np.cumsum(counts) / counts.sum()
     brightest = int(np.searchsorted(below, _BRIGHTEST_PERCENT / 100.0))
     return round(float(np.clip(white_level / max(brightest, 1), 1.0, _MAX_GAIN)), 4)
@@ -116,10 +117,12 @@ def tissue_density(samples: Iterable[RgbImage], gain: float = 1.0) -> DensityRgb
     total, n_pixels = np.zeros(3), 0
     table = _density_of_byte(gain).astype(np.float32)
     for rgb in samples:
-        density = table[rgb.reshape(-1, 3)]
-        tissue = density[density.sum(axis=1) > _MIN_TISSUE_DENSITY]
-        total += tissue.sum(axis=0, dtype=np.float64)
-        n_pixels += len(tissue)
+        density = cv2.LUT(np.ascontiguousarray(rgb), table)
+        summed = cv2.transform(density, np.ones((1, 3), np.float32))
+        is_tissue = (summed > _MIN_TISSUE_DENSITY).astype(np.uint8)
+        n = cv2.countNonZero(is_tissue)
+        total += np.array(cv2.mean(density, is_tissue)[:3]) * n
+        n_pixels += n
     if n_pixels < _MIN_TISSUE_PIXELS:
         return None
     red, green, blue = (float(value) for value in total / n_pixels)

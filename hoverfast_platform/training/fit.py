@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.crops import MARGIN_PX, Crop, Crops
-from hoverfast_platform.training.losses import Losses, student_losses
+from hoverfast_platform.training.losses import student_losses
 from hoverfast_platform.training.optimisation import (
     MixedPrecision,
     MovingAverage,
@@ -143,6 +144,14 @@ class _State:
         self.step = saved["step"]
 
 
+class _Taken(NamedTuple):
+    """A step that was taken: its number, what was shown, and its losses ``(5,)`` on the device."""
+
+    step: int
+    example: Example
+    losses: Tensor
+
+
 def fit(
     data: TrainingData,
     settings: TrainingSettings,
@@ -204,15 +213,19 @@ def fit(
     )
     with SummaryWriter(str(run_dir), purge_step=state.step + 1) as board:
         started = time.monotonic()
+        newest: _Taken | None = None
         for batch in _batches(crops, settings, state.step, target):
             if _has_stopped_early(validations, settings):
                 break
             _set_mode(state, data, settings)
             example = _varied(batch, settings, state.step, tutor, precision)
-            losses = _step(state, example, settings, precision, folder)
-            state.losses.append([term.item() for term in losses])
+            before, newest = newest, _step(state, example, settings, precision)
+            # One step late: a device that is asked at once waits for the next step to be prepared.
+            _note(before, state, folder)
             on_progress(Progress("training", state.step, settings.n_steps, "steps"))
             if state.step % settings.validate_every == 0 or state.step == settings.n_steps:
+                _note(newest, state, folder)
+                newest = None
                 seconds = time.monotonic() - started
                 validation = _validate(state, data, settings, seconds)
                 if settings.keep == "last" or validation.selection_score > _best_score(validations):
@@ -301,7 +314,8 @@ def _tutor_on(
     network.load_state_dict(teacher.network.state_dict())
     # The stubs do not know this keyword.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.eval().requires_grad_(requires_grad=False)
+    frozen: HoverFast = network.eval().requires_grad_(requires_grad=False)
+    return frozen
 
 
 def _varied(
@@ -344,21 +358,13 @@ def _step(
     example: Example,
     settings: TrainingSettings,
     precision: MixedPrecision,
-    folder: RunFolder,
-) -> Losses:
-    """One optimiser step; the loss must be finite, before and after."""
+) -> _Taken:
+    """One optimiser step."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate_at(state.step, settings)
     with precision.autocast():
         logits, hv_maps = state.network(_channels_last(example.image / 255.0))
     losses = student_losses(logits.float(), hv_maps.float(), example.targets, settings)
-    if not math.isfinite(losses.total.item()):
-        path = folder.save_bad_batch(example, state.step)
-        raise TrainingError(
-            f"The loss is {losses.total.item()} at step {state.step}; the batch is in {path}.",
-            "Look at its images and labels; if they are good, lower learning_rate. The last "
-            "checkpoint is from before and can be resumed.",
-        )
     state.optimiser.zero_grad(set_to_none=True)
     state.scaler.scale(losses.total).backward()  # type: ignore[no-untyped-call]
     state.scaler.unscale_(state.optimiser)
@@ -367,7 +373,37 @@ def _step(
     state.scaler.update()
     state.step += 1
     state.average.update(state.network, state.step)
-    return losses
+    return _Taken(state.step - 1, example, torch.stack([term.detach() for term in losses]))
+
+
+def _note(taken: _Taken | None, state: _State, folder: RunFolder) -> None:
+    """Keep a step's losses for the next validation.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+    """
+    if taken is None:
+        return
+    losses = taken.losses.tolist()
+    if not math.isfinite(losses[0]):
+        path = folder.save_bad_batch(taken.example, taken.step)
+        raise TrainingError(
+            f"The loss is {losses[0]} at step {taken.step}; the batch is in {path}.",
+            "Look at its images and labels; if they are good, lower learning_rate. The last "
+            "checkpoint is from before and can be resumed.",
+        )
+    state.losses.append(losses)
+
+
+@contextlib.contextmanager
+def _shapes_vary() -> Iterator[None]:
+    """Let cuDNN choose by rule: measuring what is fastest takes seconds for every new shape."""
+    measures = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = measures
 
 
 def _set_mode(state: _State, data: TrainingData, settings: TrainingSettings) -> None:
@@ -377,13 +413,14 @@ def _set_mode(state: _State, data: TrainingData, settings: TrainingSettings) -> 
         state.network.train()
         return
     if state.step == first_fixed:
-        retake_statistics(
-            state.network,
-            data.training,
-            _N_STATISTICS_PATCHES,
-            settings.appearance,
-            settings.student_mpp,
-        )
+        with _shapes_vary():
+            retake_statistics(
+                state.network,
+                data.training,
+                _N_STATISTICS_PATCHES,
+                settings.appearance,
+                settings.student_mpp,
+            )
     train_with_fixed_statistics(state.network)
 
 
@@ -397,13 +434,14 @@ def _averaged(state: _State) -> HoverFast:
 def _validate(
     state: _State, data: TrainingData, settings: TrainingSettings, seconds: float
 ) -> Validation:
-    scores = validate(
-        _averaged(state),
-        data.validation,
-        settings.appearance,
-        settings.statistics_share,
-        mpp=settings.student_mpp,
-    )
+    with _shapes_vary():
+        scores = validate(
+            _averaged(state),
+            data.validation,
+            settings.appearance,
+            settings.statistics_share,
+            mpp=settings.student_mpp,
+        )
     losses = np.mean(state.losses, axis=0)
     state.losses.clear()
     mean = _mean_scores(scores)

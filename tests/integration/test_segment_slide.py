@@ -17,7 +17,14 @@ from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform import segment_image, segment_slide
-from hoverfast_platform.config import Compute, Scale, SegmentationSettings, Staining, Tiling
+from hoverfast_platform.config import (
+    Appearance,
+    Compute,
+    Scale,
+    SegmentationSettings,
+    Staining,
+    Tiling,
+)
 from hoverfast_platform.errors import (
     ComputeError,
     Interrupted,
@@ -303,7 +310,8 @@ def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
 
     To the last bit where slides are seen as they are; what a model adapts to lies in the mask.
     """
-    card = engine.model.card.model_copy(update={"stain_target": None, "statistics_share": 0.0})
+    as_scanned = {"appearance": Appearance(), "statistics_share": 0.0}
+    card = engine.model.card.model_copy(update=as_scanned)
     engine = SegmentationEngine(replace(engine.model, card=card), engine.predictor, n_workers=1)
     everywhere = segment_slide(slide, out_dir=tmp_path / "all", engine=engine)
     pixels = np.zeros((70, 90), np.bool_)

@@ -8,6 +8,7 @@ from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.inference.graph_statistics import with_statistics
 from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
 from hoverfast_platform.inference.torch_predictor import TorchPredictor
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.quantised import find_int8
@@ -73,7 +74,7 @@ def test_an_int8_graph_changes_likewise(model, adapted):
 
 
 def test_a_graph_of_another_network_is_refused(model, adapted):
-    smaller = HoverFast(depth=2, first_filters=4)
+    smaller = HoverFast(Architecture(depth=2, first_filters=4))
 
     with pytest.raises(CheckpointError, match="folded batch norms"):
         with_statistics(openvino_graph(model), smaller, smaller)

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import load_model, save_model
-from hoverfast_platform.model.network import RECEPTIVE_RADIUS_PX, HoverFast
+from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.registry import DEFAULT_MODEL, available_models
 
 
@@ -29,17 +30,57 @@ def test_parameters_are_those_of_the_paper():
     assert n_parameters(network) == 947_732
 
 
-def test_an_output_pixel_sees_no_further_than_the_stated_radius():
+LEAN = Architecture(depth=4, first_filters=8, kernel_sizes=(3,), pixel_block=2, shares_decoder=True)
+WIDE = Architecture(depth=4, first_filters=4, kernel_sizes=(3, 5))
+
+
+@pytest.mark.parametrize("architecture", [Architecture(), LEAN, WIDE])
+def test_an_output_pixel_sees_no_further_than_the_stated_radius(architecture):
     torch.manual_seed(0)
-    network = HoverFast().eval()
-    pixels = torch.rand(1, 3, 192, 192, requires_grad=True)
+    network = HoverFast(architecture).eval()
+    pixels = torch.rand(1, 3, 288, 288, requires_grad=True)
 
     logits, hv_maps = network(pixels)
-    (logits[0, :, 96:100, 96:100].sum() + hv_maps[0, :, 96:100, 96:100].sum()).backward()
+    (logits[0, :, 144:160, 144:160].sum() + hv_maps[0, :, 144:160, 144:160].sum()).backward()
 
     seen = np.flatnonzero(pixels.grad[0].abs().sum(dim=(0, 1)).numpy())
-    assert 96 - seen.min() <= RECEPTIVE_RADIUS_PX
-    assert seen.max() - 99 <= RECEPTIVE_RADIUS_PX
+    reach = max(144 - seen.min(), seen.max() - 159)
+    assert reach <= architecture.receptive_radius_px
+    assert reach > architecture.receptive_radius_px / 2, "a radius that is far too large"
+
+
+@pytest.mark.parametrize("architecture", [Architecture(), LEAN, WIDE])
+def test_arithmetic_is_counted_as_the_convolutions_do_it(architecture):
+    network = HoverFast(architecture).eval()
+    total = 0
+
+    def count(module, _, output):
+        nonlocal total
+        if isinstance(module, torch.nn.ConvTranspose2d):
+            total += module.in_channels * output[0].numel()
+        else:
+            total += module.weight[0].numel() * output[0].numel()
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.rand(1, 3, 64, 96))
+
+    assert architecture.multiplications_per_px() == pytest.approx(total / (64 * 96), rel=0.001)
+
+
+@pytest.mark.parametrize("architecture", [Architecture(), LEAN, WIDE])
+def test_maps_have_the_size_of_the_pixels(architecture):
+    side = architecture.multiple_px
+    logits, hv_maps = HoverFast(architecture).eval()(torch.rand(2, 3, 3 * side, 4 * side))
+
+    assert logits.shape == hv_maps.shape == (2, 2, 3 * side, 4 * side)
+
+
+def test_kernels_without_a_middle_are_refused():
+    with pytest.raises(ValueError, match="odd"):
+        Architecture(kernel_sizes=(3, 4))
 
 
 def test_saved_model_loads_with_equal_weights(tmp_path):
@@ -51,6 +92,9 @@ def test_saved_model_loads_with_equal_weights(tmp_path):
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, loaded.network.state_dict()[name])
     assert loaded.card.name == "m"
+
+
+NARROW = HoverFast(Architecture(first_filters=8))
 
 
 def published(**changes):
@@ -71,7 +115,7 @@ def published(**changes):
 def test_published_format_loads(tmp_path):
     torch.save(published(), tmp_path / "p.pth")
 
-    assert load_model(tmp_path / "p.pth").card.first_filters == 16
+    assert load_model(tmp_path / "p.pth").card.architecture == Architecture()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +124,7 @@ def test_published_format_loads(tmp_path):
         (published(conv_block="unet"), "another architecture"),
         (published(depth=4), "does not fit"),
         ({"desc": {}}, "missing"),
-        (published(model_dict=HoverFast(first_filters=8).state_dict()), "does not fit"),
+        (published(model_dict=NARROW.state_dict()), "does not fit"),
     ],
 )
 def test_other_architectures_are_refused(tmp_path, content, message):

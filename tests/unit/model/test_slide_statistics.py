@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hoverfast_platform.model import slide_statistics
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.slide_statistics import MAX_SQUARES, adapted_to
 
@@ -17,7 +18,7 @@ def _in_single_precision(monkeypatch):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return HoverFast(depth=2, first_filters=4).eval()
+    return HoverFast(Architecture(depth=2, first_filters=4)).eval()
 
 
 def squares(n=3, height=96, width=96, seed=0):

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.slide.stain_normalisation import (
     REFERENCE_DENSITY,
     StainNormalisation,
+    exposure_gain,
     normalisation_of,
     tissue_density,
 )
+
+STAIN = Appearance(stain_density=REFERENCE_DENSITY)
 
 
 def tissue(strength=1.0, shape=(120, 150), seed=0):
@@ -22,15 +26,15 @@ def tissue(strength=1.0, shape=(120, 150), seed=0):
 
 @pytest.mark.parametrize("strength", [0.6, 1.0, 1.7])
 def test_one_tissue_stained_weakly_or_strongly_looks_alike(strength):
-    shown = normalisation_of([tissue(strength)], REFERENCE_DENSITY).apply(tissue(strength))
-    usual = normalisation_of([tissue()], REFERENCE_DENSITY).apply(tissue())
+    shown = normalisation_of([tissue(strength)], STAIN).apply(tissue(strength))
+    usual = normalisation_of([tissue()], STAIN).apply(tissue())
 
     assert np.abs(shown.astype(int) - usual).mean() < 2.5
     assert np.abs(tissue(0.6).astype(int) - tissue()).mean() > 20  # and it did not before
 
 
 def test_a_normalised_image_has_the_density_of_the_reference():
-    shown = normalisation_of([tissue(0.6)], REFERENCE_DENSITY).apply(tissue(0.6))
+    shown = normalisation_of([tissue(0.6)], STAIN).apply(tissue(0.6))
 
     assert sum(tissue_density([shown])) == pytest.approx(sum(REFERENCE_DENSITY), rel=0.1)
 
@@ -51,17 +55,46 @@ def test_factors_are_bounded():
 
 @pytest.mark.parametrize("image", [np.full((90, 90, 3), 245, np.uint8), tissue()[:10, :10]])
 def test_an_image_without_tissue_to_speak_of_stays_as_it_is(image):
-    normalisation = normalisation_of([image], REFERENCE_DENSITY)
+    normalisation = normalisation_of([image], STAIN)
 
     assert normalisation.changes_nothing
     assert normalisation.apply(image) is image
 
 
 def test_a_model_without_a_target_sees_slides_as_they_are():
-    assert normalisation_of([tissue(0.6)], None).changes_nothing
+    assert normalisation_of([tissue(0.6)], Appearance()).changes_nothing
 
 
 def test_glass_does_not_count():
     with_glass = np.concatenate([tissue(), np.full((300, 150, 3), 250, np.uint8)])
 
     assert tissue_density([with_glass]) == pytest.approx(tissue_density([tissue()]))
+
+
+def test_a_dark_image_looks_like_a_bright_one():
+    """As of a microscope whose lamp gives half the light; glass is grey there, not white."""
+    bright = np.concatenate([tissue(), np.full((40, 150, 3), 240, np.uint8)])
+    dark = (bright * 0.5).round().astype(np.uint8)
+    wanted = Appearance(white_level=240, stain_density=REFERENCE_DENSITY)
+
+    shown = normalisation_of([dark], wanted).apply(dark)
+    usual = normalisation_of([bright], wanted).apply(bright)
+
+    assert np.abs(shown.astype(int) - usual).mean() < 2
+    assert np.abs(dark.astype(int) - bright).mean() > 50  # and it did not before
+
+
+def test_exposure_is_never_lowered_nor_raised_without_bound():
+    white, black = (np.full((50, 70, 3), value, np.uint8) for value in (250, 3))
+
+    assert exposure_gain([white], 235) == 1.0
+    assert exposure_gain([black], 235) == 3.0
+    assert exposure_gain([white // 2], None) == 1.0
+    assert exposure_gain([], 235) == 1.0
+
+
+def test_eosin_is_not_taken_for_darkness():
+    """Pink without any glass is as bright in red as its lamp."""
+    pink = np.full((60, 80, 3), (235, 120, 160), np.uint8)
+
+    assert exposure_gain([pink], 235) == 1.0
