@@ -328,8 +328,8 @@ class Compute(Settings):
     fp32. Part of the result's identity; give one to have equal results on unequal machines."""
 
     batch_size: int = Field(default=0, ge=0)
-    """Regions predicted together; 0 sizes it from free memory, and it is halved when memory
-    runs out."""
+    """Regions handed to a device together; 0 takes as many as keep it busy. Nuclei do not depend
+    on it."""
 
     compile: bool = False
     """Whether torch compiles the network: minutes at the start, for long runs on a GPU."""

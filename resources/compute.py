@@ -47,7 +47,9 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
 
             device = self._take_lease()
             self._engine = SegmentationEngine.of(
-                self.model_path(), config.Compute(device=device, n_workers=self.n_workers)
+                self.model_path(),
+                config.Compute(device=device, n_workers=self.n_workers),
+                for_slides=True,
             )
         return self._engine
 

@@ -12,4 +12,8 @@ options=(--quiet --no-index --no-cache-dir --disable-pip-version-check)
 # The light bundle leaves what is large to the machine, so pip must not ask for it.
 [ -f LIGHT ] && options+=(--no-deps)
 [ $# -gt 0 ] && options+=(--no-deps --upgrade --target "$1")
-exec "${PYTHON:-python3}" -m pip install "${options[@]}" wheels/*.whl
+"${PYTHON:-python3}" -m pip install "${options[@]}" wheels/*.whl
+# Machine code of the loops over pixels, once a machine; else the first slide waits for it.
+PYTHONPATH="${1:+$1:}${PYTHONPATH:-}" "${PYTHON:-python3}" -c \
+  "from hoverfast_platform.inference.workers import warm_up; warm_up()" ||
+  echo "Nothing was compiled ahead: is something missing that this machine was to have?" >&2

@@ -47,6 +47,7 @@ class GpuCheck:
         areas: Of the slides, mm2, with commas, smallest first.
         hoverfast: Checkout of the published program.
         hovernet: Likewise.
+        module: Runs the parts, as a program of its own.
     """
 
     out_dir: Path
@@ -58,6 +59,7 @@ class GpuCheck:
     areas: str
     hoverfast: Path | None = None
     hovernet: Path | None = None
+    module: str = "hoverfast_platform.benchmark.gpu_parts"
 
 
 def run_check(check: GpuCheck) -> str:
@@ -96,7 +98,7 @@ def _run_child(
 ) -> list[tuple[str, float]]:
     """Run parts in one process until one has to be killed; returns those still to be run."""
     command = [
-        sys.executable, "-m", "hoverfast_platform.benchmark.gpu_parts",
+        sys.executable, "-m", check.module,
         "--lines", str(lines), "--parts", ",".join(name for name, _ in parts),
         "--device", check.device, "--model", check.model, "--tiles", str(check.tiles),
         "--scratch", str(scratch), "--areas", check.areas, "--ends-at", str(ends_at),

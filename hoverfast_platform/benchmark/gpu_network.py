@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from hoverfast_platform.benchmark.engines import multiplications_per_pixel
 from hoverfast_platform.benchmark.gpu_context import CheckContext
 from hoverfast_platform.benchmark.gpu_record import Figure
 from hoverfast_platform.config import Compute
-from hoverfast_platform.inference.torch_predictor import graph_on, predict_halving
+from hoverfast_platform.inference.torch_predictor import graph_on
 
 _PART = "network"
 _TILE_PX = 1024
@@ -144,7 +145,7 @@ def check_compiled(context: CheckContext) -> Iterator[Figure]:
 
 
 def check_memory(context: CheckContext) -> Iterator[Figure]:
-    """A batch that does not fit is halved until it does, and finds the same."""
+    """A lane that finds no memory waits for the other, and finds the same."""
     part = "out of memory"
     if not context.is_cuda:
         yield Figure(part, "tried", "no", "", "a CPU has no memory of its own")
@@ -156,22 +157,14 @@ def check_memory(context: CheckContext) -> Iterator[Figure]:
     expected = predictor.predict(regions)
     peak = torch.cuda.max_memory_allocated(context.device)
     yield Figure(part, "peak of 16 regions, fp32", peak / 2**30, "GiB")
-    torch.cuda.empty_cache()
-    free = torch.cuda.mem_get_info(context.device)[0]
-    ballast = torch.empty(max(0, free - peak // 4), dtype=torch.uint8, device=context.device)
-    yield Figure(part, "left for them", (free - ballast.numel()) / 2**30, "GiB")
-    tried: list[int] = []
-
-    def predict(some: Any) -> Any:
-        tried.append(len(some))
-        lane = predictor._free.get()
-        try:
-            return lane.predict(some)
-        finally:
-            predictor._free.put(lane)
-
-    found = predict_halving(predict, regions)
-    yield Figure(part, "batches tried", " ".join(map(str, tried)))
+    with ThreadPoolExecutor(2) as threads:
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(context.device)[0]
+        left = int(peak * 1.4)  # enough for one lane, too little for two at a time
+        ballast = torch.empty(max(0, free - left), dtype=torch.uint8, device=context.device)
+        yield Figure(part, "left for two lanes", (free - ballast.numel()) / 2**30, "GiB")
+        found, again = threads.map(predictor.predict, [regions, regions])
+    yield Figure(part, "values that differ, other lane", float((again != expected).sum()))
     yield Figure(part, "values that differ", float((found != expected).sum()))
     del ballast
     torch.cuda.empty_cache()

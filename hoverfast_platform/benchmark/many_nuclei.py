@@ -34,7 +34,7 @@ from hoverfast_platform.storage.nuclei_table import (
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 _SPACING_PX = 2048
-_TILES_PER_BLOCK = 16
+_TILES_PER_BLOCK = 8
 _ID = uuid.UUID(int=0)
 
 

@@ -99,7 +99,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     n_failed = 0
     with (
         Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
-        SegmentationEngine.of(model, compute_of(options)) as engine,
+        SegmentationEngine.of(model, compute_of(options), for_slides=True) as engine,
         Bars("tile") as bars,
     ):
         click.echo(

@@ -24,7 +24,7 @@ from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.freed_memory import give_back_large_arrays
 from hoverfast_platform.geometry import ModelLattice
-from hoverfast_platform.inference.predictors import Predictor, make_predictor
+from hoverfast_platform.inference.predictors import Predictor, make_predictor, resolve_devices
 from hoverfast_platform.inference.slide_predictor import (
     SlidePredictor,
     looks_at_samples,
@@ -66,8 +66,8 @@ class PhaseSeconds:
 class SegmentationEngine:
     """A loaded model and a pool of workers, shared by the slides of a run.
 
-    Use as a context manager, in the main thread. Workers start with the first slide; after
-    one died, the next slide gets new ones.
+    Use as a context manager, in the main thread. Workers start with the first slide unless
+    :meth:`of` was asked for them; after one died, the next slide gets new ones.
     """
 
     model: LoadedModel
@@ -78,12 +78,34 @@ class SegmentationEngine:
 
     @classmethod
     def of(
-        cls, model: str | Path | LoadedModel = DEFAULT_MODEL, compute: Compute = Compute()
+        cls,
+        model: str | Path | LoadedModel = DEFAULT_MODEL,
+        compute: Compute = Compute(),
+        *,
+        for_slides: bool = False,
     ) -> SegmentationEngine:
-        """Load a model onto the device the settings ask for."""
+        """Load a model onto the device the settings ask for.
+
+        Args:
+            model: Name, file, or loaded.
+            compute: Device, precision, workers.
+            for_slides: Start the workers now: they take seconds, and so does the device, at the
+                same time. They start with the first slide otherwise; images need none.
+        """
         give_back_large_arrays()
-        loaded = model if isinstance(model, LoadedModel) else load_model(model)
-        return cls.fitting(loaded, make_predictor(loaded, compute), compute.n_workers)
+        pool = None
+        if for_slides:
+            n_workers = _fitting(resolve_devices(compute.device)[0])[1]
+            pool = WorkerPool(compute.n_workers or n_workers)
+        try:
+            loaded = model if isinstance(model, LoadedModel) else load_model(model)
+            engine = cls.fitting(loaded, make_predictor(loaded, compute), compute.n_workers)
+        except BaseException:
+            if pool is not None:
+                pool.close()
+            raise
+        engine._pool = pool
+        return engine
 
     @classmethod
     def fitting(
@@ -96,14 +118,8 @@ class SegmentationEngine:
             predictor: On its device.
             n_workers: Instead of what fits; 0 takes that.
         """
-        # Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU
-        # all are free.
-        cores = available_cores()
-        n_readers, fitting = _N_READERS, cores // 4
-        if predictor.device != "cpu":
-            n_readers = max(_N_READERS, int(cores * _READERS_SHARE))
-            fitting = cores - n_readers - 1
-        return cls(model, predictor, n_workers or max(1, fitting), n_readers)
+        n_readers, fitting = _fitting(predictor.device)
+        return cls(model, predictor, n_workers or fitting, n_readers)
 
     @property
     def field_of_view(self) -> FieldOfView:
@@ -246,6 +262,19 @@ class SegmentationEngine:
                 self.close()
             slots.close()
         return seconds
+
+
+def _fitting(device: str) -> tuple[int, int]:
+    """Readers and workers beside a device, on the available cores.
+
+    Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU all
+    are free.
+    """
+    cores = available_cores()
+    if device == "cpu":
+        return _N_READERS, max(1, cores // 4)
+    n_readers = max(_N_READERS, int(cores * _READERS_SHARE))
+    return n_readers, max(1, cores - n_readers - 1)
 
 
 def _taken(

@@ -4,7 +4,11 @@ A device has two lanes, each with pinned buffers and a stream of its own, and th
 ``predict`` from as many threads: while one lane's maps come back and its next pixels go over,
 the other lane computes. Several devices are more lanes. On a CPU and on MPS a lane has no
 stream; buffers, order and the lending of lanes are the same, which is what the tests run.
-Nothing here was measured on a GPU.
+
+The regions of a batch go through the network one after another. A convolution of several images
+is another algorithm than one of a single image: on an H100 a fifth of the maps' half-precision
+values change with the number of regions (docs/performance.md), and so would the nuclei. It costs
+6 % there, an eighth of the memory is needed, and the device sees one shape only.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import copy
 import itertools
 import logging
 import queue
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -37,13 +42,10 @@ _LOG = logging.getLogger(__name__)
 Regions = npt.NDArray[np.uint8]
 """``(N, H, W, 3)`` RGB."""
 
-BYTES_PER_PIXEL = 700
-"""Of activations at the widest place, half precision: 16 + 32 + 16 channels three times, with
-their inputs. An upper bound from the layer table, not a measurement."""
-
 _LANES_PER_GPU = 2
 _FILLING_PIXELS = 12 * 2**20
-"""Of a batch: more fills no GPU better, and leaves it idle until so many regions are read."""
+"""Of a batch: a tenth of a second of an H100, in which the host prepares the next; a larger one
+leaves the device idle until so many regions are read."""
 
 _Maps = TypeVar("_Maps", bound=npt.NDArray[np.floating])
 
@@ -78,6 +80,7 @@ class TorchPredictor:
         ]
         self.n_concurrent = len(lanes)
         self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._turn = threading.Lock()  # two that gather all lanes would wait for each other
         # Devices take turns: with fewer batches than lanes every device gets some.
         for lane in sorted(lanes, key=lambda lane: lanes.index(lane) % _LANES_PER_GPU):
             self._free.put(lane)
@@ -89,21 +92,35 @@ class TorchPredictor:
         return TorchPredictor(replace(self._model, network=network), self._compute, self._devices)
 
     def predict(self, regions: Regions) -> PredictedMaps:
-        """See ``Predictor``; safe in several threads. Batches are halved when memory runs out."""
+        """See ``Predictor``; safe in several threads. Lanes take turns when memory runs out."""
         lane = self._free.get()
         try:
-            return predict_halving(lane.predict, regions)
+            return lane.predict(regions)
+        except torch.OutOfMemoryError:
+            _LOG.warning("The device is out of memory; this batch waits for the others.")
         finally:
             self._free.put(lane)
+        return self._predict_alone(regions)
+
+    def _predict_alone(self, regions: Regions) -> PredictedMaps:
+        """Once no other lane computes and torch keeps no memory it does not use."""
+        with self._turn:
+            lanes = [self._free.get() for _ in range(self.n_concurrent)]
+            try:
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                return lanes[0].predict(regions)
+            except torch.OutOfMemoryError as error:
+                raise does_not_fit(regions) from error
+            finally:
+                for lane in lanes:
+                    self._free.put(lane)
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:
-        """From *free* memory, half of it left for others; 1 where it cannot be known."""
+        """As set; else what keeps a GPU busy while the host prepares more, elsewhere 1."""
         if self._batch_size:
             return self._batch_size
-        if not self._devices[0].startswith("cuda"):
-            return 1
-        free_bytes = min(torch.cuda.mem_get_info(device)[0] for device in self._devices)
-        return batch_for_memory(free_bytes // _LANES_PER_GPU, region_shape)
+        return filling_batch(region_shape) if self._devices[0].startswith("cuda") else 1
 
 
 def graph_on(device: str, model: LoadedModel, dtype: torch.dtype, *, is_compiled: bool) -> Any:
@@ -150,7 +167,10 @@ class Lane:
         self.maps = torch.empty(0, dtype=torch.float16)
 
     def predict(self, regions: Regions) -> PredictedMaps:
-        """``(N, H, W, 3)`` to ``(N, 2, H, W)``; the caller owns what comes back."""
+        """``(N, H, W, 3)`` to ``(N, 2, H, W)``; the caller owns what comes back.
+
+        A region's maps do not depend on those it comes with: the graph sees it alone.
+        """
         n, height, width, _ = regions.shape
         if len(self.pixels) < n or self.pixels.shape[1:] != regions.shape[1:]:
             self.pixels = torch.empty(regions.shape, dtype=torch.uint8, pin_memory=self._is_pinned)
@@ -161,8 +181,9 @@ class Lane:
         pixels.numpy()[:] = regions
         with torch.inference_mode(), self._on_stream():
             on_device = pixels.to(self._device, non_blocking=True)
-            predicted = self._graph(on_device).to(torch.float16).contiguous()
-            maps.copy_(predicted, non_blocking=True)
+            for i in range(n):
+                predicted = self._graph(on_device[i : i + 1]).to(torch.float16).contiguous()
+                maps[i : i + 1].copy_(predicted, non_blocking=True)
         if self._stream is not None:
             self._stream.synchronize()
         mine: PredictedMaps = maps.numpy().copy()
@@ -172,15 +193,15 @@ class Lane:
         return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
 
-def batch_for_memory(free_bytes: int, region_shape: tuple[int, int]) -> int:
-    """Regions whose activations fit half the free memory and that fill a device, 1 to 64."""
-    n_pixels = region_shape[0] * region_shape[1]
-    fitting = free_bytes // 2 // (n_pixels * BYTES_PER_PIXEL)
-    return int(min(64, max(1, min(fitting, -(-_FILLING_PIXELS // n_pixels)))))
+def filling_batch(region_shape: tuple[int, int]) -> int:
+    """Regions handed to a GPU together, 1 to 64."""
+    return min(64, -(-_FILLING_PIXELS // (region_shape[0] * region_shape[1])))
 
 
 def predict_halving(predict: Callable[[Regions], _Maps], regions: Regions) -> _Maps:
     """Predict, splitting the batch in two whenever the device runs out of memory.
+
+    For networks that see a whole batch at once, such as a teacher's.
 
     Raises:
         ComputeError: If a single region does not fit.
@@ -189,14 +210,18 @@ def predict_halving(predict: Callable[[Regions], _Maps], regions: Regions) -> _M
         return predict(regions)
     except torch.OutOfMemoryError as error:
         if len(regions) == 1:
-            raise ComputeError(
-                f"One region of {regions.shape[1]}x{regions.shape[2]} px does not fit the "
-                "device's memory.",
-                "Use a smaller --tile-size, or stop what else runs on the device.",
-            ) from error
+            raise does_not_fit(regions) from error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(regions) // 2
     _LOG.warning("Out of memory with %d regions; trying %d.", len(regions), half)
     halves = [predict_halving(predict, regions[:half]), predict_halving(predict, regions[half:])]
     return np.concatenate(halves)  # type: ignore[return-value]
+
+
+def does_not_fit(regions: Regions) -> ComputeError:
+    """What to tell when a single region is too much for a device."""
+    return ComputeError(
+        f"One region of {regions.shape[1]}x{regions.shape[2]} px does not fit the device's memory.",
+        "Use a smaller --tile-size, or stop what else runs on the device.",
+    )

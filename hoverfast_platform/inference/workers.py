@@ -7,6 +7,7 @@ pixels reach them through shared memory, nuclei come back as small arrays.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -29,16 +30,20 @@ from hoverfast_platform.arrays import (
     PredictedMaps,
     RgbImage,
 )
+from hoverfast_platform.compiled import is_kept
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.freed_memory import keep_freed_memory
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.half_precision import to_float32
 from hoverfast_platform.hv.decode import split_foreground
+from hoverfast_platform.hv.flooding import grow_markers
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.ownership import describe_instances, is_owned
 from hoverfast_platform.storage.blocks import BlockStore
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -258,6 +263,11 @@ class WorkerPool:
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
+        if not is_kept(grow_markers):
+            _LOG.warning(
+                "The machine code of post-processing is compiled first, ten seconds or so. It is "
+                "kept for the next run; where it cannot be, NUMBA_CACHE_DIR names a folder."
+            )
         self._pool = ProcessPoolExecutor(
             n_workers,
             mp_context=multiprocessing.get_context("spawn"),
@@ -272,9 +282,13 @@ class WorkerPool:
         """Post-process the region in a slot."""
         return self._pool.submit(_process_slot, slots.name, slots.layout, slot, task)
 
-    def submit_features(self, blocks: BlockStore, index: int, namespace: UUID) -> Future[None]:
-        """Write a finished block's part of the GeoJSON file."""
-        return self._pool.submit(blocks.write_features, index, namespace)
+    def submit_features(
+        self, blocks: BlockStore, index: int, namespace: UUID, *, width: float, height: float
+    ) -> Future[npt.NDArray[np.uint8]]:
+        """Write and check a block's part of the GeoJSON file, see ``write_features``."""
+        return self._pool.submit(
+            blocks.write_features, index, namespace, width=width, height=height
+        )
 
     def worker_modules(self) -> frozenset[str]:
         """What a worker has imported."""

@@ -6,6 +6,7 @@ import uuid
 from hashlib import sha1
 
 import numpy as np
+import numpy.typing as npt
 
 from hoverfast_platform.nuclei.nucleus import Nuclei
 
@@ -34,3 +35,16 @@ def nucleus_ids(nuclei: Nuclei, namespace: uuid.UUID) -> list[str]:
         h = digest.hex()
         ids.append(f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}")
     return ids
+
+
+def id_texts(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """UUIDs as they are written, ``(N, 36)`` ASCII, from their bytes, ``(N, 16)``."""
+    texts = np.empty((len(ids), 36), np.uint8)
+    texts[:, _DASHES] = ord("-")
+    texts[:, _DIGITS] = _HEXADECIMAL[np.stack([ids >> 4, ids & 15], axis=2).reshape(-1, 32)]
+    return texts
+
+
+_HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
+_DASHES = [8, 13, 18, 23]
+_DIGITS = [i for i in range(36) if i not in _DASHES]

@@ -6,6 +6,7 @@ one goes on after them; they are removed once the result is published.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import shutil
@@ -14,14 +15,21 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from isal import igzip
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.files import reporting_storage, write_bytes, write_text, written_atomically
+from hoverfast_platform.files import reporting_storage, write_text, written_atomically
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import FeaturesPart, deflate_features
+from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
+from hoverfast_platform.storage.qupath_validation import validate_features
 
 _LOG = logging.getLogger(__name__)
 _MEASUREMENT = "measurement:"
+_ENDING = ".npz.gz"
+_LEVEL = 1
+"""isal's: a fifteenth of the time of numpy's own compression, for a sixth more bytes."""
 
 
 class BlockStore:
@@ -50,7 +58,7 @@ class BlockStore:
             )
 
     def _path(self, index: int) -> Path:
-        return self.folder / f"block-{index:06d}.npz"
+        return self.folder / f"block-{index:06d}{_ENDING}"
 
     def write(self, index: int, nuclei: Nuclei, statistics: dict[str, float]) -> None:
         """Store a block; an existing one is replaced.
@@ -59,17 +67,19 @@ class BlockStore:
             StorageError: If it cannot be written.
         """
         arrays = {_MEASUREMENT + name: column for name, column in nuclei.measurements.items()}
-        with written_atomically(self._path(index)) as part, part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                centroid_xy=nuclei.centroid_xy,
-                vertices_xy=nuclei.vertices_xy,
-                ring_starts=nuclei.ring_starts,
-                tile_index=nuclei.tile_index,
-                decimals=np.array(nuclei.decimals),
-                statistics=np.frombuffer(json.dumps(statistics).encode(), dtype=np.uint8),
-                **arrays,
-            )
+        plain = io.BytesIO()
+        np.savez(
+            plain,
+            centroid_xy=nuclei.centroid_xy,
+            vertices_xy=nuclei.vertices_xy,
+            ring_starts=nuclei.ring_starts,
+            tile_index=nuclei.tile_index,
+            decimals=np.array(nuclei.decimals),
+            statistics=np.frombuffer(json.dumps(statistics).encode(), dtype=np.uint8),
+            **arrays,
+        )
+        with written_atomically(self._path(index)) as part:
+            part.write_bytes(igzip.compress(plain.getvalue(), _LEVEL))
 
     def read(self, index: int) -> tuple[Nuclei, dict[str, float]]:
         """A finished block; checksums are verified.
@@ -79,8 +89,7 @@ class BlockStore:
         """
         path = self._path(index)
         try:
-            # Opened here: numpy leaves the file open when it turns out to be damaged.
-            with path.open("rb") as file, np.load(file) as stored:
+            with np.load(io.BytesIO(igzip.decompress(path.read_bytes()))) as stored:
                 nuclei = Nuclei(
                     centroid_xy=stored["centroid_xy"],
                     vertices_xy=stored["vertices_xy"],
@@ -94,18 +103,43 @@ class BlockStore:
                     },
                 )
                 statistics = json.loads(stored["statistics"].tobytes())
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            zipfile.BadZipFile,
+            DEFLATE_ERROR,
+        ) as error:
             raise StorageError(f"{path} is damaged: {error}", "Remove it and run again.") from error
         return nuclei, statistics
 
-    def write_features(self, index: int, namespace: uuid.UUID) -> None:
-        """Store a finished block's part of the GeoJSON file beside it.
+    def write_features(
+        self, index: int, namespace: uuid.UUID, *, width: float, height: float
+    ) -> npt.NDArray[np.uint8]:
+        """Store a finished block's part of the GeoJSON file beside it, and read it back.
+
+        Not flushed to the disk: a run that was killed makes them anew.
+
+        Args:
+            index: Of the block.
+            namespace: Of the nuclei's ids.
+            width: Of the slide's frame, level-0 pixels.
+            height: Likewise.
+
+        Returns:
+            ``(N, 16)`` the bytes of the nuclei's ids, as they were read back.
 
         Raises:
-            StorageError: If the block is damaged, or the part cannot be written.
+            StorageError: If the block is damaged, the part cannot be written, or QuPath would
+                not import what was read back.
         """
-        features = deflate_features(self.read(index)[0], namespace)
-        write_bytes(self._features_path(index), features.stored())
+        path = self._features_path(index)
+        with reporting_storage(path):
+            path.write_bytes(deflate_features(self.read(index)[0], namespace).stored())
+        lines = self.read_features(index).lines()
+        ids = validate_features(lines, name=path.name, width=width, height=height)
+        return np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16)
 
     def read_features(self, index: int) -> FeaturesPart:
         """What :meth:`write_features` stored; publishing finds out if it was damaged since."""
@@ -121,8 +155,8 @@ class BlockStore:
     def finished(self) -> frozenset[int]:
         """Indices of whole blocks; damaged ones are removed, so that they are made again."""
         whole = set()
-        for path in sorted(self.folder.glob("block-*.npz")):
-            index = int(path.stem.removeprefix("block-"))
+        for path in sorted(self.folder.glob(f"block-*{_ENDING}")):
+            index = int(path.name.removeprefix("block-").removesuffix(_ENDING))
             try:
                 self.read(index)
             except StorageError as error:

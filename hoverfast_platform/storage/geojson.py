@@ -48,6 +48,14 @@ class FeaturesPart:
         """What :meth:`stored` gave."""
         return cls(GzipPart.read(stored[8:]), int.from_bytes(stored[:8], "little"))
 
+    def lines(self) -> list[bytes]:
+        """Each feature's text.
+
+        Raises:
+            StorageError: If they are not those that were compressed.
+        """
+        return self.text.text().split(_BETWEEN) if self.n else []
+
 
 def deflate_features(nuclei: Nuclei, namespace: uuid.UUID) -> FeaturesPart:
     """A block's part of the file; ``namespace`` is that of the nuclei's ids."""
@@ -81,21 +89,30 @@ def join_features(
     """What :func:`write_geojson` writes, of blocks compressed before."""
     n = 0
 
-    def pieces() -> Iterator[GzipPart]:
+    def counted() -> Iterator[FeaturesPart]:
         nonlocal n
-        head = json.dumps(provenance, ensure_ascii=False, sort_keys=True)
-        yield deflate([f'{{"type":"FeatureCollection","provenance":{head},"features":['.encode()])
         for part in parts:
-            if part.n:
-                yield between if n else first
-                yield part.text
-                n += part.n
-        yield deflate([b"\n]}\n"])
+            n += part.n
+            yield part
 
-    first, between = deflate([b"\n"]), deflate([_BETWEEN])
     with path.open("wb") as file:
-        write_gzip(file, pieces())
+        write_gzip(file, collection(counted(), provenance=provenance))
     return n
+
+
+def collection(
+    parts: Iterable[FeaturesPart], *, provenance: Mapping[str, Any]
+) -> Iterator[GzipPart]:
+    """A FeatureCollection's text, of blocks compressed before."""
+    head = json.dumps(provenance, ensure_ascii=False, sort_keys=True)
+    yield deflate([f'{{"type":"FeatureCollection","provenance":{head},"features":['.encode()])
+    separator, between = deflate([b"\n"]), deflate([_BETWEEN])
+    for part in parts:
+        if part.n:
+            yield separator
+            yield part.text
+            separator = between
+    yield deflate([b"\n]}\n"])
 
 
 def iter_features(nuclei: Nuclei, namespace: uuid.UUID) -> Iterator[bytes]:

@@ -10,9 +10,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
+
+from hoverfast_platform.errors import StorageError
+
+DEFLATE_ERROR: type[Exception] = cast(type[Exception], igzip_lib.IsalError)
+"""What isal raises for bytes that are no deflate; its stubs do not say that it is an exception."""
 
 _LEVEL = 2
 _HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"  # no name, no time: equal text, equal bytes
@@ -39,6 +44,24 @@ class GzipPart:
         crc32, n_bytes = _STORED.unpack_from(stored)
         return cls(stored[_STORED.size :], crc32, n_bytes)
 
+    def text(self) -> bytes:
+        """The plain bytes.
+
+        Raises:
+            StorageError: If they are not those that were compressed.
+        """
+        try:
+            text = isal_zlib.decompressobj(wbits=-15).decompress(self.deflated)
+        except DEFLATE_ERROR as error:
+            raise _not_whole(str(error)) from error
+        if len(text) != self.n_bytes or isal_zlib.crc32(text) != self.crc32:
+            raise _not_whole("its checksum is another")
+        return text
+
+
+def _not_whole(why: str) -> StorageError:
+    return StorageError(f"A part of a gzip file is damaged: {why}.", "Run again.")
+
 
 def deflate(chunks: Iterable[bytes]) -> GzipPart:
     """Compress bytes as a part."""
@@ -54,12 +77,23 @@ def deflate(chunks: Iterable[bytes]) -> GzipPart:
 def write_gzip(file: BinaryIO, parts: Iterable[GzipPart]) -> None:
     """Write parts, in their order, as a gzip file."""
     file.write(_HEADER)
+    crc32, n_bytes = write_deflated(file, parts)
+    file.write(struct.pack("<II", crc32, n_bytes & 0xFFFFFFFF))
+
+
+def write_deflated(file: BinaryIO, parts: Iterable[GzipPart]) -> tuple[int, int]:
+    """Write parts, in their order, as one stream of deflate.
+
+    Returns:
+        The checksum of the plain bytes, and how many they are.
+    """
     crc32 = n_bytes = 0
     for part in parts:
         file.write(part.deflated)
         crc32 = joined_crc32(crc32, part.crc32, part.n_bytes)
         n_bytes += part.n_bytes
-    file.write(_END + struct.pack("<II", crc32, n_bytes & 0xFFFFFFFF))
+    file.write(_END)
+    return crc32, n_bytes
 
 
 def joined_crc32(first: int, second: int, n_bytes_second: int) -> int:

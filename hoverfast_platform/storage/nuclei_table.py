@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.nuclei.identity import nucleus_ids
+from hoverfast_platform.nuclei.identity import id_texts, nucleus_ids
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.summary import Distribution
 
@@ -33,8 +33,75 @@ _GEO = {
     },
 }
 
+_WKB_HEAD = np.dtype(
+    [("is_little_endian", "u1"), ("kind", "<u4"), ("n_rings", "<u4"), ("n_points", "<u4")]
+)
+_BYTES_PER_VERTEX = 16
+
 _PLACE = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
 """Columns that say which nucleus and where; all others are measurements."""
+
+
+class NucleiTableWriter:
+    """A Parquet file to which blocks are added, a row group each; a context manager.
+
+    Columns: ``id`` (UUID, the same as in the QuPath file), ``geometry`` (WKB polygon),
+    ``centroid_x``, ``centroid_y``, all in level-0 pixels of the slide's frame, ``tile`` (index
+    in the tile plan), then the measurements with their units in their names.
+
+    Args:
+        path: Where; the caller renames it. It is whole once the writer is closed.
+        columns: Measurements every block has, in the order to write.
+        metadata: JSON-able; stored in the file under ``hoverfast``.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], metadata: Mapping[str, Any]) -> None:
+        self._columns = tuple(columns)
+        self._schema = pa.schema(
+            [
+                pa.field("id", pa.string()),
+                pa.field("geometry", pa.binary()),
+                pa.field("centroid_x", pa.float64()),
+                pa.field("centroid_y", pa.float64()),
+                pa.field("tile", pa.int32()),
+                *(pa.field(name, pa.float32()) for name in columns),
+            ],
+            metadata={
+                "geo": json.dumps(_GEO),
+                "hoverfast": json.dumps(metadata, sort_keys=True),
+            },
+        )
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self.n_rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the end, without which nobody can read the file."""
+        self._writer.close()
+
+    def write(self, nuclei: Nuclei, ids: npt.NDArray[np.uint8]) -> None:
+        """Add nuclei, whose ids have these bytes, ``(N, 16)``."""
+        if not len(nuclei):
+            return
+        self._writer.write_table(
+            pa.table(
+                [
+                    _strings(id_texts(ids)),
+                    wkb_polygons(nuclei),
+                    nuclei.centroid_xy[:, 0],
+                    nuclei.centroid_xy[:, 1],
+                    nuclei.tile_index,
+                    *(nuclei.measurements[name] for name in self._columns),
+                ],
+                schema=self._schema,
+            )
+        )
+        self.n_rows += len(nuclei)
 
 
 def write_nuclei_table(
@@ -45,56 +112,43 @@ def write_nuclei_table(
     metadata: Mapping[str, Any],
     namespace: uuid.UUID,
 ) -> int:
-    """Write a Parquet file, a row group per block; RAM holds one block.
-
-    Columns: ``id`` (UUID, the same as in the QuPath file), ``geometry`` (WKB polygon),
-    ``centroid_x``, ``centroid_y``, all in level-0 pixels of the slide's frame, ``tile`` (index
-    in the tile plan), then the measurements with their units in their names.
-
-    Args:
-        path: Where; the caller renames it.
-        blocks: Nuclei in the order to write.
-        columns: Measurements every block has, in the order to write.
-        metadata: JSON-able; stored in the file under ``hoverfast``.
-        namespace: Of the nuclei's ids.
+    """Write a file as :class:`NucleiTableWriter` does, with ids of a namespace.
 
     Returns:
         The number of rows.
     """
-    schema = pa.schema(
-        [
-            pa.field("id", pa.string()),
-            pa.field("geometry", pa.binary()),
-            pa.field("centroid_x", pa.float64()),
-            pa.field("centroid_y", pa.float64()),
-            pa.field("tile", pa.int32()),
-            *(pa.field(name, pa.float32()) for name in columns),
-        ],
-        metadata={
-            "geo": json.dumps(_GEO),
-            "hoverfast": json.dumps(metadata, sort_keys=True),
-        },
-    )
-    n = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with NucleiTableWriter(path, columns, metadata) as table:
         for nuclei in blocks:
-            if not len(nuclei):
-                continue
-            writer.write_table(
-                pa.table(
-                    [
-                        nucleus_ids(nuclei, namespace),
-                        pa.array(shapely.to_wkb(nuclei.polygons()).tolist(), pa.binary()),
-                        nuclei.centroid_xy[:, 0],
-                        nuclei.centroid_xy[:, 1],
-                        nuclei.tile_index,
-                        *(nuclei.measurements[name] for name in columns),
-                    ],
-                    schema=schema,
-                )
-            )
-            n += len(nuclei)
-    return n
+            texts = nucleus_ids(nuclei, namespace)
+            ids = b"".join(uuid.UUID(text).bytes for text in texts)
+            table.write(nuclei, np.frombuffer(ids, np.uint8).reshape(-1, 16))
+    return table.n_rows
+
+
+def wkb_polygons(nuclei: Nuclei) -> pa.BinaryArray:
+    """Each polygon in well-known binary, as shapely writes it, without an object for each."""
+    lengths = np.diff(nuclei.ring_starts)
+    heads = np.empty(len(nuclei), _WKB_HEAD)
+    heads["is_little_endian"], heads["kind"], heads["n_rings"] = 1, 3, 1
+    heads["n_points"] = lengths
+    sizes = _WKB_HEAD.itemsize + _BYTES_PER_VERTEX * lengths
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    content = np.empty(offsets[-1], np.uint8)
+    is_head = np.zeros(offsets[-1], np.bool_)
+    is_head[offsets[:-1, None] + np.arange(_WKB_HEAD.itemsize)] = True
+    content[is_head] = heads.view(np.uint8)
+    content[~is_head] = np.ascontiguousarray(nuclei.vertices_xy, "<f8").view(np.uint8).ravel()
+    return pa.BinaryArray.from_buffers(
+        pa.binary(),
+        len(nuclei),
+        [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)],
+    )
+
+
+def _strings(texts: npt.NDArray[np.uint8]) -> pa.StringArray:
+    """Rows of ASCII as strings."""
+    offsets = np.arange(len(texts) + 1, dtype=np.int32) * texts.shape[1]
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(texts))
 
 
 def read_nuclei_table(path: Path) -> Nuclei:

@@ -78,13 +78,20 @@ def draw_nuclei(
         colour: RGB.
     """
     out = rgb.copy()
-    factor = 2**_SUBPIXEL_BITS
+    line = Line(colour, thickness)
     for nuclei in blocks:
-        xy = (nuclei.vertices_xy / (scale_x, scale_y) - 0.5) * factor
-        points = np.round(xy).astype(np.int32)
-        rings = np.split(points, nuclei.ring_starts[1:-1]) if len(nuclei) else []
-        cv2.polylines(out, rings, True, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        draw_on(out, nuclei, scale_x=scale_x, scale_y=scale_y, line=line)
     return out
+
+
+def draw_on(
+    picture: RgbImage, nuclei: Nuclei, *, scale_x: float, scale_y: float, line: Line = Line()
+) -> None:
+    """Draw outlines as :func:`draw_nuclei` does, on the picture itself."""
+    xy = (nuclei.vertices_xy / (scale_x, scale_y) - 0.5) * 2**_SUBPIXEL_BITS
+    points = np.round(xy).astype(np.int32)
+    rings = np.split(points, nuclei.ring_starts[1:-1]) if len(nuclei) else []
+    cv2.polylines(picture, rings, True, line.colour, line.width_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def draw_instances(rgb: RgbImage, instance_map: InstanceMap) -> RgbImage:
@@ -101,8 +108,8 @@ def draw_mask(rgb: RgbImage, is_tissue: TissuePixels) -> RgbImage:
     """What the mask leaves out is dimmed, the mask's edge drawn in blue."""
     height, width = rgb.shape[:2]
     mask = cv2.resize(is_tissue.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    dimmed = (rgb.astype(np.uint16) * 2 // 5 + 90).astype(np.uint8)
-    out = np.where(mask[..., None] > 0, rgb, dimmed)
+    out: RgbImage = np.asarray(cv2.LUT(rgb, (np.arange(256) * 2 // 5 + 90).astype(np.uint8)))
+    np.copyto(out, rgb, where=mask[..., None] > 0)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(out, contours, -1, (20, 60, 220), max(1, width // 400))
     return out

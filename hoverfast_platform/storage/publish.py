@@ -9,7 +9,7 @@ from pathlib import Path
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import file_sha256, reporting_storage
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
-from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.storage.qupath_validation import count_joined_features
 from hoverfast_platform.storage.summary import SegmentationSummary
 
 QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summary.json"
@@ -60,8 +60,9 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
     """Check the staged files against each other and rename them into place, summary last.
 
     Args:
-        staging_dir: Holds ``result.json.gz``, ``result.parquet`` and ``result.preview.jpg``;
-            perhaps ``result.qupath.zip``; on the same filesystem as ``out_dir``.
+        staging_dir: Holds ``result.json.gz``, joined of validated features, ``result.parquet``
+            and ``result.preview.jpg``; perhaps ``result.qupath.zip``; on the same filesystem as
+            ``out_dir``.
         out_dir: Where results are wanted.
         name: From :func:`results_stem`.
         summary: Complete but for ``files``.
@@ -72,14 +73,11 @@ def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSu
     Raises:
         StorageError: If a file is not what was to be written, or cannot be moved.
     """
-    provenance = summary.provenance
-    report = validate_qupath_file(
-        staging_dir / f"result{QUPATH}", width=provenance.width_px, height=provenance.height_px
-    )
+    n_features = count_joined_features(staging_dir / f"result{QUPATH}")
     n_rows = _count_rows(staging_dir / f"result{TABLE}")
-    if not report.n_features == n_rows == summary.n_nuclei:
+    if not n_features == n_rows == summary.n_nuclei:
         raise StorageError(
-            f"{name}: {summary.n_nuclei} nuclei were found, {report.n_features} read back from "
+            f"{name}: {summary.n_nuclei} nuclei were found, {n_features} read back from "
             f"GeoJSON, {n_rows} from the table.",
             "Nothing was published; run again.",
         )

@@ -8,17 +8,19 @@ word, so ``manifest.txt`` (JSON, under a name QuPath does not try) says how many
 from __future__ import annotations
 
 import hashlib
-import itertools
+import io
 import json
-import uuid
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from isal import isal_zlib
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.geojson import iter_features
+from hoverfast_platform.storage.geojson import FeaturesPart, collection
+from hoverfast_platform.storage.gzip_parts import write_deflated
 
 QUPATH_ZIP_ABOVE = 500_000
 """Slides with more nuclei get a zip too: 250 MB of text become gigabytes in QuPath."""
@@ -30,44 +32,73 @@ MANIFEST = "manifest.txt"
 
 def write_qupath_zip(
     path: Path,
-    blocks: Iterable[Nuclei],
+    parts: Iterable[FeaturesPart],
     *,
     provenance: Mapping[str, Any],
-    namespace: uuid.UUID,
     per_shard: int = NUCLEI_PER_SHARD,
 ) -> int:
     """Write shards in the order of the nuclei, which is by tile, and the manifest.
 
+    Nothing is compressed again: a shard is joined of whole parts.
+
     Args:
         path: Where; the caller renames it.
-        blocks: Nuclei in the order to write.
+        parts: Features of blocks of nuclei in the order to write.
         provenance: Goes into every shard and the manifest.
-        namespace: Of the nuclei's ids.
-        per_shard: Nuclei in a shard.
+        per_shard: Nuclei in a shard at most, unless one part has more.
 
     Returns:
         The number of nuclei.
     """
-    head = json.dumps(provenance, ensure_ascii=False, sort_keys=True)
-    start = f'{{"type":"FeatureCollection","provenance":{head},"features":[\n'.encode()
     shards: list[dict[str, object]] = []
-    features = itertools.chain.from_iterable(iter_features(block, namespace) for block in blocks)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=2) as archive:
-        while True:
-            content = list(itertools.islice(features, per_shard))
-            if not content and shards:
-                break
+    with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for group in _groups(parts, per_shard):
             name = f"nuclei-{len(shards) + 1:04d}.geojson"
-            text = start + b",\n".join(content) + b"\n]}\n"
-            archive.writestr(_entry(name), text)
-            digest = hashlib.sha256(text).hexdigest()
-            shards.append({"file": name, "n_nuclei": len(content), "sha256": digest})
-            if len(content) < per_shard:
-                break
+            text = io.BytesIO()
+            crc32, n_bytes = write_deflated(text, collection(group, provenance=provenance))
+            deflated = text.getvalue()
+            _add_deflated(archive, file, _entry(name), deflated, (crc32, n_bytes))
+            digest = hashlib.sha256(isal_zlib.decompress(deflated, wbits=-15)).hexdigest()
+            n_nuclei = sum(part.n for part in group)
+            shards.append({"file": name, "n_nuclei": n_nuclei, "sha256": digest})
         n = sum(int(str(shard["n_nuclei"])) for shard in shards)
         manifest = {"n_nuclei": n, "shards": shards, "provenance": dict(provenance)}
         archive.writestr(_entry(MANIFEST), json.dumps(manifest, indent=1, ensure_ascii=False))
     return n
+
+
+def _groups(parts: Iterable[FeaturesPart], per_shard: int) -> Iterator[list[FeaturesPart]]:
+    """Consecutive parts that fill a shard; at least one group, perhaps empty."""
+    group: list[FeaturesPart] = []
+    is_first = True
+    for part in parts:
+        if group and sum(one.n for one in group) + part.n > per_shard:
+            yield group
+            group, is_first = [], False
+        if part.n:
+            group.append(part)
+    if group or is_first:
+        yield group
+
+
+def _add_deflated(
+    archive: zipfile.ZipFile,
+    file: BinaryIO,
+    entry: zipfile.ZipInfo,
+    deflated: bytes,
+    plain: tuple[int, int],
+) -> None:
+    """Add an entry that is compressed already; ``plain`` is its text's checksum and size.
+
+    ``zipfile`` only adds what it compresses itself: the header is written here, and the archive
+    told of it.
+    """
+    entry.CRC, entry.file_size = plain
+    entry.compress_size, entry.header_offset = len(deflated), file.tell()
+    file.write(entry.FileHeader(zip64=False) + deflated)
+    archive.filelist.append(entry)
+    archive.NameToInfo[entry.filename] = entry
+    archive.start_dir = file.tell()
 
 
 def check_qupath_zip(path: Path) -> int:
@@ -82,7 +113,10 @@ def check_qupath_zip(path: Path) -> int:
             listed = {shard["file"]: shard for shard in manifest["shards"]}
             names = set(archive.namelist()) - {MANIFEST}
             wrong = names ^ set(listed)
-            wrong |= {name for name in names & set(listed) if not _is_whole(archive, listed[name])}
+            both = sorted(names & set(listed))
+            with ThreadPoolExecutor(4) as threads:
+                whole = threads.map(lambda name: _is_whole(archive, listed[name]), both)
+            wrong |= {name for name, is_whole in zip(both, whole, strict=True) if not is_whole}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StorageError(
             f"{path} is no whole zip of nuclei: {error}.", "Make it anew."

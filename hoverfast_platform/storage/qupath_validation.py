@@ -18,14 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import shapely
+from isal import igzip
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.geojson import CLASSIFICATION
 from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
+from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
 
 _MAX_LISTED = 5
 _BATCH_SIZE = 500
+_CHUNK_BYTES = 2**20
+_END = b"]}\n"
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """As it is usually written; :class:`uuid.UUID` takes more."""
 
@@ -74,9 +79,89 @@ def _validated(file: GeoJsonFile, width: float | None, height: float | None) -> 
         problems.append(f"top level is {found!r}, expected a FeatureCollection")
     if not isinstance(file.members.get("provenance"), dict):
         problems.append("no provenance member")
+    n_features, found_problems = _checked(file, width, height)
+    problems += found_problems
+    if problems:
+        raise _not_for_qupath(file.path.name, problems)
+    return QuPathReport(n_features, file.members["provenance"])
+
+
+def validate_features(
+    lines: Iterable[bytes], *, name: str, width: float, height: float
+) -> list[bytes]:
+    """Check features against QuPath's rules, as :func:`validate_qupath_file` checks a file's.
+
+    Args:
+        lines: The text of each.
+        name: Of what they are a part of, for messages.
+        width: Of the slide's frame, level-0 pixels.
+        height: Likewise.
+
+    Returns:
+        The 16 bytes of each feature's id; no two are the same.
+
+    Raises:
+        StorageError: Listing the first violations.
+    """
+    ids: list[str] = []
+
+    def features() -> Iterator[Feature]:
+        for line in lines:
+            feature = orjson.loads(line)
+            ids.append(str(feature["id"]))
+            yield feature
+
+    try:
+        with _no_search_for_cycles():
+            _, problems = _checked(features(), width, height)
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise _not_for_qupath(name, [f"a line is no feature: {error}"]) from error
+    if problems:
+        raise _not_for_qupath(name, problems)
+    return [uuid.UUID(identity).bytes for identity in ids]
+
+
+def count_joined_features(path: Path) -> int:
+    """Read a file back that was joined of validated features, and count them.
+
+    Gzip's checksum is that of the parts' own (``gzip_parts``), so what passes is the text that
+    was validated, whole and in the form in which it was joined.
+
+    Raises:
+        StorageError: If it is damaged.
+    """
+    n_lines, end = 0, b""
+    opened: Any = igzip.open
+    try:
+        with opened(path, "rb") as file:
+            head = orjson.loads(file.readline() + b"]}")
+            while chunk := file.read(_CHUNK_BYTES):
+                n_lines += chunk.count(b"\n")
+                end = (end + chunk)[-len(_END) :]
+    except (OSError, EOFError, ValueError, DEFLATE_ERROR) as error:
+        raise StorageError(
+            f"{path.name} is not whole: {error}.", "Nothing was published; run again."
+        ) from error
+    if end != _END or head.get("type") != "FeatureCollection" or "provenance" not in head:
+        raise _not_for_qupath(path.name, ["it does not begin or end as it was written"])
+    return n_lines - 1
+
+
+def _not_for_qupath(name: str, problems: list[str]) -> StorageError:
+    return StorageError(
+        f"{name} is not what QuPath imports: {'; '.join(problems[:_MAX_LISTED])}.",
+        "Write it again; if it happens again, please report it with the file.",
+    )
+
+
+def _checked(
+    all_features: Iterable[Feature], width: float | None, height: float | None
+) -> tuple[int, list[str]]:
+    """How many features there are, and what is wrong with the first that are not good."""
+    problems: list[str] = []
     seen: set[str] = set()
     n_features = 0
-    for features in _batches(file):
+    for features in _batches(all_features):
         if not _all_pass(features, seen, width, height):
             for i, feature in enumerate(features, n_features):
                 found = _problems(feature, seen, width, height)
@@ -84,12 +169,7 @@ def _validated(file: GeoJsonFile, width: float | None, height: float | None) -> 
         n_features += len(features)
         if len(problems) > _MAX_LISTED:
             break
-    if problems:
-        raise StorageError(
-            f"{file.path.name} is not what QuPath imports: {'; '.join(problems[:_MAX_LISTED])}.",
-            "Write it again; if it happens again, please report it with the file.",
-        )
-    return QuPathReport(n_features, file.members["provenance"])
+    return n_features, problems
 
 
 @contextlib.contextmanager

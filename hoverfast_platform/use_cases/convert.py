@@ -15,7 +15,7 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.geojson import write_geojson
+from hoverfast_platform.storage.geojson import deflate_features, write_geojson
 from hoverfast_platform.storage.geojson_reading import GeoJsonFile
 from hoverfast_platform.storage.imported_nuclei import read_imported_nuclei
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
@@ -146,16 +146,20 @@ def _write(found: _Source, target: Path, per_shard: int) -> None:
                 part, found.blocks(), columns, metadata=provenance, namespace=namespace
             )
         elif target.suffix == ".zip":
-            write_qupath_zip(
-                part,
-                found.blocks(),
-                provenance=provenance,
-                namespace=namespace,
-                per_shard=per_shard,
+            parts = (
+                deflate_features(piece, namespace)
+                for block in found.blocks()
+                for piece in _pieces(block, per_shard)
             )
+            write_qupath_zip(part, parts, provenance=provenance, per_shard=per_shard)
         else:
             write_geojson(part, found.blocks(), provenance=provenance, namespace=namespace)
     if target.suffix == ".gz":
         validate_qupath_file(target)
     elif target.suffix == ".zip":
         check_qupath_zip(target)
+
+
+def _pieces(nuclei: Nuclei, n_at_most: int) -> Iterator[Nuclei]:
+    for first in range(0, len(nuclei), n_at_most):
+        yield nuclei.take(np.arange(first, min(first + n_at_most, len(nuclei))))

@@ -38,15 +38,10 @@ from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
-<<<<<<< HEAD:hoverfast_platform/learning/steps.py
 from hoverfast_platform.training.data import Guides, TrainingData
-from hoverfast_platform.training.data import 
 from hoverfast_platform.training.fit import TrainedStudent, fit
-=======
-from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
 from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
 from hoverfast_platform.use_cases.record import model_record
->>>>>>> redesign:hoverfast_platform/use_cases/learn.py
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:

@@ -13,7 +13,7 @@ print(to_float32(np.array([0.5, -2], np.float16)).tolist())
 """
 
 
-def run_with_cache_in(folder):
+def run_with_cache_in(folder, code=_CODE):
     """The only folder numba may use."""
     environment = {
         **os.environ,
@@ -21,7 +21,7 @@ def run_with_cache_in(folder):
         "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
     }
     return subprocess.Popen(
-        [sys.executable, "-c", _CODE], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -39,3 +39,17 @@ def test_results_are_the_same_where_nothing_can_be_written(tmp_path):
 
     assert "_widened is compiled anew in every process" in output
     assert output.endswith("[0.5, -2.0]\n")
+
+
+def test_it_is_known_whether_machine_code_is_kept(tmp_path):
+    code = (
+        "import numpy as np;from hoverfast_platform.compiled import is_kept;"
+        "from hoverfast_platform import half_precision as h;print(is_kept(h._widened));"
+        "h.to_float32(np.zeros(2, np.float16)); print(is_kept(h._widened))"
+    )
+    output, _ = run_with_cache_in(tmp_path / "cache", code).communicate()
+    (tmp_path / "file").touch()
+    nowhere, _ = run_with_cache_in(tmp_path / "file" / "cache", code).communicate()
+
+    assert output.split() == ["False", "True"]
+    assert nowhere.split() == ["False", "False"]

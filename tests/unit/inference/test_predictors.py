@@ -1,4 +1,5 @@
 import copy
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from hoverfast_platform.inference.predictors import (
 from hoverfast_platform.inference.torch_predictor import (
     Lane,
     TorchPredictor,
-    batch_for_memory,
+    filling_batch,
     fold_batch_norms,
     predict_halving,
 )
@@ -82,9 +83,69 @@ def test_one_region_that_does_not_fit_is_an_error():
         predict_halving(predict, np.zeros((1, 8, 8, 3), np.uint8))
 
 
-def test_batch_follows_free_memory():
-    assert batch_for_memory(1, (1216, 1216)) == 1
-    assert batch_for_memory(24 * 2**30, (1216, 1216)) > batch_for_memory(8 * 2**30, (1216, 1216))
+def test_batch_fills_a_gpu_whatever_the_region():
+    assert filling_batch((1216, 1216)) == 9
+    assert filling_batch((4096, 4096)) == 1
+    assert filling_batch((64, 64)) == 64
+
+
+def test_maps_of_a_region_do_not_depend_on_those_it_comes_with():
+    """Whatever a graph makes of several regions at once: its sums differ in half precision."""
+
+    def less_the_mean_of_all(pixels):
+        maps = pixels[..., :2].permute(0, 3, 1, 2).float()
+        return maps - maps.mean()
+
+    lane = Lane(less_the_mean_of_all, "cpu")
+    regions = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
+
+    together = lane.predict(regions)
+    by_two = [lane.predict(regions[i : i + 2]) for i in (0, 2, 4)]
+    alone = [lane.predict(regions[i : i + 1]) for i in range(5)]
+
+    assert together.tobytes() == np.concatenate(by_two).tobytes()
+    assert together.tobytes() == np.concatenate(alone).tobytes()
+
+
+def test_lanes_take_turns_when_memory_is_for_one(model, monkeypatch):
+    """Two lanes that do not fit side by side: each batch is predicted once it has the device."""
+    predictor = TorchPredictor(model, Compute(), ("cpu",))
+    predictor._free.put(Lane(lambda pixels: pixels[..., :2].permute(0, 3, 1, 2), "cpu"))
+    predictor.n_concurrent = 2
+    inside, refused = [], []
+    both_came = threading.Barrier(2)
+
+    def predict(_lane, regions):
+        inside.append(1)
+        try:
+            if len(refused) < 2:
+                refused.append(len(inside))
+                both_came.wait(10)
+                raise torch.OutOfMemoryError
+            assert len(inside) == 1
+            return regions
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(Lane, "predict", predict)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(predictor.predict, [np.zeros(1), np.ones(1)]))
+
+    assert [array.tolist() for array in found] == [[0], [1]]
+    assert predictor._free.qsize() == 2
+
+
+def test_region_too_large_for_the_device_is_an_error(model, monkeypatch):
+    predictor = TorchPredictor(model, Compute(), ("cpu",))
+
+    def predict(_lane, _regions):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Lane, "predict", predict)
+
+    with pytest.raises(ComputeError, match=r"8x8 px.*tile-size"):
+        predictor.predict(np.zeros((4, 8, 8, 3), np.uint8))
+    assert predictor._free.qsize() == 1
 
 
 def test_missing_device_is_refused(model):

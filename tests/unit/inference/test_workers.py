@@ -1,10 +1,14 @@
 """Post-processing of one region: what its tile owns at the slide's border."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 
-from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.config import Compute, SegmentationSettings
+from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
+from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.workers import RegionTask, post_process
 
 SIDE_PX, MARGIN_PX, RADIUS_PX = 128, 32, 12
@@ -35,3 +39,17 @@ def test_a_nucleus_that_the_slide_cuts_is_kept_as_far_as_the_slide_goes(centre_x
     assert area_um2 == pytest.approx(on_slide.sum() * 0.25**2)
     assert found.nuclei.vertices_xy.min() >= 0
     assert found.nuclei.vertices_xy.max() <= SIDE_PX
+
+
+def test_workers_for_slides_start_before_the_device_and_end_if_that_fails():
+    with SegmentationEngine.of(compute=Compute(n_workers=2), for_slides=True) as engine:
+        pids = engine.worker_pool().pids()
+        assert len(pids) == 2
+        assert {child.pid for child in multiprocessing.active_children()} >= set(pids)
+    assert not {child.pid for child in multiprocessing.active_children()} & set(pids)
+    before = {child.pid for child in multiprocessing.active_children()}
+
+    with pytest.raises(SettingsError, match="fp16"):
+        SegmentationEngine.of(compute=Compute(device="cpu", precision="fp16"), for_slides=True)
+
+    assert {child.pid for child in multiprocessing.active_children()} <= before

@@ -117,3 +117,20 @@ def test_a_thumbnail_takes_the_size_of_a_level_rather_than_read_a_finer_one(tmp_
         assert read_thumbnail(reader, 341).shape == (192, 256, 3)
         assert read_thumbnail(reader, 600).shape == (450, 600, 3)
         assert read_thumbnail(reader, 64).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("has_glass", [False, True])
+def test_opaque_pixels_are_composed_as_by_the_plain_formula(has_glass):
+    """Where nothing is transparent the fourth channel is dropped without arithmetic."""
+    rgba = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    rgba[..., 3] = 255
+    if has_glass:
+        rgba[3, 4, 3] = 128
+    alpha = rgba[..., 3:].astype(np.uint32)
+    plain = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+
+    assert np.array_equal(compose_on_white(rgba), plain)
+
+
+def test_nothing_is_composed_to_nothing():
+    assert compose_on_white(np.zeros((0, 5, 4), np.uint8)).shape == (0, 5, 3)

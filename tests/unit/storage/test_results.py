@@ -1,12 +1,14 @@
 import gzip
 import json
+import uuid
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.nuclei.identity import nucleus_ids
+from hoverfast_platform.nuclei.identity import id_texts, nucleus_ids
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.geojson import iter_features, join_features, write_geojson
@@ -14,9 +16,10 @@ from hoverfast_platform.storage.nuclei_table import (
     measurement_distributions,
     read_nuclei_table,
     read_table_metadata,
+    wkb_polygons,
     write_nuclei_table,
 )
-from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.storage.qupath_validation import count_joined_features, validate_qupath_file
 from tests.builders import NAMESPACE, squares
 
 
@@ -60,19 +63,49 @@ def test_features_made_block_by_block_elsewhere_give_the_same_file(tmp_path):
     """As workers do it: a block stored, its features beside it, the file joined from those."""
     nuclei = [squares(3), squares(0), squares(2, 100)]
     blocks = BlockStore(tmp_path / "blocks", "id")
+    ids = {}
     for index in (2, 0, 1):
         blocks.write(index, nuclei[index], {})
-        blocks.write_features(index, NAMESPACE)
+        ids[index] = blocks.write_features(index, NAMESPACE, width=200, height=50)
     whole, joined = tmp_path / "whole.json.gz", tmp_path / "joined.json.gz"
 
     write_geojson(whole, nuclei, provenance={"x": 1}, namespace=NAMESPACE)
     n = join_features(joined, map(blocks.read_features, range(3)), provenance={"x": 1})
 
-    assert n == 5
+    assert n == count_joined_features(joined) == validate_qupath_file(joined).n_features == 5
+    for index, part in enumerate(nuclei):
+        assert [uuid.UUID(bytes=i.tobytes()) for i in ids[index]] == [
+            uuid.UUID(text) for text in nucleus_ids(part, NAMESPACE)
+        ]
     assert joined.read_bytes() == whole.read_bytes()
     lines = gzip.decompress(whole.read_bytes()).decode().splitlines()
     features = [feature.decode() for part in nuclei for feature in iter_features(part, NAMESPACE)]
     assert lines[1:-1] == [feature + "," for feature in features[:-1]] + features[-1:]
+
+
+def test_a_block_that_qupath_would_refuse_is_an_error_of_its_own(tmp_path):
+    blocks = BlockStore(tmp_path, "id")
+    blocks.write(0, squares(3), {})
+
+    with pytest.raises(StorageError, match=r"features-000000.*feature 1: .*outside the slide"):
+        blocks.write_features(0, NAMESPACE, width=25, height=50)
+
+
+def test_joined_file_that_was_damaged_is_not_counted(tmp_path):
+    path = tmp_path / "a.json.gz"
+    write_geojson(path, [], provenance={}, namespace=NAMESPACE)
+    assert count_joined_features(path) == 0
+    write_geojson(path, [squares(500)], provenance={}, namespace=NAMESPACE)
+    whole = path.read_bytes()
+
+    for damaged in (whole[:-20], whole[:100], whole[:3000] + b"x" + whole[3001:], b"", b"{}"):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match="not whole"):
+            count_joined_features(path)
+    with gzip.open(path, "wt") as file:
+        file.write('{"type":"FeatureCollection","features":[\n]}\n')
+    with pytest.raises(StorageError, match="begin or end"):
+        count_joined_features(path)
 
 
 def test_features_that_are_not_there_are_an_error(tmp_path):
@@ -144,6 +177,16 @@ def test_table_round_trip(tmp_path):
     assert read_table_metadata(path) == {"model": "é"}
 
 
+def test_polygons_and_ids_made_at_once_equal_those_made_one_by_one():
+    nuclei = squares(6).take(np.array([4, 0, 5]))
+
+    assert wkb_polygons(nuclei).to_pylist() == shapely.to_wkb(nuclei.polygons()).tolist()
+    assert wkb_polygons(squares(0)).to_pylist() == []
+    texts = nucleus_ids(nuclei, NAMESPACE)
+    ids = np.frombuffer(b"".join(uuid.UUID(text).bytes for text in texts), np.uint8)
+    assert [row.tobytes().decode() for row in id_texts(ids.reshape(-1, 16))] == texts
+
+
 def test_table_and_qupath_file_name_nuclei_alike(tmp_path):
     _, path = written_table(tmp_path / "a.parquet", [squares(3)])
 
@@ -172,7 +215,7 @@ def test_block_round_trip_and_damage(tmp_path):
     store = BlockStore(tmp_path / "blocks", "id-1")
     store.write(0, squares(3), {"n": 1.0})
     store.write(1, squares(2), {"n": 2.0})
-    block = tmp_path / "blocks" / "block-000001.npz"
+    block = tmp_path / "blocks" / "block-000001.npz.gz"
     block.write_bytes(block.read_bytes()[:-30])
 
     nuclei, statistics = store.read(0)

@@ -1,0 +1,55 @@
+"""What the processor is said to do, with torch versions that tell and those that do not."""
+
+import pytest
+import torch
+
+from hoverfast_platform import cores
+from hoverfast_platform.config import Compute
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.inference import engine, predictors
+from hoverfast_platform.model.checkpoint import load_model
+
+
+def test_features_come_from_torch_where_it_tells_them(monkeypatch):
+    told = {"avx512_vnni": True, "amx_bf16": False, "architecture": "x86_64"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+
+    assert cores.cpu_features() == {"avx512_vnni"}
+    assert cores.has_vnni()
+    assert not cores.has_bfloat16()
+
+
+def test_features_come_from_linux_with_an_older_torch(monkeypatch, tmp_path):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(cores, "_CPUINFO", cpuinfo)
+
+    assert cores.cpu_features() == frozenset()
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\nbugs\t\t: none\n")
+    assert cores.cpu_features() == {"fpu", "avx2", "amx_bf16"}
+    assert cores.has_bfloat16()
+    cpuinfo.write_text("processor: an arm that has no such line\n")
+    assert cores.cpu_features() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("device", "n_cores", "fitting"),
+    [("cpu", 2, (2, 1)), ("cpu", 16, (2, 4)), ("cuda:0", 16, (6, 9)), ("cuda:0", 2, (2, 1))],
+)
+def test_readers_and_workers_fit_the_cores(monkeypatch, device, n_cores, fitting):
+    """A quarter of the cores beside prediction on a CPU; all but one beside a GPU."""
+    monkeypatch.setattr(engine, "available_cores", lambda: n_cores)
+
+    assert engine._fitting(device) == fitting
+
+
+def test_without_openvino_torch_predicts_and_says_that_it_is_slow(monkeypatch):
+    monkeypatch.setattr(predictors.importlib.util, "find_spec", lambda _name: None)
+    model = load_model("cross-organ")
+
+    with pytest.warns(UserWarning, match="pip install openvino"):
+        predictor = predictors.make_predictor(model, Compute(device="cpu"))
+    with pytest.raises(SettingsError, match="pip install openvino"):
+        predictors.make_predictor(model, Compute(device="cpu", precision="int8"))
+
+    assert (predictor.backend, predictor.precision) == ("torch", "fp32")
