@@ -98,8 +98,8 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     model = model_at(options["model"] or DEFAULT_MODEL, options["magnification"])
     n_failed = 0
     with (
-        Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
         SegmentationEngine.of(model, compute_of(options), for_slides=True) as engine,
+        Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
         Bars("tile") as bars,
     ):
         click.echo(
