@@ -25,7 +25,8 @@ from hoverfast_platform.storage.patch_table import (
     PatchTableWriter,
     split_into_pieces,
 )
-from hoverfast_platform.training.fit import TrainingData, fit
+from hoverfast_platform.training.data import TrainingData
+from hoverfast_platform.training.fit import fit
 from hoverfast_platform.training.settings import TrainingSettings
 
 _PART = "training"

@@ -16,7 +16,8 @@ from hoverfast_platform.inference.predictors import resolve_device
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.storage.patch_table import PatchTable
-from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
+from hoverfast_platform.training.data import Guides, TrainingData
+from hoverfast_platform.training.fit import TrainedStudent, fit
 from hoverfast_platform.training.settings import TrainingSettings
 
 

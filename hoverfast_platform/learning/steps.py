@@ -48,7 +48,8 @@ from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
-from hoverfast_platform.training.fit import Guides, TrainedStudent, TrainingData, fit
+from hoverfast_platform.training.data import Guides, TrainingData
+from hoverfast_platform.training.fit import TrainedStudent, fit
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:

@@ -18,8 +18,10 @@ from hoverfast_platform.storage.patch_table import (
     PatchTableWriter,
 )
 from hoverfast_platform.training import fit as fit_module
+from hoverfast_platform.training import step as step_module
 from hoverfast_platform.training.crops import Crops
-from hoverfast_platform.training.fit import Guides, TrainingData, fit
+from hoverfast_platform.training.data import Guides, TrainingData
+from hoverfast_platform.training.fit import fit
 from hoverfast_platform.training.losses import hv_gradient_loss, soft_dice_loss, student_losses
 from hoverfast_platform.training.optimisation import MixedPrecision, learning_rate_at
 from hoverfast_platform.training.settings import TrainingSettings
@@ -272,13 +274,13 @@ def test_damaged_checkpoint_is_named(data, tmp_path):
 
 
 def test_nan_stops_and_keeps_the_batch(data, tmp_path, monkeypatch):
-    real = fit_module.student_losses
+    real = step_module.student_losses
 
     def poisoned(*arguments):
         losses = real(*arguments)
         return losses._replace(total=losses.total * float("nan"))
 
-    monkeypatch.setattr(fit_module, "student_losses", poisoned)
+    monkeypatch.setattr(step_module, "student_losses", poisoned)
     with pytest.raises(TrainingError, match="loss is nan at step 0"):
         fit(data, TINY, tmp_path / "student")
 
@@ -316,14 +318,14 @@ def test_labels_without_nuclei_are_refused(tmp_path, data):
 def test_the_last_steps_learn_with_the_statistics_they_are_used_with(data, tmp_path, monkeypatch):
     """Frozen from the middle on, and the same whether or not training was interrupted there."""
     seen = []
-    step = fit_module._step
+    step = fit_module.take_step
 
     def watched(state, *rest):
         norm = state.network.down_path[0].conv_3.block[1]
         seen.append((norm.training, norm.running_mean.clone()))
         return step(state, *rest)
 
-    monkeypatch.setattr(fit_module, "_step", watched)
+    monkeypatch.setattr(fit_module, "take_step", watched)
     settings = TINY.model_copy(update={"frozen_statistics": 0.5})
     fit(data, settings, tmp_path / "whole")
 
