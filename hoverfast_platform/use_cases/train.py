@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import read_settings_file
 from hoverfast_platform.inference.predictors import resolve_device
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import OnProgress, ignore_progress
@@ -113,13 +115,22 @@ def _file(request: TrainingRequest, name: str, part: str) -> Path:
 def _settings(request: TrainingRequest, training: Sequence[PatchTable]) -> TrainingSettings:
     """Defaults, then the file, then the options that were given."""
     file = request.settings_file
-    fields = json.loads(file.read_text(encoding="utf-8")) if file else {}
+    of_file = (
+        read_settings_file(file, TrainingSettings, what="settings of a training") if file else None
+    )
+    fields = of_file.model_dump(exclude_unset=True) if of_file else {}
     fields |= request.fields
     shape = {"depth": request.depth, "first_filters": request.width and 2**request.width}
     asked = {name: value for name, value in shape.items() if value is not None}
     if asked:
         fields["architecture"] = fields.get("architecture", {}) | asked
-    settings = TrainingSettings.model_validate(fields)
+    try:
+        settings = TrainingSettings.model_validate(fields)
+    except ValidationError as error:
+        raise SettingsError(
+            f"These settings of a training cannot work: {error}",
+            "`hoverfast train --help` says what the options take.",
+        ) from error
     if request.epoch is None:
         return settings
     if "n_steps" in fields:

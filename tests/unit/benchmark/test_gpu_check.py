@@ -84,10 +84,10 @@ def test_a_quick_slide_is_a_slide_whose_levels_show_the_same(tmp_path):
         assert side * side * 0.25**2 / 1e6 >= 0.05
         assert reader.info.mpp.x == pytest.approx(0.25)
         assert [round(xy[0]) for xy in reader.info.level_downsamples] == [1, 4, 16]
-        fine = reader.read_level(0, Box(0, 0, side, side)).astype(float)
+        fine = reader.read_level(0, Box.of(x=0, y=0, width=side, height=side)).astype(float)
         for level, factor in ((1, 4), (2, 16)):
             n = side // factor
-            coarse = reader.read_level(level, Box(0, 0, n, n)).astype(float)
+            coarse = reader.read_level(level, Box.of(x=0, y=0, width=n, height=n)).astype(float)
             mean = fine.reshape(n, factor, n, factor, 3).mean(axis=(1, 3))
             assert np.abs(coarse - mean).mean() < 4
 

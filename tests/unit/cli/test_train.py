@@ -66,7 +66,7 @@ def test_settings_file_gives_way_to_options(dataset):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["-d", "5"], SettingsError),
+        (["-d", "9"], SettingsError),
         (["--steps", "1", "-e", "1"], SettingsError),
         (["-p", "/nowhere"], StorageError),
     ],
@@ -74,6 +74,21 @@ def test_settings_file_gives_way_to_options(dataset):
 def test_what_cannot_work_is_said(dataset, options, error):
     with pytest.raises(error):
         _train(dataset, *options)
+
+
+def test_a_wrong_settings_file_is_named_with_its_field(dataset):
+    file = dataset / "settings.json"
+    file.write_text('{"n_stepz": 50}')
+
+    with pytest.raises(SettingsError, match="n_stepz"):
+        _train(dataset, "--settings", str(file))
+
+
+def test_a_network_of_another_shape_is_trained_when_asked_for(dataset):
+    _train(dataset, "-d", "2", "-w", "2", "--steps", "1")
+
+    card = load_model(dataset / "out" / "breast" / "student.safetensors").card
+    assert (card.architecture.depth, card.architecture.first_filters) == (2, 4)
 
 
 def test_learns_from_several_sets(dataset):
