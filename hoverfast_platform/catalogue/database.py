@@ -12,6 +12,7 @@ checked when it is opened.
 from __future__ import annotations
 
 import functools
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ _ADVISORY_LOCK = 0x686F7665  # "hove"; any number that other programs do not use
 _SERVER_AWAY_S = 120.0
 """How long a server may take to come back: a restart, a failover."""
 _KNOCK_EVERY_S = 0.5
+_LOCKED_EVERY_S = 0.02
 _NOT_AWAY = (
     "password authentication",
     "no password",
@@ -271,8 +273,19 @@ def _strict_json(value: Any) -> str:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own BEGIN comes too late: after the reading that a write depends on.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    give_up_at = time.monotonic() + _MAX_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            # While another one makes the file, this is refused at once: SQLite waits for
+            # transactions only.
+            if "locked" not in str(error) or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(_LOCKED_EVERY_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
