@@ -16,7 +16,8 @@ HasTissue = Callable[[float, float, float, float], bool]
 """Whether any tissue lies in the rectangle (x0, y0, x1, y1) of level-0 pixels."""
 
 _NUCLEUS_RADIUS_PX = 30
-"""Of a large nucleus, 15 um across: one whose centroid lies at a tile's edge is seen whole."""
+"""The radius of a large nucleus, 15 um across, so that a nucleus whose centroid lies at a tile's
+edge is seen whole."""
 
 
 @dataclass(frozen=True)

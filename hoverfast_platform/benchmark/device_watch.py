@@ -37,7 +37,7 @@ class Watched:
     from_device_bytes_per_s: list[float] = field(default_factory=list)
 
     def mean_busy(self, begin_s: float, end_s: float) -> float:
-        """Mean percent between two times; not a number where there was no sample."""
+        """The mean use of the GPU between two times, in percent; NaN where there was no sample."""
         inside = [
             busy
             for at, busy in zip(self.at_s, self.busy_percent, strict=False)

@@ -28,7 +28,8 @@ from hoverfast_platform.benchmark.gpu_record import (
 
 _POLL_S = 0.2
 RESTART_EXIT_CODE = 3
-"""Of a child whose device failed: it can compute nothing more, another one can."""
+"""Exit code of a child process whose device failed: that process can compute nothing more, a new
+one can."""
 _GRACE_S = 5.0
 """A part that knows its end may take so much longer before it is killed."""
 

@@ -83,7 +83,7 @@ class CheckContext:
         return path
 
     def predictor(self, compute: Compute = Compute()) -> TorchPredictor:
-        """Of the model on the device; on a CPU torch computes, not OpenVINO."""
+        """The predictor of the model on the device; on a CPU torch computes, not OpenVINO."""
         return TorchPredictor(self.model(), compute, (self.device,))
 
     def synchronize(self) -> None:

@@ -121,7 +121,7 @@ def _run(context: CheckContext, way: _Way, area_mm2: float) -> tuple[SegmentedSl
 
 @dataclass
 class _Times:
-    """Of one slide, from its start.
+    """The times of one slide, counted from its start.
 
     Attributes:
         first_s: The first tile was done.

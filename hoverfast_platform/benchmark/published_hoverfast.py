@@ -26,7 +26,8 @@ from hoverfast_platform.benchmark.composed_slide import ComposedSlide
 from hoverfast_platform.benchmark.measured_process import bytes_below, last_lines, run_measured
 from hoverfast_platform.benchmark.network_maps import NetworkMaps
 from hoverfast_platform.benchmark.whole_slide import SlideRun
-from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.errors import ComputeError, SettingsError
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import LoadedModel
 
 _RUNNER = """
@@ -62,8 +63,19 @@ def check_hoverfast(checkout: Path) -> str:
 
 
 def save_published_format(path: Path, model: LoadedModel) -> None:
-    """Write weights as the published program loads them."""
+    """Write weights as the published program loads them.
+
+    Raises:
+        SettingsError: If its network cannot be built that way.
+    """
     architecture = model.card.architecture
+    published = Architecture(depth=architecture.depth, first_filters=architecture.first_filters)
+    if architecture != published:
+        raise SettingsError(
+            f"{model.card.name} has an architecture ({architecture}) that the published HoverFast "
+            "does not know.",
+            "Compare a model with 3x3 and 7x7 kernels, such as cross-organ.",
+        )
     torch.save(
         {
             "n_classes": 2, "in_channels": 3, "padding": True, "depth": architecture.depth,

@@ -24,7 +24,7 @@ class MaskCheck(Settings):
     min_tissue_mm2: float = Field(default=0.05, ge=0)
     """With less there are a few hundred nuclei at most."""
     max_lost_fraction: float = Field(default=0.5, ge=0, le=1)
-    """Of the tissue, to pen, blur, folds and the like."""
+    """The share of the tissue that may be lost to pen, blur, folds and the like."""
 
 
 class DensityCheck(Settings):
@@ -42,7 +42,7 @@ class SeamCheck(Settings):
 
     severity: Severity = "warn"
     max_doubled_share: float = Field(default=0.002, ge=0, le=1)
-    """Of the nuclei near seams."""
+    """The share of the nuclei near seams that may be there twice."""
     min_density_ratio: float = Field(default=0.7, ge=0)
     """Nuclei per area near seams over elsewhere; 1 when none is lost."""
     max_density_ratio: float = Field(default=1.4, ge=0)

@@ -46,8 +46,8 @@ class ModelCard(Settings):
     """Micrometres per pixel of the images it was trained on: input is resampled to this."""
     stain: str = "H&E"
     appearance: Appearance = Appearance()
-    """Of the images it was trained on: slides are brought to this. By default they are shown as
-    they are."""
+    """How bright and how strongly stained the images were that it was trained on; slides are
+    brought to this. By default they are shown as they are."""
     statistics_share: float = Field(default=0.0, ge=0, le=1)
     """Share of a slide's own batch-norm statistics in those it is seen with; the rest are the
     model's."""

@@ -118,7 +118,7 @@ def fit(
         torch.backends.cudnn.benchmark = True  # crops are all of one size
     precision = MixedPrecision.of(target, settings)
     state = fresh_state(settings, parent, target, precision)
-    tutor = tutor_on(target, teacher, settings)
+    tutor = tutor_on(target, teacher, settings, settings.student_mpp or data.validation.mpp)
     crops = Crops(data.training, settings, data.unlabelled)
     saved = folder.begin()
     if saved is not None:

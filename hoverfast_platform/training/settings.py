@@ -100,7 +100,7 @@ class TrainingSettings(Settings):
     slides before this student sees them."""
 
     architecture: Architecture = Architecture()
-    """Of the student. A parent must have the same."""
+    """The shape of the student's network. A parent must have the same."""
 
     student_mpp: float | None = Field(default=None, gt=0)
     """Micrometres per pixel at which the student works, coarser than the patches are: they are

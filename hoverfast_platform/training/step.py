@@ -94,9 +94,15 @@ def fresh_state(
 
 
 def tutor_on(
-    device: torch.device, teacher: LoadedModel | None, settings: TrainingSettings
+    device: torch.device, teacher: LoadedModel | None, settings: TrainingSettings, mpp: float
 ) -> HoverFast | None:
     """The teacher's network on a device.
+
+    Args:
+        device: Where the student is trained.
+        teacher: The model; None gives None.
+        settings: Of the training.
+        mpp: Micrometres per pixel of the crops, which teacher and student both see.
 
     Raises:
         TrainingError: If it works at another scale or knows images of another appearance.
@@ -109,10 +115,10 @@ def tutor_on(
             f"the student is to know ({settings.appearance}).",
             "Give the student the teacher's appearance in the settings.",
         )
-    if settings.student_mpp is not None and teacher.card.mpp != settings.student_mpp:
+    if teacher.card.mpp != mpp:
         raise TrainingError(
             f"{teacher.path} works at {teacher.card.mpp} um per pixel, the student is to work at "
-            f"{settings.student_mpp}.",
+            f"{mpp}.",
             "Train a teacher at the student's scale.",
         )
     network = HoverFast(teacher.network.architecture)

@@ -42,7 +42,8 @@ _EDGE_SIGMA_PX = 1.2
 _RIM_PX = 2
 """What stays dark of a vesicular nucleus."""
 _MAX_COVERED = 0.4
-"""Of a nucleus that another is pasted over; more, and nobody could tell it from the picture."""
+"""The largest share of a nucleus that a pasted one may cover: with more of it hidden, nobody could
+tell from the picture that it is there."""
 _MAX_PASTED = MAX_INSTANCES // 2
 """Pasted nuclei are numbered from here on."""
 _BLUR_REACH_PX = 5
@@ -294,7 +295,7 @@ def _defocus(image: Tensor, chance: Chance) -> Tensor:
 
 
 def _add_noise(image: Tensor, chance: Chance) -> Tensor:
-    """Of a sensor."""
+    """Add the noise of a camera's sensor."""
     return image + chance.noise(*image.shape) * chance.uniform(2, 10, len(image), 1, 1, 1)
 
 

@@ -36,6 +36,7 @@ from hoverfast_platform.evaluation.labelled_set import open_labelled_set
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_image import segment_image
 from hoverfast_platform.mask.builtin import find_tissue
+from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.slide import open_slide
@@ -289,3 +290,13 @@ def test_one_slide_is_measured_as_a_user_would_run_it(tmp_path):
     assert "| write Parquet |" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
     assert np.isfinite(run["cost"]["seconds"])
+
+
+def test_a_network_that_the_published_program_cannot_build_is_not_written_for_it(tmp_path):
+    lean = Architecture(kernel_sizes=(3,), pixel_block=2)
+    model = load_model(DEFAULT_MODEL)
+    model = dataclasses.replace(model, card=model.card.model_copy(update={"architecture": lean}))
+
+    with pytest.raises(SettingsError, match="does not"):
+        save_published_format(tmp_path / "w.pth", model)
+    assert not (tmp_path / "w.pth").exists()

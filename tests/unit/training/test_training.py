@@ -189,6 +189,14 @@ def test_a_teacher_is_learned_from_where_there_are_no_labels(data, tmp_path):
         fit(with_tiles, TINY, tmp_path / "other")
 
 
+def test_a_teacher_of_another_scale_is_refused(data, tmp_path):
+    half = TINY.model_copy(update={"student_mpp": 0.5})
+    coarse = load_model(fit(data, half, tmp_path / "coarse").model_path)
+
+    with pytest.raises(TrainingError, match=r"works at 0\.5 um"):
+        fit(data, TINY, tmp_path / "student", guides=Guides(teacher=coarse))
+
+
 def test_another_shape_of_network_is_trained_and_loaded(data, tmp_path):
     lean = Architecture(
         depth=2, first_filters=4, kernel_sizes=(3,), pixel_block=2, shares_decoder=True
