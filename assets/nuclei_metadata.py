@@ -11,6 +11,7 @@ from assets.lineage_table import lineage_table
 from assets.pictures import inline_picture
 
 if TYPE_CHECKING:
+    from hoverfast_platform.arrays import RgbImage
     from hoverfast_platform.catalogue import AppearanceRecord
     from hoverfast_platform.inference.segment_slide import SegmentedSlide
     from hoverfast_platform.storage.summary import SegmentationSummary
@@ -85,22 +86,13 @@ def _seconds(summary: SegmentationSummary) -> dg.TableMetadataValue:
     )
 
 
-def _density(done: SegmentedSlide) -> Any:
-    """Counts on a grid of at most 60 cells a side."""
-    import numpy as np
-
+def _density(done: SegmentedSlide) -> RgbImage:
     from hoverfast_platform.storage.nuclei_table import read_nuclei_table
-    from hoverfast_platform.storage.previews import draw_density
+    from hoverfast_platform.storage.previews import draw_density_of
 
     info = done.slide_info
-    cell_px = max(64.0, max(info.width, info.height) / 60)
-    shape = (int(np.ceil(info.height / cell_px)), int(np.ceil(info.width / cell_px)))
-    xy = read_nuclei_table(done.table_path).centroid_xy
-    counts = np.zeros(shape, dtype=np.int64)
-    cells = (xy // cell_px).astype(int)
-    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
-    cell_mm2 = cell_px**2 * info.mpp.pixel_area_um2 * 1e-6
-    return draw_density(counts, counts > 0, cell_mm2)
+    centroids = read_nuclei_table(done.table_path).centroid_xy
+    return draw_density_of(centroids, width_px=info.width, height_px=info.height, mpp=info.mpp)
 
 
 def _path(path: Path) -> dg.PathMetadataValue:

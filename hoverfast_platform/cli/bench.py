@@ -81,7 +81,10 @@ def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any)
     process of its own, in turn, several times. Leave the machine alone meanwhile.
     """
     from hoverfast_platform.benchmark.report import report_text
+    from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.use_cases.benchmark import BenchmarkRequest, run_benchmark
 
-    measured = run_benchmark(BenchmarkRequest(outdir=outdir, against=dict(against), **options))
+    request = BenchmarkRequest(outdir=outdir, against=dict(against), **options)
+    with progress_bar("bench", "round") as show:
+        measured = run_benchmark(request, on_progress=show)
     click.echo(f"\n{report_text(measured)}\n\n{outdir / 'bench.json'}")

@@ -40,27 +40,17 @@ def command(  # noqa: PLR0913 - one per option
     hovernet: Path | None,
 ) -> None:
     """Check a GPU: equality with the CPU, throughput of whole slides, kernels, training."""
-    from hoverfast_platform.benchmark.gpu_check import GpuCheck, run_check
-    from hoverfast_platform.benchmark.gpu_parts import PARTS
-    from hoverfast_platform.errors import SettingsError
+    from hoverfast_platform.use_cases.gpu_check import GpuCheckRequest, check_gpu
 
-    wanted = parts.split(",") if parts else [part.name for part in PARTS]
-    unknown = set(wanted) - {part.name for part in PARTS}
-    if unknown:
-        raise SettingsError(
-            f"--parts names {', '.join(sorted(unknown))}, which are none.",
-            f"Use {', '.join(part.name for part in PARTS)}.",
-        )
-    limits = {part.name: part.limit_s for part in PARTS}
-    check = GpuCheck(
+    request = GpuCheckRequest(
         out_dir=outdir,
+        tiles=tiles,
         budget_s=budget_s,
-        parts=tuple((name, limits[name]) for name in wanted),
+        parts=parts.split(",") if parts else (),
         device=device,
         model=model,
-        tiles=tiles,
         areas=areas,
         hoverfast=hoverfast,
         hovernet=hovernet,
     )
-    click.echo(run_check(check))
+    click.echo(check_gpu(request))

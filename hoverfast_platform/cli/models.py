@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
-from hoverfast_platform.files import file_sha256, read_settings_file
+from hoverfast_platform.files import read_settings_file
 
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue, ModelStanding
+    from hoverfast_platform.evaluation.gate import PromotionPolicy
 
 _ask_catalogue = click.option(
     "--catalogue",
@@ -26,6 +29,13 @@ _need_catalogue = click.option(
     envvar=VARIABLE,
     type=CatalogueType(),
     help="Catalogue of registered models: a catalogue.sqlite, or postgresql://...",
+)
+_record_in = click.option(
+    "--catalogue",
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Catalogue that gets the new model as a candidate: a catalogue.sqlite, or "
+    "postgresql://... Without it nothing is recorded.",
 )
 _scope = click.option(
     "--scope",
@@ -79,13 +89,14 @@ def show(model: str, catalogue: Path | str | None) -> None:
     """
     from hoverfast_platform.catalogue import Catalogue
     from hoverfast_platform.model.registry import find_model, read_card
+    from hoverfast_platform.use_cases.models import find_registered
 
     if catalogue is None:
         card = read_card(find_model(model).with_suffix(".json"))
         click.echo(card.model_dump_json(indent=2))
         return
     with Catalogue.open(catalogue) as opened:
-        sha256 = _sha256(opened, model)
+        sha256 = find_registered(opened, model)
         record, uses = opened.models.get(sha256), opened.models.uses(sha256)
         history, measured = opened.models.history(sha256), opened.models.evaluations(sha256)
     shown: dict[str, Any] = {
@@ -154,37 +165,34 @@ def promote(  # noqa: PLR0913 - one per option
     labels of an allowed licence. Refused: exit code 1 and the reasons.
     """
     from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
-    from hoverfast_platform.evaluation.promotion import judge_candidate, promote_judged
+    from hoverfast_platform.use_cases import models
 
     if roll_back and not reason:
         raise click.UsageError("--roll-back needs a --reason: what is wrong with the model?")
     with Catalogue.open(catalogue) as opened:
-        sha256 = _sha256(opened, model)
         if roll_back:
-            now = opened.models.promoted(scope)
-            if dry_run:
-                click.echo(f"Would replace {now.name if now else 'none'} by {model}.")
-                return
-            opened.models.promote(
-                sha256, replaces=now.sha256 if now else None, reason=reason, scope=scope
+            replaced = models.roll_back(opened, model, reason=reason, scope=scope, dry_run=dry_run)
+            click.echo(
+                f"Would replace {replaced.name if replaced else 'none'} by {model}."
+                if dry_run
+                else f"Promoted {model} in scope {scope} again."
             )
-            click.echo(f"Promoted {model} in scope {scope} again.")
             return
-        rules = PromotionPolicy()
-        if policy is not None:
-            fields = f"Fields: {', '.join(PromotionPolicy.model_fields)}."
-            what = "a promotion policy"
-            rules = read_settings_file(policy, PromotionPolicy, what=what, remedy=fields)
-        judgement = judge_candidate(opened, sha256, scope=scope, policy=rules)
-        click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
-        for text in judgement.verdict.reasons:
-            click.echo(f"  {text}")
-        if not judgement.verdict.passed:
-            raise click.exceptions.Exit(1)
-        if not dry_run:
-            promote_judged(opened, judgement, reason=reason or "passed the gate")
-            click.echo(f"Promoted {model} in scope {scope}.")
+        judgement = models.promote_model(
+            opened,
+            model,
+            scope=scope,
+            policy=_policy(policy),
+            reason=reason or "passed the gate",
+            dry_run=dry_run,
+        )
+    click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
+    for text in judgement.verdict.reasons:
+        click.echo(f"  {text}")
+    if not judgement.verdict.passed:
+        raise click.exceptions.Exit(1)
+    if not dry_run:
+        click.echo(f"Promoted {model} in scope {scope}.")
 
 
 @command.command("average")
@@ -196,15 +204,17 @@ def promote(  # noqa: PLR0913 - one per option
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the new model, .safetensors; its name is the model's.",
 )
-def average(members: tuple[str, ...], out: Path) -> None:
+@_record_in
+@_scope
+def average(members: tuple[str, ...], out: Path, catalogue: Path | str | None, scope: str) -> None:
     """Average the weights of MODELs that have a parent in common, into one model.
 
     Measure it like any other: the mean is often better on other slides, not always.
     """
-    from hoverfast_platform.use_cases.models import average as average_models
+    from hoverfast_platform.use_cases.models import average_models
 
-    _check_suffix(out)
-    card = average_models(members, out)
+    with _opened(catalogue) as opened:
+        card = average_models(members, out, catalogue=opened, scope=scope)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -218,17 +228,26 @@ def average(members: tuple[str, ...], out: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="File of the new model, .safetensors; its name is the model's.",
 )
+@_record_in
+@_scope
 @click.option("--patches", type=int, default=64, show_default=True, help="At most so many.")
-def adapt(model: str, dataset: Path, out: Path, patches: int) -> None:
+def adapt(
+    model: str,
+    dataset: Path,
+    out: Path,
+    patches: int,
+    catalogue: Path | str | None,
+    scope: str,
+) -> None:
     """Adapt MODEL to the stain of DATASET's images (.pytable), without labels or training.
 
     Only the statistics by which the network normalises what it sees are taken anew. On images
     of that lab it is often better, on others worse: average it with MODEL for a compromise.
     """
-    from hoverfast_platform.use_cases.models import adapt as adapt_model
+    from hoverfast_platform.use_cases.models import adapt_model
 
-    _check_suffix(out)
-    card = adapt_model(model, dataset, out, n_patches=patches)
+    with _opened(catalogue) as opened:
+        card = adapt_model(model, dataset, out, n_patches=patches, catalogue=opened, scope=scope)
     click.echo(f"{card.name} {card.version}\n  {out}")
 
 
@@ -252,25 +271,21 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
 
     From then on it is used wherever the precision is left to the platform.
     """
-    from tqdm import tqdm
-
+    from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.evaluation.labelled_set import open_labelled_set
-    from hoverfast_platform.inference.quantise import quantise
-    from hoverfast_platform.model.checkpoint import load_model
     from hoverfast_platform.progress import Progress
+    from hoverfast_platform.use_cases import models
 
-    checked_on = open_labelled_set(check_on, mpp=mpp)
-    with tqdm(desc="checking", unit="image", total=2 * len(checked_on)) as bar:
+    calibrate, check = (open_labelled_set(path, mpp=mpp) for path in (calibrate_on, check_on))
+    n_seen = 0
+    with progress_bar("checking", "image", total=2 * len(check)) as show:
 
-        def show(_progress: Progress) -> None:
-            bar.update()
+        def count(_progress: Progress) -> None:
+            nonlocal n_seen
+            n_seen += 1
+            show(Progress("checking", n_seen, 2 * len(check), "images"))
 
-        made = quantise(
-            load_model(model),
-            open_labelled_set(calibrate_on, mpp=mpp),
-            checked_on,
-            on_progress=show,
-        ).check
+        made = models.quantise_model(model, calibrate, check, on_progress=count)
     click.echo(
         f"int8 against fp32 on {made.n_images} images, {made.n_nuclei} nuclei: "
         f"Dice {made.dice_between:.4f}\n"
@@ -281,6 +296,21 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
     )
 
 
+@command.command("register")
+@click.argument("model")
+@_need_catalogue
+@_scope
+@click.option("--reason", default="registered", show_default=True, help="Why, for the history.")
+def register(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
+    """Register MODEL, a built-in name or a file, as a candidate; nothing is measured."""
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.use_cases.models import register_model
+
+    with Catalogue.open(catalogue) as opened:
+        sha256 = register_model(opened, model, scope=scope, reason=reason)
+    click.echo(f"Registered {model} ({sha256[:10]}) in scope {scope}.")
+
+
 @command.command("retire")
 @click.argument("model")
 @_need_catalogue
@@ -289,15 +319,32 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
 def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     """Take MODEL out of use; if it was promoted, its scope is left without a model."""
     from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.use_cases.models import retire_model
 
     with Catalogue.open(catalogue) as opened:
-        opened.models.retire(_sha256(opened, model), reason=reason, scope=scope)
+        retire_model(opened, model, reason=reason, scope=scope)
     click.echo(f"Retired {model} in scope {scope}.")
 
 
-def _check_suffix(out: Path) -> None:
-    if out.suffix != ".safetensors":
-        raise click.UsageError(f"--out must end in .safetensors, got {out.name}.")
+@contextmanager
+def _opened(catalogue: Path | str | None) -> Iterator[Catalogue | None]:
+    """Open the catalogue if there is one to record in."""
+    if catalogue is None:
+        yield None
+        return
+    from hoverfast_platform.catalogue import Catalogue
+
+    with Catalogue.open(catalogue) as opened:
+        yield opened
+
+
+def _policy(path: Path | None) -> PromotionPolicy:
+    from hoverfast_platform.evaluation.gate import PromotionPolicy
+
+    if path is None:
+        return PromotionPolicy()
+    fields = f"Fields: {', '.join(PromotionPolicy.model_fields)}."
+    return read_settings_file(path, PromotionPolicy, what="a promotion policy", remedy=fields)
 
 
 def _list_builtin() -> None:
@@ -328,13 +375,6 @@ def _list_builtin() -> None:
 
 def _interval(interval: tuple[float, float] | None) -> str:
     return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-
-
-def _sha256(catalogue: Catalogue, model: str) -> str:
-    """Digest of a file's bytes, else of the catalogue's model of that name."""
-    if Path(model).is_file():
-        return file_sha256(Path(model))
-    return catalogue.models.find(model)
 
 
 def _when(standing: ModelStanding) -> str:

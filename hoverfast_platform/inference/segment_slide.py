@@ -16,8 +16,8 @@ from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.imported import load_mask
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
+from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
-from hoverfast_platform.slide.reader import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.resample import check_scale
 from hoverfast_platform.storage.publish import (
     PREVIEW,

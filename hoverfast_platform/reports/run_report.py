@@ -21,7 +21,7 @@ from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, StorageError
-from hoverfast_platform.geometry import Box
+from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
 from hoverfast_platform.reports.page import (
     Block,
@@ -32,10 +32,10 @@ from hoverfast_platform.reports.page import (
     Table,
     write_page,
 )
-from hoverfast_platform.slide.reader import open_slide
+from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
-from hoverfast_platform.storage.previews import draw_density, draw_nuclei, encode_jpeg
+from hoverfast_platform.storage.previews import draw_density_of, draw_nuclei, encode_jpeg
 from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE
 from hoverfast_platform.storage.summary import DabPositivity, RoiSummary, SegmentationSummary
 
@@ -194,7 +194,13 @@ def _slide_section(content: RunContent, name: str, summary: SegmentationSummary)
     if preview.is_file():
         with Image.open(preview) as picture:
             yield _picture(np.asarray(picture.convert("RGB")), "Nuclei, and what the mask left out")
-    yield _picture(_density(summary, nuclei.centroid_xy), "Nuclei per mm2")
+    density = draw_density_of(
+        nuclei.centroid_xy,
+        width_px=provenance.width_px,
+        height_px=provenance.height_px,
+        mpp=Mpp(provenance.slide_mpp_x, provenance.slide_mpp_y),
+    )
+    yield _picture(density, "Nuclei per mm2")
     yield from _histograms(nuclei)
     yield from _dab(summary.dab)
     seams = summary.seams
@@ -254,21 +260,6 @@ def _densest_corner(centroid_xy: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     cells, counts = np.unique(centroid_xy // _CLOSE_UP_PX, axis=0, return_counts=True)
     corner: npt.NDArray[np.float64] = cells[np.argmax(counts)] * _CLOSE_UP_PX
     return corner
-
-
-def _density(summary: SegmentationSummary, centroid_xy: npt.NDArray[np.float64]) -> RgbImage:
-    """Counts on a grid of at most 60 cells a side."""
-    provenance = summary.provenance
-    cell_px = max(64.0, max(provenance.width_px, provenance.height_px) / 60)
-    shape = (
-        int(np.ceil(provenance.height_px / cell_px)),
-        int(np.ceil(provenance.width_px / cell_px)),
-    )
-    counts = np.zeros(shape, dtype=np.int64)
-    cells = np.minimum((centroid_xy // cell_px).astype(int), (shape[1] - 1, shape[0] - 1))
-    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
-    cell_mm2 = cell_px**2 * provenance.slide_mpp_x * provenance.slide_mpp_y * 1e-6
-    return draw_density(counts, counts > 0, cell_mm2)
 
 
 def _image_section(content: RunContent, name: str, summary: RoiSummary) -> Iterable[Block]:

@@ -3,6 +3,7 @@
 Nothing here knows of tissue, networks or nuclei.
 """
 
-from hoverfast_platform.slide.reader import SlideInfo, SlideReader, open_slide
+from hoverfast_platform.slide.open import open_slide
+from hoverfast_platform.slide.reader import SlideInfo, SlideReader
 
 __all__ = ["SlideInfo", "SlideReader", "open_slide"]

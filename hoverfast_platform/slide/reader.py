@@ -1,4 +1,4 @@
-"""What a slide offers to the rest of the engine, and the one function that opens one.
+"""What a slide offers to the rest of the engine; ``slide.open`` opens one.
 
 Two readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files) and
 ``array_reader`` (an RGB image in memory: ROIs, tests).
@@ -7,11 +7,9 @@ Two readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide fi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.config import Scale
 from hoverfast_platform.geometry import Box, Mpp
 
 
@@ -75,21 +73,3 @@ class SlideReader(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
-
-
-def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
-    """Open a slide file by its content, not by its suffix.
-
-    Args:
-        path: Slide file; for multi-file formats the file OpenSlide expects (``.mrxs``, any
-            one ``.dcm``).
-        scale: Only ``mpp_override`` is used.
-
-    Raises:
-        UnreadableSlideError: If no reader can open it.
-        MissingMppError: If it has no mpp and none is given.
-        UnsupportedScaleError: If its mpp is outside 0.02..50.
-    """
-    from hoverfast_platform.slide.openslide_reader import OpenSlideReader
-
-    return OpenSlideReader(Path(path), mpp_override=scale.mpp_override)

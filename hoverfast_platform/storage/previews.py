@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage, TissuePixels
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
 
 NUCLEUS_COLOUR = (0, 160, 60)
@@ -143,6 +144,26 @@ def draw_density(
         pad = legend.shape[1] - heat.shape[1]
         heat = cv2.copyMakeBorder(heat, 0, 0, 0, pad, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     return np.concatenate([heat, legend])
+
+
+def draw_density_of(
+    centroid_xy: npt.NDArray[np.float64], *, width_px: int, height_px: int, mpp: Mpp
+) -> RgbImage:
+    """Draw where a slide's nuclei lie, on a grid of at most 60 cells a side.
+
+    Args:
+        centroid_xy: ``(n, 2)`` centroids in level-0 pixels. One outside the slide (a nucleus cut
+            by the edge may have its centroid on the edge) counts in the cell next to it.
+        width_px: Level-0 pixels across.
+        height_px: Level-0 pixels down.
+        mpp: Micrometres per level-0 pixel.
+    """
+    cell_px = max(64.0, max(width_px, height_px) / 60)
+    counts = np.zeros((int(np.ceil(height_px / cell_px)), int(np.ceil(width_px / cell_px))), int)
+    last = (counts.shape[1] - 1, counts.shape[0] - 1)
+    cells = np.clip((centroid_xy // cell_px).astype(int), 0, last)
+    np.add.at(counts, (cells[:, 1], cells[:, 0]), 1)
+    return draw_density(counts, counts > 0, cell_px**2 * mpp.pixel_area_um2 * 1e-6)
 
 
 def encode_jpeg(rgb: RgbImage, *, max_side_px: int) -> bytes:

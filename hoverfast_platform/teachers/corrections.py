@@ -24,8 +24,8 @@ from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import LabelError, SettingsError
 from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
+from hoverfast_platform.slide import SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
-from hoverfast_platform.slide.reader import SlideReader, open_slide
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
 from hoverfast_platform.storage.imported_nuclei import polygon_rings

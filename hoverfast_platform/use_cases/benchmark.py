@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide, compose_slide, read_tiles
@@ -35,6 +34,7 @@ from hoverfast_platform.evaluation.labelled_set import LabelledSet, open_labelle
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide import open_slide
 
 _MASK_SCALE = 16
@@ -64,7 +64,9 @@ class BenchmarkRequest:
     groups: str
 
 
-def run_benchmark(request: BenchmarkRequest) -> Measured:
+def run_benchmark(
+    request: BenchmarkRequest, *, on_progress: OnProgress = ignore_progress
+) -> Measured:
     """Measure as asked and write ``bench.json``; what is wrong with the request comes first.
 
     Raises:
@@ -83,7 +85,7 @@ def run_benchmark(request: BenchmarkRequest) -> Measured:
     request.outdir.mkdir(parents=True, exist_ok=True)
     measured = Measured()
     with tempfile.TemporaryDirectory(dir=request.outdir, prefix="slides-") as folder:
-        measured.runs += _slide_runs(slides, tiles, model, request, Path(folder))
+        measured.runs += _slide_runs(slides, tiles, model, request, Path(folder), on_progress)
         _measure_parts(measured, parts, tiles, model, request, Path(folder))
     if labelled is not None:
         measured.quality = compare_quality(model, labelled, request.against.get("hoverfast"))
@@ -152,24 +154,26 @@ def _slide_runs(
     model: LoadedModel,
     request: BenchmarkRequest,
     folder: Path,
+    on_progress: OnProgress,
 ) -> list[SlideRun]:
-    """Every program on every slide, in turn."""
+    """Run every program on every slide, in turn."""
     tools = _published_tools(model, request, folder)
     runs: list[SlideRun] = []
-    with tqdm(total=len(slides) * request.n_rounds, unit="round", desc="bench") as bar:
-        for slide in slides:
-            path = folder / f"{slide.name}.tiff"
-            compose_slide(path, slide, tiles)
-            # The published programs fail on a slide without tissue, and have no mask of ours.
-            others = tools if slide.tissue_fraction else []
-            mask_dir = _write_mask(slide, folder / "masks") if others else None
-            options = EngineOptions(request.model, request.precision, request.device, mask_dir)
-            for _ in range(request.n_rounds):
-                runs.append(run_engine(slide, path, options, folder))
-                if mask_dir is not None:
-                    runs += [tool.run(slide, path, mask_dir, folder) for tool in others]
-                bar.update()
-            path.unlink()
+    n_rounds, n_done = len(slides) * request.n_rounds, 0
+    for slide in slides:
+        path = folder / f"{slide.name}.tiff"
+        compose_slide(path, slide, tiles)
+        # The published programs fail on a slide without tissue, and have no mask of ours.
+        others = tools if slide.tissue_fraction else []
+        mask_dir = _write_mask(slide, folder / "masks") if others else None
+        options = EngineOptions(request.model, request.precision, request.device, mask_dir)
+        for _ in range(request.n_rounds):
+            runs.append(run_engine(slide, path, options, folder))
+            if mask_dir is not None:
+                runs += [tool.run(slide, path, mask_dir, folder) for tool in others]
+            n_done += 1
+            on_progress(Progress("measuring", n_done, n_rounds, "rounds"))
+        path.unlink()
     return runs
 
 

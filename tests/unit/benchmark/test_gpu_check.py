@@ -14,7 +14,7 @@ from hoverfast_platform.benchmark.gpu_record import (
 from hoverfast_platform.benchmark.quick_slide import QuickSlide, write_quick_slide
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.geometry import Box
-from hoverfast_platform.slide.reader import open_slide
+from hoverfast_platform.slide import open_slide
 
 
 def test_a_part_that_fails_hangs_or_dies_does_not_keep_the_next_from_running(tmp_path, monkeypatch):
