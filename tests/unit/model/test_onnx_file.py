@@ -24,7 +24,7 @@ LEAN = Architecture(depth=2, first_filters=4, kernel_sizes=(3,), pixel_block=2, 
 TWO_PATHS = Architecture(depth=2, first_filters=4)
 
 
-@pytest.fixture(scope="module", params=[TWO_PATHS, LEAN], ids=["two paths", "lean"])
+@pytest.fixture(scope="module", params=[pytest.param(TWO_PATHS, marks=pytest.mark.slow), LEAN])
 def written(request, tmp_path_factory):
     """A model and its ONNX file; writing takes seconds, so the tests share it."""
     folder = tmp_path_factory.mktemp("onnx")
