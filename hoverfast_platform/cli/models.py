@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hoverfast_platform.cli.builtin_models import list_builtin
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
 from hoverfast_platform.files import read_settings_file
 
@@ -53,7 +54,7 @@ def command(context: click.Context) -> None:
     Alone it lists the models that ship with the platform.
     """
     if context.invoked_subcommand is None:
-        _list_builtin()
+        list_builtin()
 
 
 @command.command("list")
@@ -61,7 +62,7 @@ def command(context: click.Context) -> None:
 def list_models(catalogue: Path | str | None) -> None:
     """List the models that ship with the platform, or those of a catalogue."""
     if catalogue is None:
-        _list_builtin()
+        list_builtin()
         return
     from hoverfast_platform.catalogue import Catalogue
 
@@ -296,6 +297,25 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
     )
 
 
+@command.command("export")
+@click.argument("model")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write, .onnx.",
+)
+def export(model: str, out: Path) -> None:
+    """Write MODEL as an ONNX file, which other programs run without this platform.
+
+    The file's metadata says how images are prepared and how nuclei are made of the maps.
+    """
+    from hoverfast_platform.use_cases.models import export_model
+
+    click.echo(export_model(model, out))
+
+
 @command.command("register")
 @click.argument("model")
 @_need_catalogue
@@ -345,36 +365,6 @@ def _policy(path: Path | None) -> PromotionPolicy:
         return PromotionPolicy()
     fields = f"Fields: {', '.join(PromotionPolicy.model_fields)}."
     return read_settings_file(path, PromotionPolicy, what="a promotion policy", remedy=fields)
-
-
-def _list_builtin() -> None:
-    from hoverfast_platform.model.quantised import find_int8
-    from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, available_models
-
-    for name, card in available_models().items():
-        click.echo(f"{name}{' (default)' if name == DEFAULT_MODEL else ''}  {card.version}")
-        click.echo(f"  {card.stain} at {card.mpp} um/px, licence {card.licence}")
-        click.echo(f"  {card.description} {card.intended_use}")
-        for m in card.metrics:
-            scores = ", ".join(
-                f"{label} {value:.3f}{_interval(interval)}"
-                for label, value, interval in (
-                    ("Dice", m.dice, m.dice_interval),
-                    ("AJI", m.aji, m.aji_interval),
-                    ("PQ", m.pq, m.pq_interval),
-                )
-            )
-            click.echo(f"  {m.dataset}: {scores}")
-        if (int8 := find_int8(BUILTIN_DIR / f"{name}.safetensors")) is not None:
-            check = int8.card.check
-            click.echo(
-                f"  int8 on CPUs with VNNI: Dice {check.dice_between:.4f} against fp32, "
-                f"AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
-            )
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
 
 
 def _when(standing: ModelStanding) -> str:

@@ -52,6 +52,8 @@ class ModelCard(Settings):
     """Share of a slide's own batch-norm statistics in those it is seen with; the rest are the
     model's."""
     description: str = ""
+    choose_when: str = ""
+    """One sentence that tells a user when to choose this model over the others."""
     licence: str = "unknown"
     """Of the weights."""
     labels: tuple[LabelSource, ...] = ()

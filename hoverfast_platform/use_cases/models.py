@@ -1,4 +1,4 @@
-"""New models from old ones (averaged, adapted, int8), and which model a scope uses."""
+"""New models from old ones (averaged, adapted, int8, ONNX), and which model a scope uses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hoverfast_platform.inference.quantise import quantise
 from hoverfast_platform.model.average import average_models as mean_of
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import load_model, save_model
+from hoverfast_platform.model.onnx_file import write_onnx
 from hoverfast_platform.model.quantised import AgreementCheck
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
@@ -116,6 +117,26 @@ def quantise_model(
         HoverFastError: As :func:`~hoverfast_platform.inference.quantise.quantise` does.
     """
     return quantise(load_model(model), calibrate_on, check_on, on_progress=on_progress).check
+
+
+def export_model(model: str, out: Path) -> Path:
+    """Write a model as an ONNX file, which other programs run without this platform.
+
+    Args:
+        model: Built-in name or file.
+        out: The file, ``.onnx``; replaced if it exists.
+
+    Returns:
+        The file.
+
+    Raises:
+        SettingsError: If out is not a .onnx file, or the packages that write it are missing.
+        StorageError: If it cannot be written.
+    """
+    if out.suffix != ".onnx":
+        raise SettingsError(f"The exported file must end in .onnx, got {out.name}.")
+    write_onnx(load_model(model), out)
+    return out
 
 
 def register_model(

@@ -26,11 +26,21 @@ def test_help_lists_commands_without_importing_torch():
     assert "infer_wsi" in done.stdout
 
 
-def test_models_names_the_default():
+def test_models_are_a_table_to_choose_by():
+    """One pixel of the published network takes 246,048 multiplications, a mm2 has 16 million."""
     done = run("models")
 
     assert done.returncode == 0
-    assert "(default)" in done.stdout
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("cross-organ  ")]
+    assert row.split()[1:3] == ["0.25", "3,937"]
+    assert row.endswith("This is the default.")
+
+
+def test_export_of_another_suffix_is_refused(tmp_path):
+    done = run("models", "export", "cross-organ", "-o", str(tmp_path / "x.pt"))
+
+    assert done.returncode == 1
+    assert "must end in .onnx, got x.pt" in done.stderr
 
 
 def test_failure_has_exit_code_one_and_a_remedy(tmp_path):

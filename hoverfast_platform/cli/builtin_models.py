@@ -1,0 +1,61 @@
+"""The models that ship with the platform, as a table for people who choose one."""
+
+from __future__ import annotations
+
+import click
+
+from hoverfast_platform.model.card import Metrics, ModelCard
+
+
+def list_builtin() -> None:
+    """Print what ships: a table to choose by, then what is known about each model."""
+    from hoverfast_platform.model.registry import DEFAULT_MODEL, available_models
+
+    models = available_models()
+    width = max(len(name) for name in models)
+    click.echo(f"{'model':{width}}  um/px  GMAC/mm2  AJI    choose it")
+    for name, card in models.items():
+        aji = f"{card.metrics[0].aji:.3f}" if card.metrics else "    -"
+        choose = card.choose_when + (" This is the default." if name == DEFAULT_MODEL else "")
+        click.echo(
+            f"{name:{width}}  {card.mpp:5.2f}  {_gmac_per_mm2(card):8,.0f}  {aji}  {choose.strip()}"
+        )
+    click.echo(
+        "GMAC/mm2: billions of multiplications of the network for a square millimetre of tissue; "
+        "time goes with it. AJI: on the first set named below."
+    )
+    for name, card in models.items():
+        click.echo("")
+        _describe(name, card)
+
+
+def _gmac_per_mm2(card: ModelCard) -> float:
+    pixels_per_mm2 = (1000 / card.mpp) ** 2
+    return card.architecture.multiplications_per_px() * pixels_per_mm2 / 1e9
+
+
+def _describe(name: str, card: ModelCard) -> None:
+    from hoverfast_platform.model.quantised import find_int8
+    from hoverfast_platform.model.registry import BUILTIN_DIR
+
+    click.echo(f"{name} {card.version}: {card.stain} at {card.mpp} um/px, licence {card.licence}")
+    click.echo(f"  {card.description} {card.intended_use}")
+    for measured in card.metrics:
+        click.echo(f"  {measured.dataset}: {_scores(measured)}")
+    if (int8 := find_int8(BUILTIN_DIR / f"{name}.safetensors")) is not None:
+        check = int8.card.check
+        click.echo(
+            f"  int8 on CPUs with VNNI: Dice {check.dice_between:.4f} against fp32, "
+            f"AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
+        )
+
+
+def _scores(measured: Metrics) -> str:
+    return ", ".join(
+        f"{label} {value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+        for label, value, interval in (
+            ("Dice", measured.dice, measured.dice_interval),
+            ("AJI", measured.aji, measured.aji_interval),
+            ("PQ", measured.pq, measured.pq_interval),
+        )
+    )
