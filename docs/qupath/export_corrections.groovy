@@ -4,7 +4,7 @@ def outputDir = "/path/to/corrections"
 import qupath.lib.common.GeneralTools
 
 mkdirs(outputDir)
-def stem = GeneralTools.getNameWithoutExtension(getCurrentServer().getMetadata().getName())
+def stem = GeneralTools.getNameWithoutExtension(new File(getCurrentServer().getMetadata().getName()))
 def path = buildFilePath(outputDir, stem + ".geojson")
 exportAllObjectsToGeoJson(path, "FEATURE_COLLECTION")
 println "Exported to ${path}"

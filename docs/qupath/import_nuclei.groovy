@@ -10,7 +10,7 @@ import qupath.lib.io.PathIO
 def imageName = getCurrentServer().getMetadata().getName()
 // QuPath takes .ome.tif for one ending, hoverfast takes off .tif alone.
 def stems = [imageName.contains(".") ? imageName[0..<imageName.lastIndexOf(".")] : imageName,
-             GeneralTools.getNameWithoutExtension(imageName)].unique()
+             GeneralTools.getNameWithoutExtension(new File(imageName))].unique()
 def candidates = stems.collectMany { stem -> [
     new File(resultsDir, stem + ".qupath.zip"),
     new File(resultsDir, stem + ".json.gz"),
@@ -25,15 +25,15 @@ if (file == null) {
 def nuclei = PathIO.readObjects(file.toPath())
 def ids = nuclei.collect { it.getID() } as Set
 def earlier = getDetectionObjects().findAll { it.getID() in ids }
-removeObjects(earlier, true)
+getCurrentHierarchy().removeObjects(earlier, true)
 addObjects(nuclei)
 resolveHierarchy()
 println "${imageName}: ${nuclei.size()} nuclei from ${file.getName()}, ${earlier.size()} replaced"
 
-// A zip names in manifest.txt how many nuclei it holds; QuPath skips a damaged piece silently.
+// A zip says in its entry manifest how many nuclei it holds; QuPath skips a damaged piece silently.
 if (file.getName().endsWith(".zip")) {
     def zip = new java.util.zip.ZipFile(file)
-    def manifest = new groovy.json.JsonSlurper().parse(zip.getInputStream(zip.getEntry("manifest.txt")))
+    def manifest = new groovy.json.JsonSlurper().parse(zip.getInputStream(zip.getEntry("manifest")))
     zip.close()
     if (manifest.n_nuclei != nuclei.size())
         println "WARNING: the manifest says ${manifest.n_nuclei} nuclei"

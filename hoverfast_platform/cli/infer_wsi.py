@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--qupath-zip-above",
     type=int,
-    default=500_000,
+    default=250_000,
     show_default=True,
     help="Slides with more nuclei get <stem>.qupath.zip too, in pieces QuPath can hold.",
 )

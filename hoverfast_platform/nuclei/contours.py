@@ -12,11 +12,15 @@ from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.config import Outlines
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.nuclei.outline import HalfPixels, trace_outlines
-from hoverfast_platform.nuclei.rings import Starts, WholeXY, are_simple, closed_rings
+from hoverfast_platform.nuclei.rings import Starts, WholeXY, are_clear, are_simple, closed_rings
 
 COORDINATE_DECIMALS = 1
 """Of polygons in level-0 pixels. Whole pixels would push every straight edge outwards, 4 % of
 the area of a nucleus at 0.25 mpp (measured on TNBC); a tenth costs a fifth more file."""
+
+MIN_CLEARANCE_PX = 0.015
+"""Least distance of a vertex from another side. QuPath 0.6 and later rounds to hundredths of a
+pixel and refuses a whole file for one outline that folds onto itself by that."""
 
 _GRID = 10.0**COORDINATE_DECIMALS
 """Steps of written coordinates in a level-0 pixel."""
@@ -57,11 +61,11 @@ def trace_rings(
     tolerance = outlines.simplification_permille * 1e-3
     places = _Places(region, lattice)
     vertices, starts = places.rounded(*trace_outlines(instances, labels, tolerance))
-    is_simple = are_simple(vertices, starts)
     rings = Rings(vertices / _GRID, starts, np.ones(len(labels), np.bool_))
-    if is_simple.all():
+    is_good = are_simple(vertices, starts) & are_clear(rings.vertices_xy, starts, MIN_CLEARANCE_PX)
+    if is_good.all():
         return rings
-    bad = np.flatnonzero(~is_simple)
+    bad = np.flatnonzero(~is_good)
     return _repaired(rings, bad, *places.rounded(*trace_outlines(instances, labels[bad], 0.0)))
 
 
@@ -105,23 +109,38 @@ def _repaired(
 
 
 def repaired_polygons(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    """Polygons valid *after* rounding; empty where that cannot be had.
+    """Polygons valid *after* rounding, here and in QuPath; empty where that cannot be had.
 
-    Rounding can fold a thin neck onto itself. QuPath refuses a whole file for one such ring,
-    so each is repaired, rounded again on the same grid, and given up if still invalid.
+    Rounding can fold a thin neck onto itself. QuPath refuses a whole file for one such ring, so
+    each is repaired, rounded again on the same grid, and given up if it is still not good.
+
+    Args:
+        polygons: ``(N,)`` shapely polygons, rounded to :data:`COORDINATE_DECIMALS`.
     """
     polygons = polygons.copy()
-    bad = np.flatnonzero(~shapely.is_valid(polygons))
+    bad = np.flatnonzero(~_are_good(polygons))
     if len(bad):
-        mended = _largest_part(shapely.buffer(polygons[bad], 0))
-        mended = shapely.set_precision(mended, 10.0**-COORDINATE_DECIMALS)
-        mended = _largest_part(mended)
+        # A valid one here has a neck or a slit too thin: what is thinner than a step is cut off.
+        opened = shapely.buffer(polygons[bad], 0)
+        thin = np.flatnonzero(shapely.is_valid(polygons[bad]))
+        step = 1 / _GRID
+        opened[thin] = shapely.buffer(
+            shapely.buffer(opened[thin], -step, join_style="mitre"), step, join_style="mitre"
+        )
+        mended = _largest_part(shapely.set_precision(_largest_part(opened), step))
         # The grid operation may leave 0.30000000000000004: round as the writer will.
         mended = shapely.transform(mended, lambda xy: np.round(xy, COORDINATE_DECIMALS))
-        mended[~shapely.is_valid(mended)] = shapely.Polygon()
+        mended[~_are_good(mended)] = shapely.Polygon()
         polygons[bad] = mended
     polygons[shapely.area(polygons) <= 0] = shapely.Polygon()
     return polygons
+
+
+def _are_good(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.bool_]:
+    """Which are valid and keep their sides apart; empty ones do."""
+    good: npt.NDArray[np.bool_] = shapely.is_valid(polygons)
+    good[good] = shapely.minimum_clearance(polygons[good]) >= MIN_CLEARANCE_PX
+    return good
 
 
 def _largest_part(shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

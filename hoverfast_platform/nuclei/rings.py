@@ -97,6 +97,49 @@ def _meets_itself(ring: WholeXY) -> bool:
 
 
 @compiled
+def are_clear(
+    vertices_xy: npt.NDArray[np.float64], starts: Starts, clearance: float
+) -> npt.NDArray[np.bool_]:
+    """In which closed rings every vertex is at least so far from each side it is not an end of.
+
+    Sides that nearly touch are valid, and fold onto each other when another program rounds them.
+    """
+    n_rings = len(starts) - 1
+    clear = np.ones(n_rings, np.bool_)
+    for i in range(n_rings):
+        ring = vertices_xy[starts[i] : starts[i + 1]]
+        n = len(ring) - 1
+        for j in range(n):
+            if clear[i] and _comes_near(ring, j, clearance):
+                clear[i] = False
+    return clear
+
+
+@compiled
+def _comes_near(ring: npt.NDArray[np.float64], side: int, clearance: float) -> bool:
+    """Whether a vertex that is no end of the side lies within ``clearance`` of it."""
+    n = len(ring) - 1
+    ax, ay, bx, by = ring[side, 0], ring[side, 1], ring[side + 1, 0], ring[side + 1, 1]
+    low_x, high_x = min(ax, bx) - clearance, max(ax, bx) + clearance
+    low_y, high_y = min(ay, by) - clearance, max(ay, by) + clearance
+    side_x, side_y = bx - ax, by - ay
+    squared = side_x * side_x + side_y * side_y
+    for j in range(n):
+        px, py = ring[j, 0], ring[j, 1]
+        if px < low_x or px > high_x or py < low_y or py > high_y:
+            continue
+        if j == side or j == (side + 1) % n:
+            continue
+        along = 0.0
+        if squared > 0:
+            along = min(max(((px - ax) * side_x + (py - ay) * side_y) / squared, 0.0), 1.0)
+        dx, dy = px - ax - along * side_x, py - ay - along * side_y
+        if dx * dx + dy * dy < clearance * clearance:
+            return True
+    return False
+
+
+@compiled
 def lengths_and_solidity(
     vertices_xy: npt.NDArray[np.float64], starts: Starts, mpp_x: float, mpp_y: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

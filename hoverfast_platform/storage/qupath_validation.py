@@ -1,7 +1,8 @@
 """Would QuPath import this file, all of it, as detections? Stricter than QuPath where it forgives.
 
-One invalid polygon makes QuPath 0.6 and later refuse the whole file, so everything is checked:
-many features at once, and one by one, to say what is wrong, only where those do not all pass.
+One polygon that is invalid, or becomes so on QuPath's grid of a hundredth of a pixel, makes
+QuPath 0.6 and later refuse the whole file, so everything is checked: many features at once, and
+one by one, to say what is wrong, only where those do not all pass.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import shapely
 from isal import igzip
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.contours import MIN_CLEARANCE_PX
+from hoverfast_platform.nuclei.rings import are_clear
 from hoverfast_platform.storage.geojson import CLASSIFICATION
 from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
 from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
@@ -244,6 +247,8 @@ def _are_good_rings(rings: list[Any], width: float | None, height: float | None)
         return False
     if (xy[ends - lengths] != xy[ends - 1]).any():
         return False
+    if not are_clear(xy, np.concatenate([[0], ends]), MIN_CLEARANCE_PX).all():
+        return False
     index = np.repeat(np.arange(len(rings)), lengths)
     polygons = shapely.polygons(shapely.linearrings(xy, indices=index))
     return bool(shapely.is_valid(polygons).all() and (shapely.area(polygons) > 0).all())
@@ -311,6 +316,11 @@ def _geometry_problems(
         yield f"polygon is not valid: {shapely.is_valid_reason(polygon)}"
     elif polygon.area <= 0:
         yield "polygon has no area"
+    elif (clearance := shapely.minimum_clearance(polygon)) < MIN_CLEARANCE_PX:
+        yield (
+            f"a vertex lies {clearance:.3g} px from another side, less than "
+            f"{MIN_CLEARANCE_PX:g} px: QuPath would fold the polygon onto itself"
+        )
     x0, y0, x1, y1 = polygon.bounds
     if x0 < 0 or y0 < 0:
         yield f"polygon reaches to ({x0}, {y0}), outside the slide"

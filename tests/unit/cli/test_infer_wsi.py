@@ -14,6 +14,7 @@ from hoverfast_platform.mask.mask_file import read_levels, split_levels
 from hoverfast_platform.storage.label_pyramid import LABELS
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.use_cases.segment_slides import ResultOptions
 from tests.builders import write_slide
 
 
@@ -122,3 +123,9 @@ def test_histoqcs_own_folder_and_the_published_layout_are_masks_too(tmp_path):
         x = read_nuclei_table(out / "s.parquet").centroid_xy[:, 0]
         assert len(x)
         assert ((x < 240) == is_left).all()
+
+
+def test_help_and_engine_agree_on_when_a_slide_gets_a_zip():
+    (option,) = [p for p in infer_wsi.command.params if p.name == "qupath_zip_above"]
+
+    assert option.default == ResultOptions().qupath_zip_above == 250_000

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoverfast_platform.geometry import Box, ModelLattice
-from hoverfast_platform.nuclei.contours import trace_rings
+from hoverfast_platform.nuclei.contours import MIN_CLEARANCE_PX, repaired_polygons, trace_rings
 from hoverfast_platform.nuclei.ownership import describe_instances, is_owned
 
 
@@ -46,6 +46,7 @@ def test_every_ring_is_closed_valid_and_inside(seed, scale):
 
     shapes = polygons(rings)
     assert shapely.is_valid(shapes).all()
+    assert (shapely.minimum_clearance(shapes) >= MIN_CLEARANCE_PX).all()
     assert (shapely.area(shapes) > 0).all()
     assert np.array_equal(rings.vertices_xy, rings.vertices_xy.round(1))
     assert rings.vertices_xy.min() >= 0
@@ -74,3 +75,22 @@ def test_two_regions_agree_on_a_centroid_to_the_last_bit():
 
     assert np.array_equal(a.centroid_xy_px, b.centroid_xy_px)
     assert np.allclose(a.centroid_xy_px, [[38.5, 16.5]])
+
+
+VERTEX_ON_A_SIDE = [[71.9, 31], [72.1, 30.9], [72.1, 30.8], [72.3, 30.8], [71.9, 31]]
+
+
+def test_a_valid_outline_that_qupath_would_fold_is_given_up_or_repaired():
+    """Of the first nothing is left; a slit in the second's middle is closed."""
+    slit = [[0, 0], [20, 0], [20, 20], [10.1, 20], [10, 0.01], [9.9, 20], [0, 20], [0, 0]]
+    before = np.array([shapely.Polygon(ring) for ring in (VERTEX_ON_A_SIDE, slit)])
+    assert shapely.is_valid(before).all()
+    assert (shapely.minimum_clearance(before) < MIN_CLEARANCE_PX).all()
+
+    first, second = repaired_polygons(before)
+
+    assert first.is_empty
+    assert second.is_valid
+    assert shapely.minimum_clearance(second) >= MIN_CLEARANCE_PX
+    assert second.area > 150
+    assert np.array_equal(shapely.get_coordinates(second).round(1), shapely.get_coordinates(second))

@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoverfast_platform.nuclei.outline import trace_outlines
-from hoverfast_platform.nuclei.rings import are_simple, closed_rings, lengths_and_solidity
+from hoverfast_platform.nuclei.rings import (
+    are_clear,
+    are_simple,
+    closed_rings,
+    lengths_and_solidity,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -145,6 +150,21 @@ def test_simple_is_what_shapely_calls_valid(ring):
     assert np.array_equal(vertices, shapely.get_coordinates(repeats_gone))
     expected = polygon.is_valid and polygon.area > 0 and polygon.exterior.is_ccw
     assert are_simple(vertices, starts)[0] == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), min_size=3, max_size=9),
+    st.sampled_from([0.011, 0.015, 0.07, 0.13]),
+)
+def test_clear_is_what_shapely_measures_as_clearance(ring, clearance):
+    vertices, starts = closed_rings(np.array(ring, np.int64), np.array([0, len(ring)]))
+    if not are_simple(vertices, starts)[0]:
+        return
+    xy = vertices * 0.1
+    measured = shapely.minimum_clearance(shapely.Polygon(xy))
+
+    assert are_clear(xy, starts, clearance)[0] == (measured >= clearance)
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,6 +2,7 @@ import gzip
 import json
 import uuid
 import zipfile
+from pathlib import PurePath
 
 import pytest
 
@@ -82,3 +83,13 @@ def test_a_truncated_zip_is_noticed(tmp_path):
 
     with pytest.raises(StorageError, match="no whole zip"):
         check_qupath_zip(path)
+
+
+def test_qupath_lets_the_zip_be_dragged_onto_its_viewer(tmp_path):
+    """Every extension inside must be one of object files; what has none is not asked."""
+    path = written(tmp_path / "a.zip", [squares(4), squares(5, 100)])
+
+    with zipfile.ZipFile(path) as archive:
+        extensions = {PurePath(name).suffix for name in archive.namelist()} - {""}
+    assert extensions == {".geojson"}
+    assert "." not in MANIFEST
