@@ -35,8 +35,8 @@ def _gmac_per_mm2(card: ModelCard) -> float:
 
 
 def _describe(name: str, card: ModelCard) -> None:
+    from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
     from hoverfast_platform.model.quantised import find_int8
-    from hoverfast_platform.model.registry import BUILTIN_DIR
 
     click.echo(f"{name} {card.version}: {card.stain} at {card.mpp} um/px, licence {card.licence}")
     click.echo(f"  {card.description} {card.intended_use}")

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.files import file_sha256
+from hoverfast_platform.model.builtin_digests import check_builtin
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,6 +115,8 @@ def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
             f"{graph_path} or its .bin is missing or damaged.",
             "Copy all files of the model again, or delete its .int8 files.",
         )
+    for path in (card_path, graph_path, graph_path.with_suffix(".bin")):
+        check_builtin(path)
     failures = card.check.failures()
     if failures:
         raise CheckpointError(

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.files import file_sha256
+from hoverfast_platform.model.builtin_digests import BUILTIN_DIR, check_builtin
 from hoverfast_platform.model.card import ModelCard
 
-BUILTIN_DIR = Path(__file__).parent / "builtin"
 DEFAULT_MODEL = "cross-organ"
 """Used where no model is named; docs/models.md says what it learned from and what it gets wrong."""
 
@@ -19,10 +19,12 @@ def find_model(name_or_path: str | Path) -> Path:
     """Weights file of a built-in model's name, or of a path.
 
     Raises:
-        CheckpointError: If there is no such name and no such file.
+        CheckpointError: If there is no such name and no such file, or a built-in model's file
+            is not the one that was released.
     """
     builtin = BUILTIN_DIR / f"{name_or_path}.safetensors"
     if builtin.is_file():
+        check_builtin(builtin)
         return builtin
     path = Path(name_or_path)
     if path.is_file():

@@ -25,6 +25,7 @@ from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
 from hoverfast_platform.files import file_sha256, storage_error, written_atomically
 from hoverfast_platform.model.card import LabelSource
+from hoverfast_platform.storage.hdf5_arrays import Hdf5Array, Hdf5File, open_hdf5
 from hoverfast_platform.version import __version__
 
 _FORMAT = "hoverfast_platform patch table 1"
@@ -257,52 +258,70 @@ class PatchTable:
             TrainingError: If the file does not say its mpp and none was given.
         """
         self.path = path
-        try:
-            with tables.open_file(str(path), "r") as file:
-                self._read_description(file, mpp)
-        except (tables.HDF5ExtError, tables.NoSuchNodeError, OSError) as error:
-            raise StorageError(
-                f"{path} cannot be read as a training set: {_last_line(error)}",
-                "Expected a PyTables file with the arrays img, label and numpixels; it may be "
-                "half copied.",
-            ) from error
+        with open_hdf5(path) as file:
+            self._read_description(file, mpp)
 
-    def _read_description(self, file: tables.File, mpp: float | None) -> None:
-        root = file.root
-        n, height, width = root.label.shape[:3]
-        if root.img.shape != (n, height, width, 3):
-            raise StorageError(
-                f"{self.path}: img is {root.img.shape}, label {root.label.shape}; "
-                "every label must match its image."
-            )
-        attributes = root._v_attrs
-        known_mpp = float(attributes.mpp) if "mpp" in attributes else mpp
-        if known_mpp is None:
-            raise TrainingError(
-                f"{self.path} does not say its micrometres per pixel.",
-                "Files of the published trainer do not; give --mpp (they were made at 0.25).",
-            )
-        self.mpp: float = known_mpp
-        self.numpixels: npt.NDArray[np.int64] = np.asarray(root.numpixels[:], dtype=np.int64)
-        if "patches" in root:
-            rows = root.patches[:]
+    def _read_description(self, file: Hdf5File, mpp: float | None) -> None:
+        images, labels = file.array("img"), file.array("label")
+        self._check_shapes(images, labels)
+        n, height, width = labels.shape[:3]
+        self.mpp: float = self._known_mpp(file.attribute("mpp"), mpp)
+        self.numpixels: npt.NDArray[np.int64] = file.array("numpixels").all().astype(np.int64)
+        if "patches" in file:
+            rows = file.array("patches").all()
             self.sources = tuple(text.decode() for text in rows["source"])
             self.groups = tuple(text.decode() for text in rows["group"])
             self.weights = rows["weight"].astype(np.float64)
             self.n_nuclei = rows["n_nuclei"].astype(np.int64)
             self.sizes_px = np.stack([rows["width_px"], rows["height_px"]], axis=1)
             self.origins_px = np.stack([rows["x0_px"], rows["y0_px"]], axis=1)
-            self.provenance = LabelProvenance.model_validate_json(str(attributes.provenance))
-            self.digest = str(attributes.digest)
+            self.provenance = LabelProvenance.model_validate_json(str(file.attribute("provenance")))
+            self.digest = str(file.attribute("digest"))
+            self._check_rows(n, height, width)
         else:
             names = tuple(f"{self.path.stem}/{i}" for i in range(n))
             self.sources = self.groups = names
             self.weights = np.ones(n)
-            self.n_nuclei = np.array([len(np.unique(label)) - 1 for label in root.label])
+            self.n_nuclei = np.array([len(np.unique(labels.item(i))) - 1 for i in range(n)])
             self.sizes_px = np.tile([width, height], (n, 1))
             self.origins_px = np.zeros((n, 2), dtype=np.int64)
             self.provenance = LabelProvenance(teacher="unknown: a file of the published trainer")
             self.digest = file_sha256(self.path)
+
+    def _check_shapes(self, images: Hdf5Array, labels: Hdf5Array) -> None:
+        if len(labels.shape) < 3 or images.shape != (*labels.shape[:3], 3):
+            raise StorageError(
+                f"{self.path}: img is {images.shape}, label {labels.shape}; "
+                "every label must match its image."
+            )
+        if images.dtype != np.uint8 or labels.dtype.kind not in "iu":
+            raise StorageError(
+                f"{self.path}: img is {images.dtype}, label {labels.dtype}; expected uint8 and "
+                "whole numbers."
+            )
+
+    def _known_mpp(self, said: str | float | None, given: float | None) -> float:
+        if said is None and given is None:
+            raise TrainingError(
+                f"{self.path} does not say its micrometres per pixel.",
+                "Files of the published trainer do not; give --mpp (they were made at 0.25).",
+            )
+        known = given if said is None else said
+        if not isinstance(known, float) or not 0 < known < np.inf:
+            raise StorageError(
+                f"{self.path} says it has {known!r} micrometres per pixel, not a positive number.",
+                "A pickled object could run code and is never read; make the training set again.",
+            )
+        return known
+
+    def _check_rows(self, n: int, height: int, width: int) -> None:
+        sizes = self.sizes_px
+        fits = len(self) == n and bool((sizes > 0).all() and (sizes <= [width, height]).all())
+        if not fits or not np.isfinite(self.weights).all():
+            raise StorageError(
+                f"{self.path}: the table of patches does not match the {n} images.",
+                "The file is damaged; make the training set again.",
+            )
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -317,14 +336,9 @@ class PatchTable:
             StorageError: If the file is damaged.
         """
         width, height = self.sizes_px[i]
-        try:
-            with tables.open_file(str(self.path), "r") as file:
-                image = file.root.img[i, :height, :width]
-                label = file.root.label[i]
-        except (tables.HDF5ExtError, OSError) as error:
-            raise StorageError(
-                f"{self.path}: patch {i} is damaged: {_last_line(error)}", "Make the file again."
-            ) from error
+        with open_hdf5(self.path) as file:
+            image = file.array("img").item(i)[:height, :width]
+            label = file.array("label").item(i)
         return Patch(
             image=image,
             instance_map=split_into_pieces(label.reshape(label.shape[:2])[:height, :width]),
@@ -334,8 +348,3 @@ class PatchTable:
             y0_px=int(self.origins_px[i, 1]),
             weight=float(self.weights[i]),
         )
-
-
-def _last_line(error: BaseException) -> str:
-    """HDF5 puts its whole stack into the text; the last line says what happened."""
-    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else repr(error)

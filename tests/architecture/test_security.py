@@ -45,3 +45,11 @@ def test_files_of_others_are_read_safely(path):
 def test_label_and_macro_images_are_never_read(path):
     """The label of a slide shows a patient's name; nothing made here may hold its picture."""
     assert "associated_images" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_pytables_only_writes(path):
+    """It unpickles what it reads, and a pickle runs code; ``storage/hdf5_arrays.py`` reads."""
+    for name, _, node in calls(path):
+        if name.endswith("open_file") and "tables" in imported(path):
+            assert ast.unparse(node.args[1]) == "'w'", ast.unparse(node)

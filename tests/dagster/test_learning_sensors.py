@@ -23,7 +23,8 @@ from assets.learning_sensors import (
 from assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
-from hoverfast_platform.model.registry import BUILTIN_DIR, DEFAULT_MODEL, weights_digest
+from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
+from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
 from resources.patience import Patience
 
 

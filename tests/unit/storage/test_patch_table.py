@@ -1,5 +1,10 @@
 """Training sets on disk: what goes in comes out, half a file never appears."""
 
+import contextlib
+import os
+import pickle
+
+import h5py
 import numpy as np
 import pytest
 import tables
@@ -144,3 +149,112 @@ def test_damaged_file_is_named(tmp_path, content):
 
     with pytest.raises(StorageError, match=r"set\.h5"):
         PatchTable(path)
+
+
+class _Command:
+    """Pickled, it runs a command where it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def _published(path, *, without=""):
+    with tables.open_file(str(path), "w") as file:
+        for name, array in {
+            "img": np.zeros((2, 32, 36, 3), dtype=np.uint8),
+            "label": np.zeros((2, 32, 36), dtype=np.int32),
+            "numpixels": np.array([[0, 1], [2304, 0]]),
+        }.items():
+            if name != without:
+                file.create_array("/", name, array)
+
+
+def _in_mpp(path, command):
+    with tables.open_file(str(path), "a") as file:
+        file.root._v_attrs.mpp = command
+
+
+def _in_filters_of_pytables_1(path, command):
+    """PyTables unpickles FILTERS of old files in another place than other attributes."""
+    with h5py.File(path, "a") as file:
+        file.attrs["PYTABLES_FORMAT_VERSION"] = np.bytes_("1.6")
+        file.attrs["FILTERS"] = np.bytes_(pickle.dumps(command, 0))
+
+
+def _in_an_object_array(path, command):
+    with tables.open_file(str(path), "a") as file:
+        file.create_vlarray("/", "label", tables.ObjectAtom()).append(command)
+
+
+def _in_an_array_s_attribute(path, command):
+    with tables.open_file(str(path), "a") as file:
+        file.root.img._v_attrs.note = command
+
+
+@pytest.mark.parametrize(
+    ("hide", "without"),
+    [
+        (_in_mpp, ""),
+        (_in_filters_of_pytables_1, ""),
+        (_in_an_object_array, "label"),
+        (_in_an_array_s_attribute, ""),
+    ],
+)
+def test_no_command_hidden_in_a_training_set_is_run(tmp_path, hide, without):
+    path, mark = tmp_path / "set.pytable", tmp_path / "ran"
+    _published(path, without=without)
+    hide(path, _Command(mark))
+
+    with contextlib.suppress(StorageError, TrainingError):
+        PatchTable(path, mpp=0.25).read(0)
+
+    assert not mark.exists()
+    with contextlib.suppress(Exception), tables.open_file(str(path)) as file:  # it would be run
+        file.root.img._v_attrs  # noqa: B018
+        file.root.label[:]
+    assert mark.exists()
+
+
+def test_training_set_that_takes_its_images_from_another_file_is_refused(tmp_path):
+    path, other = tmp_path / "set.h5", tmp_path / "other.h5"
+    _published(other)
+    _published(path, without="img")
+    with h5py.File(path, "a") as file:
+        file["img"] = h5py.ExternalLink(str(other), "/img")
+
+    with pytest.raises(StorageError, match="no array img of its own"):
+        PatchTable(path, mpp=0.25)
+
+
+def test_training_set_that_claims_to_be_huge_is_refused_at_once(tmp_path):
+    path = tmp_path / "set.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("img", (1, 300_000, 300_000, 3), "u1", chunks=(1, 64, 64, 3))
+        file.create_dataset("label", (1, 300_000, 300_000), "i4", chunks=(1, 64, 64))
+        file["numpixels"] = np.zeros((2, 2), np.int64)
+
+    with pytest.raises(StorageError, match="GiB at once"):
+        PatchTable(path, mpp=0.25)
+
+
+@pytest.mark.parametrize("complib", ["zlib", "blosc", "blosc:zstd", "blosc:lz4"])
+def test_packed_files_of_pytables_are_read(tmp_path, complib):
+    path, rng = tmp_path / "set.pytable", np.random.default_rng(1)
+    image = rng.integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
+    label = np.zeros((3, 40, 52), np.int32)
+    label[:, 30:38, 40:50] = 7
+    packing = tables.Filters(complevel=6, complib=complib)
+    with tables.open_file(str(path), "w") as file:
+        for name, array, chunk in [("img", image, (1, 32, 32, 3)), ("label", label, (1, 16, 52))]:
+            file.create_carray("/", name, obj=array, chunkshape=chunk, filters=packing)
+        file.create_array("/", "numpixels", np.array([[0, 1], [1, 1]]))
+
+    table = PatchTable(path, mpp=0.25)
+
+    for i, patch in enumerate(table):
+        np.testing.assert_array_equal(patch.image, image[i])
+        np.testing.assert_array_equal(patch.instance_map > 0, label[i] > 0)
+    assert table.n_nuclei.tolist() == [1, 1, 1]
