@@ -30,3 +30,5 @@ def command(source: Path, target: Path, mpp: float | None, per_shard: int) -> No
     done = convert(source, target, mpp=mpp, per_shard=per_shard)
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
     click.echo(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
+    for note in done.notes:
+        click.echo(f"  note: {note}")

@@ -40,6 +40,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     review = Review(slide, edited, patient, reviewed_by, mpp_override=mpp)
     done = import_review(review, outdir, original=original)
     click.echo(f"{len(done.stems)} reviewed regions with {done.n_nuclei} nuclei in {outdir}")
+    for note in done.notes:
+        click.echo(f"  note: {note}")
     if original is not None:
         click.echo(
             f"  {done.n_unchanged} unchanged, {done.n_changed} changed, {done.n_added} added, "

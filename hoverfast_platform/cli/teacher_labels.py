@@ -104,6 +104,8 @@ def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) 
     )
     with progress_bar(name, "tile") as show:
         made = label(request, on_progress=show)
+    for note in made.notes:
+        click.echo(f"note: {note}")
     if made.n_left_out:
         click.echo(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
     for part, table in (("training", made.training), ("validation", made.validation)):

@@ -1,20 +1,22 @@
-"""Reading GeoJSON of nuclei: ours, the published HoverFast's, QuPath's exports.
+"""Reading GeoJSON of nuclei: ours, the published HoverFast's, QuPath's and other tools' exports.
 
 Ours and the published tool's slides have a feature per line and are read line by line, so that
-RAM does not hold the file; anything else is parsed as a whole.
+RAM does not hold the file; anything else is parsed as a whole. What the features mean is in
+``foreign_outlines``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
-from isal import igzip, isal_zlib
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.storage.foreign_text import opened_text
 
 Feature = dict[str, Any]
 """One GeoJSON feature, as ``json`` parses it."""
@@ -22,45 +24,83 @@ Feature = dict[str, Any]
 _STARTS = ("[", '"features":[')
 """How the first line of a file with a feature per line ends: the published tool's, ours."""
 _ENDS = frozenset({"]", "]}"})
+_GEOMETRIES = frozenset(
+    {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon",
+     "GeometryCollection"}
+)  # fmt: skip
+_RECORD_SEPARATOR = "\x1e"
+"""Stands before each text of a GeoJSON text sequence (RFC 8142)."""
 
 
 class GeoJsonFile:
     """An open GeoJSON file; iterate it once for its features.
 
+    A FeatureCollection, a bare array of features, one feature, one geometry, or a feature per
+    line; in UTF-8, UTF-16 or UTF-32, with a byte order mark or without; gzip or not, by its first
+    bytes and not by its name.
+
     Attributes:
         members: The top level besides the features; of a bare array nothing.
         is_collection: Whether the top level is an object, as GeoJSON asks for.
+
+    Raises:
+        StorageError: If it is not such a file, damaged, nested too deeply or too large.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.members: dict[str, Any] = {}
         self.is_collection = False
-        self._whole: list[Feature] | None = None
+        self._whole: list[Any] | None = None
         with self._reading() as file:
             head, second = file.readline(), file.readline()
             if head.strip().endswith(_STARTS) and _is_one_feature(second):
                 self.is_collection = head.strip() != "["
                 self.members = json.loads(head + "]}") if self.is_collection else {}
             else:
-                content = json.loads(head + second + file.read())
-                self.is_collection = isinstance(content, dict)
-                self.members = dict(content) if isinstance(content, dict) else {}
-                self._whole = self.members.get("features") if self.is_collection else content
-                if not isinstance(self._whole, list):
-                    raise _damaged(path, "it has no list of features")
+                self._take_whole(head + second + file.read())
         self.members.pop("features", None)
 
+    def _take_whole(self, text: str) -> None:
+        if not text.strip():
+            raise _damaged(self.path, "it is empty")
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data" and not text.startswith(_RECORD_SEPARATOR):
+                raise
+            content = [json.loads(line) for line in _lines(text)]
+        if isinstance(content, list):
+            self._whole = content
+            return
+        if not isinstance(content, dict):
+            raise _damaged(self.path, "it has no list of features")
+        if content.get("type") == "Feature":
+            self._whole = [content]
+        elif content.get("type") in _GEOMETRIES:
+            self._whole = [{"type": "Feature", "geometry": content}]
+        else:
+            self.is_collection = True
+            self.members = dict(content)
+            found = content.get("features")
+            if not isinstance(found, list):
+                raise _damaged(self.path, "it has no list of features")
+            self._whole = found
+
     def __iter__(self) -> Iterator[Feature]:
+        for i, feature in enumerate(self._all()):
+            if not isinstance(feature, dict):
+                raise _damaged(self.path, f"number {i + 1} of its list is not a feature")
+            yield feature
+
+    def _all(self) -> Iterator[Any]:
         if self._whole is not None:
             yield from self._whole
             return
         with self._reading() as file:
             file.readline()
-            may_end, must_end = (
-                True,
-                False,
-            )  # after "[" or a feature without comma; after the latter
+            # It may end after "[" or a feature without comma, and must after the latter.
+            may_end, must_end = True, False
             for line in file:
                 text = line.strip()
                 if text in _ENDS:
@@ -78,8 +118,28 @@ class GeoJsonFile:
                 yield _parsed(text.removesuffix(","))
             raise _damaged(self.path, "it ends in the middle")
 
-    def _reading(self) -> _Reading:
-        return _Reading(self.path)
+    @contextmanager
+    def _reading(self) -> Iterator[IO[str]]:
+        """The file as text; no error of parsing repeats what is in the file."""
+        with opened_text(self.path) as file:
+            try:
+                yield file
+            except RecursionError as error:
+                raise _damaged(self.path, "it is nested too deeply") from error
+            except json.JSONDecodeError as error:
+                where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+                raise _damaged(self.path, where) from error
+            except UnicodeError:
+                raise
+            except ValueError as error:  # a number of thousands of digits
+                raise _damaged(self.path, "it holds a number that cannot be read") from error
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        stripped = line.strip().lstrip(_RECORD_SEPARATOR)
+        if stripped:
+            yield stripped
 
 
 def _parsed(text: str) -> Any:
@@ -96,33 +156,12 @@ def _is_one_feature(line: str) -> bool:
         return True
     try:
         return isinstance(json.loads(text.removesuffix(",")), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-
-
-class _Reading:
-    """The file as text, with every way in which it can be broken as one error."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Any:
-        try:
-            opener = igzip.open if self._path.suffix == ".gz" else open
-            self._file = opener(self._path, "rt", encoding="utf-8")
-        except OSError as error:
-            raise _damaged(self._path, str(error)) from error
-        return self._file
-
-    def __exit__(self, kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._file.close()
-        if isinstance(error, OSError | EOFError | ValueError | isal_zlib.error) and not isinstance(
-            error, StorageError
-        ):
-            raise _damaged(self._path, str(error)) from error
 
 
 def _damaged(path: Path, why: str) -> StorageError:
     return StorageError(
-        f"{path} is not whole, readable JSON: {why}.", "It is truncated or damaged."
+        f"{path} is not whole, readable JSON: {why}.",
+        "It is truncated or damaged, or not a GeoJSON file.",
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,26 +13,51 @@ from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, repaired_polygons
 from hoverfast_platform.nuclei.measurements import measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
+from hoverfast_platform.storage.foreign_outlines import ForeignOutlines
 
 
-def read_imported_nuclei(path: Path, mpp: Mpp | None) -> tuple[Nuclei, int]:
-    """Polygons of a GeoJSON file as nuclei: rounded, valid, measured where a scale is known.
+@dataclass(frozen=True)
+class ImportedNuclei:
+    """Nuclei of a file, and what became of the rest of it.
 
-    Cells give their nucleus, multipolygons one nucleus per part; holes are filled.
+    Attributes:
+        nuclei: Rounded, valid, measured where a scale is known.
+        n_dropped: Outlines of which no valid polygon could be made.
+        notes: What else was left out, for people.
+    """
+
+    nuclei: Nuclei
+    n_dropped: int
+    notes: tuple[str, ...]
+
+
+def import_nuclei(
+    outlines: ForeignOutlines, mpp: Mpp | None, *, is_ours: bool = False
+) -> ImportedNuclei:
+    """Outlines of others as nuclei; holes are filled, and annotations around nuclei left out.
 
     Args:
-        path: Of the published HoverFast, QuPath, or ours; gzip if it ends in ``.gz``.
+        outlines: Of the published HoverFast, QuPath, another tool, or ours.
         mpp: Micrometres per pixel of its coordinates; without it only ``solidity`` is measured.
-
-    Returns:
-        The nuclei, and how many were dropped because no valid polygon could be made of them.
+        is_ours: Whether all of it are nuclei for certain.
 
     Raises:
-        StorageError: If it cannot be read, or holds something else than polygons.
+        StorageError: If nothing in the file is a nucleus, or they are far too small at this scale.
     """
-    polygons = np.array(list(_polygons(path)), dtype=np.object_)
-    rounded = shapely.transform(polygons, lambda xy: np.round(xy, COORDINATE_DECIMALS))
+    pixel_um2 = mpp.pixel_area_um2 if mpp is not None else None
+    kept = outlines if is_ours else outlines.without_regions(pixel_um2)
+    kept.refuse_if_none()
+    if mpp is not None and not is_ours and (misfit := kept.misfit(mpp.mean, None)):
+        raise StorageError(
+            f"{kept.path}: {misfit}.", "Export in pixels, or give the scale of its coordinates."
+        )
+    valid, nuclei = _valid_nuclei(kept, mpp)
+    return ImportedNuclei(nuclei, len(kept) - valid, kept.notes())
+
+
+def _valid_nuclei(outlines: ForeignOutlines, mpp: Mpp | None) -> tuple[int, Nuclei]:
+    filled = shapely.polygons(shapely.get_exterior_ring(outlines.polygons))
+    rounded = shapely.transform(filled, lambda xy: np.round(xy, COORDINATE_DECIMALS))
     valid = repaired_polygons(shapely.remove_repeated_points(rounded))
     kept = shapely.orient_polygons(valid[~shapely.is_empty(valid)], exterior_cw=False)
     vertices, ring_of = shapely.get_coordinates(shapely.get_exterior_ring(kept), return_index=True)
@@ -48,33 +71,7 @@ def read_imported_nuclei(path: Path, mpp: Mpp | None) -> tuple[Nuclei, int]:
         decimals=COORDINATE_DECIMALS,
         measurements=_measured(kept, vertices, starts, mpp),
     )
-    return nuclei, len(polygons) - len(kept)
-
-
-def _polygons(path: Path) -> Iterator[shapely.Polygon]:
-    for feature in GeoJsonFile(path):
-        try:
-            for rings in polygon_rings(feature):
-                yield shapely.Polygon(rings[0])
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise StorageError(
-                f"{path} holds something that is no polygon: {error!r}.",
-                "Expected features with Polygon or MultiPolygon geometries.",
-            ) from error
-
-
-def polygon_rings(feature: Feature) -> list[list[Any]]:
-    """Rings of each polygon of a feature; a cell's nucleus where it is given.
-
-    Raises:
-        ValueError: If it is a point or a line.
-    """
-    geometry = feature.get("nucleusGeometry") or feature["geometry"]
-    if geometry["type"] == "Polygon":
-        return [geometry["coordinates"]]
-    if geometry["type"] == "MultiPolygon":
-        return list(geometry["coordinates"])
-    raise ValueError(f"a {geometry['type']}")
+    return len(kept), nuclei
 
 
 def _measured(

@@ -9,23 +9,28 @@ label images or GeoJSON that are read as they are.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from hoverfast_platform.arrays import InstanceMap
-from hoverfast_platform.errors import LabelError
+from hoverfast_platform.errors import LabelError, StorageError
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.flat_images import LABEL_SUFFIXES, read_instance_map
-from hoverfast_platform.storage.limits import read_json
+from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 _GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
 _SUFFIXES = (*sorted(LABEL_SUFFIXES), *_GEOJSON_SUFFIXES)
 _SUBPIXEL_BITS = 4
+
+Rings: TypeAlias = list[npt.NDArray[np.float64]]
+"""Of one nucleus, the outer ring first, then its holes."""
 
 
 class AnnotationsTeacher:
@@ -45,13 +50,14 @@ class AnnotationsTeacher:
         self.mpp = mpp
         self._made_by = made_by
         self._licence = licence
-        self._last: tuple[Path, InstanceMap | list[Any]] | None = None
+        self._last: tuple[Path, InstanceMap | list[Rings]] | None = None
+        self._notes: list[str] = []
 
     def describe(self) -> TeacherDescription:
         """The digest covers every label file of the folder."""
         sha = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
-            if path.name.endswith(_SUFFIXES):
+            if path.name.lower().endswith(_SUFFIXES):
                 sha.update(f"{path.name} {slide_digest(path)}\n".encode())
         return TeacherDescription(name=self._made_by, digest=sha.hexdigest(), licence=self._licence)
 
@@ -62,19 +68,26 @@ class AnnotationsTeacher:
             LabelError: If there is no label for the image, it is unreadable, or of another
                 size.
         """
-        labels = self._read(find_label_file(self.folder, tile.path))
+        labels = self._read(find_label_file(self.folder, tile.path), tile)
         if isinstance(labels, list):
             return paint(labels, tile)
         return _sample(labels, tile)
 
-    def _read(self, path: Path) -> InstanceMap | list[Any]:
+    def notes(self) -> tuple[str, ...]:
+        """What of the label files read so far was left out."""
+        return tuple(self._notes)
+
+    def _read(self, path: Path, tile: TileImage) -> InstanceMap | list[Rings]:
         """A file's labels; kept, since the tiles of a slide come one after another."""
         if self._last is None or self._last[0] != path:
-            labels = (
-                read_rings(path)
-                if path.name.endswith(_GEOJSON_SUFFIXES)
-                else read_instance_map(path)
-            )
+            labels: InstanceMap | list[Rings]
+            if path.name.lower().endswith(_GEOJSON_SUFFIXES):
+                level0_mpp = tile.mpp / np.sqrt(tile.scale_x * tile.scale_y)
+                labels, notes = read_nuclei(path, mpp=level0_mpp, image_size=tile.source_size)
+                self._notes += notes
+            else:
+                labels = read_instance_map(path)
+                _check_size(labels, tile)
             self._last = (path, labels)
         return self._last[1]
 
@@ -87,6 +100,10 @@ def find_label_file(folder: Path, image: Path) -> Path:
     """
     names = [image.stem + suffix for suffix in _SUFFIXES]
     found = [folder / name for name in names if (folder / name).is_file()]
+    if not found and folder.is_dir():  # suffixes in capitals
+        stem = f"{image.stem}."
+        suffixes = [path for path in folder.iterdir() if path.name.startswith(stem)]
+        found = [p for p in suffixes if image.stem + p.name[len(stem) - 1 :].lower() in names]
     if len(found) != 1:
         raise LabelError(
             f"{image.name} has {len(found)} label files in {folder}; expected one of "
@@ -107,45 +124,54 @@ def label_stems(folder: Path) -> frozenset[str]:
     found = set()
     for path in folder.iterdir():
         for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-            if path.name.endswith(suffix):
-                found.add(path.name.removesuffix(suffix))
+            if path.name.lower().endswith(suffix) and not path.name.startswith("."):
+                found.add(path.name[: -len(suffix)])
                 break
     return frozenset(found)
 
 
-def read_rings(path: Path) -> list[list[npt.NDArray[np.float64]]]:
-    """Polygons of a GeoJSON file: per nucleus its rings, each ``(n, 2)`` level-0 pixels.
+def read_nuclei(
+    path: Path, *, mpp: float, image_size: tuple[int, int] | None
+) -> tuple[list[Rings], tuple[str, ...]]:
+    """Nuclei of a GeoJSON file: the rings of each, ``(n, 2)`` level-0 pixels.
 
-    Detections, cells (their nucleus where it is given) and annotations all count as nuclei;
-    a multipolygon is several.
+    Detections, cells (their nucleus where it is given) and annotations count as nuclei, a
+    multipolygon as several; annotations around nuclei, tiles, points and lines do not.
+
+    Args:
+        path: The file.
+        mpp: Micrometres per level-0 pixel.
+        image_size: (width, height) of the image in level-0 pixels, where it is known.
+
+    Returns:
+        The nuclei, and what was left out, for people.
 
     Raises:
-        LabelError: If it is no GeoJSON of polygons.
+        LabelError: If it is no GeoJSON of nuclei, or not of this image.
     """
     try:
-        content = read_json(path)
-        features = content["features"] if isinstance(content, dict) else content
-        rings: list[list[npt.NDArray[np.float64]]] = []
-        for feature in features:
-            geometry = feature.get("nucleusGeometry") or feature["geometry"]
-            coordinates = geometry["coordinates"]
-            if geometry["type"] == "Polygon":
-                coordinates = [coordinates]
-            elif geometry["type"] != "MultiPolygon":
-                raise LabelError(
-                    f"{path} holds a {geometry['type']}; nuclei are polygons.",
-                    "Delete points and lines in QuPath before exporting.",
-                )
-            rings += [[np.asarray(ring, dtype=np.float64) for ring in one] for one in coordinates]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = read_outlines(path).without_regions(mpp**2)
+        found.refuse_if_none()
+    except StorageError as error:
+        raise LabelError(error.message, error.remedy) from error
+    if misfit := found.misfit(mpp, image_size):
         raise LabelError(
-            f"{path} is not a readable GeoJSON file: {error!r}.",
-            "Expected QuPath's export (File > Export objects as GeoJSON).",
-        ) from error
-    return rings
+            f"{path}: {misfit}.",
+            "Labels are level-0 pixels of their image; look at the image's mpp, too.",
+        )
+    if image_size is not None:
+        found = found.without_outside(image_size)
+    return [rings_of(polygon) for polygon in found.polygons], found.notes()
 
 
-def paint(rings: list[Any], tile: TileImage) -> InstanceMap:
+def rings_of(polygon: Any) -> Rings:
+    """The outer ring of a polygon, or of the largest part of one, then its holes."""
+    parts = shapely.get_parts(polygon)
+    largest = parts[int(np.argmax(shapely.area(parts)))]
+    return [np.asarray(ring.coords) for ring in (largest.exterior, *largest.interiors)]
+
+
+def paint(rings: Sequence[Rings], tile: TileImage) -> InstanceMap:
     """Polygons drawn onto a tile; where two overlap the later one wins."""
     height, width = tile.rgb.shape[:2]
     instances = np.zeros((height, width), dtype=np.int32)
@@ -163,6 +189,22 @@ def paint(rings: list[Any], tile: TileImage) -> InstanceMap:
     return instances
 
 
+def _check_size(labels: InstanceMap, tile: TileImage) -> None:
+    height, width = labels.shape
+    if tile.source_size not in (None, (width, height)):
+        raise _of_another_size(labels, tile)
+
+
+def _of_another_size(labels: InstanceMap, tile: TileImage) -> LabelError:
+    size = "another size" if tile.source_size is None else "{}x{} px".format(*tile.source_size)
+    return LabelError(
+        f"The label of {tile.path.name} is {labels.shape[1]}x{labels.shape[0]} px, its image "
+        f"has {size}.",
+        "Labels must have the size of their image; this one belongs to another, or to "
+        "another magnification.",
+    )
+
+
 def _sample(labels: InstanceMap, tile: TileImage) -> InstanceMap:
     """Labels of a tile's pixels, each the label nearest to its centre."""
     height, width = tile.rgb.shape[:2]
@@ -171,12 +213,7 @@ def _sample(labels: InstanceMap, tile: TileImage) -> InstanceMap:
     # The last pixel of a tile may be a fraction of one beyond the image.
     reach = np.array([x[-1] - labels.shape[1], y[-1] - labels.shape[0]])
     if (reach >= np.ceil([tile.scale_x, tile.scale_y])).any():
-        raise LabelError(
-            f"The label of {tile.path.name} is {labels.shape[1]}x{labels.shape[0]} px, smaller "
-            "than the image.",
-            "Labels must have the size of their image; this one belongs to another, or to "
-            "another magnification.",
-        )
+        raise _of_another_size(labels, tile)
     x, y = np.minimum(x, labels.shape[1] - 1), np.minimum(y, labels.shape[0] - 1)
     sampled: InstanceMap = labels[np.ix_(y, x)]
     return sampled

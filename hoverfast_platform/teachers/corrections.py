@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,18 @@ import tifffile
 from PIL import Image
 
 from hoverfast_platform.config import Scale
-from hoverfast_platform.errors import LabelError, SettingsError
+from hoverfast_platform.errors import LabelError, SettingsError, StorageError
 from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
-from hoverfast_platform.slide import SlideReader, open_slide
+from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
-from hoverfast_platform.storage.imported_nuclei import polygon_rings
-from hoverfast_platform.teachers.annotations import paint
+from hoverfast_platform.storage.foreign_outlines import MAX_NUCLEUS_UM2, read_outlines
+from hoverfast_platform.teachers.annotations import paint, rings_of
 from hoverfast_platform.teachers.teacher import TileImage
 
 REVIEWED = "Reviewed"
 """Class of the annotations that say what was looked at."""
-
-MAX_NUCLEUS_UM2 = 3_000.0
-"""A larger "nucleus" is a region somebody forgot to give its class."""
 
 MAX_REGION_PX = 50_000_000
 _COLUMNS = ("stem", "group", "mpp", "slide", "slide_sha256", "edited", "reviewed_by", "n_nuclei")
@@ -76,6 +72,7 @@ class ImportedReview:
         n_changed: With an id of the original and another outline.
         n_added: Without an id of the original.
         n_deleted: Of the original inside reviewed regions, gone.
+        notes: What of the export was left out because it is not a nucleus.
     """
 
     stems: tuple[str, ...]
@@ -84,6 +81,7 @@ class ImportedReview:
     n_changed: int = 0
     n_added: int = 0
     n_deleted: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,7 @@ class _Edited:
     regions: npt.NDArray[np.object_]
     nuclei: npt.NDArray[np.object_]
     ids: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def import_review(review: Review, out_dir: Path, *, original: Path | None = None) -> ImportedReview:
@@ -113,13 +112,14 @@ def import_review(review: Review, out_dir: Path, *, original: Path | None = None
     prefix = f"{review.slide.stem}-{sha256[:8]}"
     rows: list[dict[str, str]] = []
     with open_slide(review.slide, Scale(mpp_override=review.mpp_override)) as reader:
-        pixel_um2 = reader.info.mpp.pixel_area_um2
-        edited = _read_edited(review.edited, pixel_um2)
+        info = reader.info
+        edited = _read_edited(review.edited, info)
+        before = _read_edited(original, info, needs_region=False) if original else None
         tiles = [_region_tile(reader, region, review) for region in edited.regions]
     for i, (region, tile) in enumerate(zip(edited.regions, tiles, strict=True)):
         stem = f"{prefix}-{i + 1:02d}"
         labels = _labels(tile, region, edited.nuclei)
-        is_inside = paint([_rings(region)], tile) > 0
+        is_inside = paint([rings_of(region)], tile) > 0
         rgb = np.where(is_inside[..., None], tile.rgb, np.uint8(255))
         with written_atomically(out_dir / "image" / f"{stem}.png") as part:
             Image.fromarray(rgb).save(part, format="PNG")
@@ -142,70 +142,53 @@ def import_review(review: Review, out_dir: Path, *, original: Path | None = None
     return ImportedReview(
         stems=tuple(row["stem"] for row in rows),
         n_nuclei=sum(int(row["n_nuclei"]) for row in rows),
-        **(
-            _changes(edited, _read_edited(original, pixel_um2, needs_region=False))
-            if original
-            else {}
-        ),
+        notes=edited.notes,
+        **(_changes(edited, before) if before is not None else {}),
     )
 
 
-def _read_edited(path: Path, pixel_um2: float, *, needs_region: bool = True) -> _Edited:
+def _read_edited(path: Path, info: SlideInfo, *, needs_region: bool = True) -> _Edited:
     """Regions and nuclei of an export; classes that end with ``*`` are ignored, as in QuPath."""
-    regions: list[Any] = []
-    nuclei: list[Any] = []
-    ids: list[str] = []
-    for feature in GeoJsonFile(path):
-        name = _class_name(feature)
-        if name.endswith("*") or _object_type(feature) in {"root", "tmacore", "tma_core", "tile"}:
-            continue
-        for polygon in _polygons(feature, path):
-            if name == REVIEWED:
-                regions.append(polygon)
-            elif polygon.area * pixel_um2 > MAX_NUCLEUS_UM2:
-                raise LabelError(
-                    f"{path.name} holds an object of {polygon.area * pixel_um2:.0f} um2 of class "
-                    f"{name or 'none'!r}, too large for a nucleus.",
-                    f"Give regions you reviewed the class {REVIEWED}; delete other annotations.",
-                )
-            else:
-                nuclei.append(polygon)
-                ids.append(str(feature.get("id", "")))
-    if needs_region and not regions:
+    try:
+        found = read_outlines(path)
+    except StorageError as error:
+        raise LabelError(error.message, error.remedy) from error
+    is_region = found.class_names == REVIEWED
+    if needs_region and not is_region.any():
         raise LabelError(
             f"{path.name} has no annotation of the class {REVIEWED}.",
             "Without it nobody knows where missing nuclei are missing on purpose: draw a rectangle "
             "around what you looked at, give it that class, export again.",
         )
-    return _Edited(_array(regions), _array(nuclei), tuple(ids))
-
-
-def _array(polygons: Sequence[Any]) -> npt.NDArray[np.object_]:
-    array = np.empty(len(polygons), dtype=np.object_)
-    array[:] = polygons
-    return array
-
-
-def _polygons(feature: Feature, path: Path) -> list[Any]:
-    try:
-        polygons = [shapely.Polygon(rings[0], rings[1:]) for rings in polygon_rings(feature)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    regions = _repaired(found.polygons[is_region])
+    nuclei = replace(
+        found,
+        polygons=_repaired(found.polygons[~is_region]),
+        class_names=found.class_names[~is_region],
+        ids=found.ids[~is_region],
+    )
+    areas_um2 = shapely.area(nuclei.polygons) * info.mpp.pixel_area_um2
+    if (areas_um2 > MAX_NUCLEUS_UM2).any():
+        worst = int(np.argmax(areas_um2))
         raise LabelError(
-            f"{path.name} holds something that is no polygon: {error!r}.",
-            "Delete points and lines in QuPath before exporting.",
-        ) from error
-    return [polygon if polygon.is_valid else shapely.buffer(polygon, 0) for polygon in polygons]
+            f"{path.name} holds an object of {areas_um2[worst]:.0f} um2 of class "
+            f"{nuclei.class_names[worst] or 'none'!r}, too large for a nucleus.",
+            f"Give regions you reviewed the class {REVIEWED}; delete other annotations.",
+        )
+    nuclei = nuclei.without_regions(info.mpp.pixel_area_um2)
+    if misfit := nuclei.misfit(info.mpp.mean, (info.width, info.height)):
+        raise LabelError(
+            f"{path.name}: {misfit}.", f"Export it from {info.name} in QuPath, in pixels."
+        )
+    return _Edited(regions, nuclei.polygons, tuple(nuclei.ids), nuclei.notes())
 
 
-def _class_name(feature: Feature) -> str:
-    found = (feature.get("properties") or {}).get("classification")
-    if isinstance(found, Mapping):
-        found = found.get("name") or ": ".join(found.get("names", []))
-    return str(found or "")
-
-
-def _object_type(feature: Feature) -> str:
-    return str((feature.get("properties") or {}).get("objectType", "")).lower()
+def _repaired(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Valid polygons; one that crosses itself may become empty or several."""
+    repaired = polygons.copy()
+    is_broken = ~shapely.is_valid(polygons)
+    repaired[is_broken] = shapely.buffer(polygons[is_broken], 0)
+    return repaired
 
 
 def _region_tile(reader: SlideReader, region: Any, review: Review) -> TileImage:
@@ -245,15 +228,9 @@ def _region_tile(reader: SlideReader, region: Any, review: Review) -> TileImage:
 def _labels(tile: TileImage, region: Any, nuclei: npt.NDArray[np.object_]) -> npt.NDArray[np.int32]:
     """Instance map of the nuclei that reach into a region, cut at its edge."""
     inside = nuclei[shapely.intersects(nuclei, region)]
-    labels = paint([_rings(nucleus) for nucleus in inside if nucleus.area > 0], tile)
-    labels[paint([_rings(region)], tile) == 0] = 0
+    labels = paint([rings_of(nucleus) for nucleus in inside if nucleus.area > 0], tile)
+    labels[paint([rings_of(region)], tile) == 0] = 0
     return labels
-
-
-def _rings(polygon: Any) -> list[npt.NDArray[np.float64]]:
-    parts = shapely.get_parts(polygon)
-    largest = parts[int(np.argmax(shapely.area(parts)))]
-    return [np.asarray(ring.coords) for ring in (largest.exterior, *largest.interiors)]
 
 
 def _changes(edited: _Edited, original: _Edited) -> dict[str, int]:

@@ -43,6 +43,7 @@ from hoverfast_platform.storage.patch_table import (
     PatchTableWriter,
     split_into_pieces,
 )
+from hoverfast_platform.teachers.annotations import AnnotationsTeacher
 from hoverfast_platform.teachers.counterstain import counterstain
 from hoverfast_platform.teachers.plausibility import implausible_share
 from hoverfast_platform.teachers.sampling import Sampling, Source, draw_tiles, validation_groups
@@ -57,11 +58,13 @@ class TrainingSet:
         training: What a student learns from.
         validation: What it is judged by, of other patients.
         n_left_out: Tiles whose labels were not plausible; None for sets made earlier.
+        notes: What of the files of labels was left out because it is not a nucleus.
     """
 
     training: PatchTable
     validation: PatchTable | None
     n_left_out: int | None = None
+    notes: tuple[str, ...] = ()
 
     def held_out(self) -> PatchTable:
         """The validation side.
@@ -186,6 +189,7 @@ def label_cohort(
         PatchTable(paths["train"]),
         PatchTable(paths["test"]) if "test" in paths else None,
         n_left_out,
+        teacher.notes() if isinstance(teacher, AnnotationsTeacher) else (),
     )
 
 
@@ -248,6 +252,7 @@ def _read_tiles(source: Source, mpp: float, boxes: Sequence[Box]) -> Iterator[Ti
                 y0_px=box.y0,
                 scale_x=lattice.scale_x,
                 scale_y=lattice.scale_y,
+                source_size=(reader.info.width, reader.info.height),
             )
 
 

@@ -31,6 +31,7 @@ class TileImage:
         path: File of the slide or image.
         x0_px: Left edge in the source at ``mpp``; ``y0_px`` its top.
         scale_x: Level-0 pixels of the source per pixel; ``scale_y`` likewise.
+        source_size: (width, height) of the whole source in level-0 pixels, where it is known.
     """
 
     rgb: RgbImage
@@ -40,6 +41,7 @@ class TileImage:
     y0_px: int = 0
     scale_x: float = 1.0
     scale_y: float = 1.0
+    source_size: tuple[int, int] | None = None
 
 
 class Teacher(Protocol):

@@ -15,9 +15,9 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.geojson import deflate_features, write_geojson
-from hoverfast_platform.storage.geojson_reading import GeoJsonFile
-from hoverfast_platform.storage.imported_nuclei import read_imported_nuclei
+from hoverfast_platform.storage.imported_nuclei import import_nuclei
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import (
     read_nuclei_table,
@@ -43,6 +43,7 @@ class _Source:
     provenance: Mapping[str, Any]
     namespace: uuid.UUID
     n_dropped: int = 0
+    notes: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[Nuclei]:
         """The nuclei in pieces, so that writers need little room."""
@@ -58,11 +59,13 @@ class Converted:
         target: The file, or the folder of a Zarr.
         n_nuclei: Nuclei in it.
         n_dropped: Nuclei without a valid polygon, left out.
+        notes: What else of the source was left out because it is not a nucleus.
     """
 
     target: Path
     n_nuclei: int
     n_dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def convert(
@@ -97,7 +100,7 @@ def convert(
         return Converted(target, label_pyramid_of_table(source, target))
     found = _read(source, mpp)
     _write(found, target, per_shard)
-    return Converted(target, len(found.nuclei), found.n_dropped)
+    return Converted(target, len(found.nuclei), found.n_dropped, found.notes)
 
 
 def _read(source: Path, mpp: float | None) -> _Source:
@@ -110,16 +113,23 @@ def _read(source: Path, mpp: float | None) -> _Source:
         )
     if not source.name.endswith(_GEOJSON):
         raise SettingsError(f"{source.name} is neither a .parquet table nor GeoJSON.")
-    ours = GeoJsonFile(source).members.get("provenance")
-    scale = _scale(ours or {}, mpp)
-    nuclei, n_dropped = read_imported_nuclei(source, scale)
+    outlines = read_outlines(source)
+    stated = outlines.members.get("provenance")
+    ours: dict[str, Any] | None = stated if isinstance(stated, dict) else None
+    imported = import_nuclei(outlines, _scale(ours or {}, mpp), is_ours=ours is not None)
     provenance = ours or {
         "converted_from": source.name,
         "converted_from_sha256": file_sha256(source),
         "mpp": mpp,
         "code_version": hoverfast_platform.__version__,
     }
-    return _Source(nuclei, provenance, _namespace(provenance, source), n_dropped)
+    return _Source(
+        imported.nuclei,
+        provenance,
+        _namespace(provenance, source),
+        imported.n_dropped,
+        imported.notes,
+    )
 
 
 def _scale(provenance: Mapping[str, Any], mpp: float | None) -> Mpp | None:

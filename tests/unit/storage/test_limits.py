@@ -9,18 +9,16 @@ import pytest
 import tifffile
 
 from hoverfast_platform.cohorts.cohort import LearningFolder
-from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
+from hoverfast_platform.errors import LabelError, SettingsError, StorageError, UnreadableSlideError
 from hoverfast_platform.files import one_name
 from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.flat_images import read_instance_map, read_rgb
-from hoverfast_platform.storage.limits import read_json
-from hoverfast_platform.teachers.annotations import read_rings
+from hoverfast_platform.storage.foreign_outlines import read_outlines
 
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    monkeypatch.setattr(limits, "_ALWAYS_BYTES", 1 << 20)
-    monkeypatch.setattr(limits, "_CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(limits, "ALWAYS_BYTES", 1 << 20)
 
 
 def png_header(width, height):
@@ -85,35 +83,16 @@ def test_gzip_bomb_is_refused_before_it_is_unpacked(tmp_path, small_limit):
     path.write_bytes(gzip.compress(b'{"features": [' + b" " * (4 << 20) + b"]}"))
     assert path.stat().st_size < 20_000
 
-    with pytest.raises(LabelError, match="expands to more"):
-        read_rings(path)
+    with pytest.raises(StorageError, match="expands to more"):
+        read_outlines(path)
 
 
 def test_json_nested_beyond_reason_is_refused(tmp_path):
     path = tmp_path / "x.geojson"
     path.write_text("[" * 200_000)
 
-    with pytest.raises(LabelError, match="nested"):
-        read_rings(path)
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[:-9], lambda b: b[:30] + b"\xff\xff" + b[32:], lambda b: b"no"]
-)
-def test_damaged_gzip_is_a_value_or_os_error(tmp_path, damage):
-    path = tmp_path / "x.json.gz"
-    path.write_bytes(damage(gzip.compress(bytes(range(32, 127)) * 40)))
-
-    with pytest.raises((ValueError, OSError)):
-        read_json(path)
-
-
-def test_ordinary_files_are_read(tmp_path, small_limit):
-    (tmp_path / "x.json.gz").write_bytes(gzip.compress(b'{"a": [1, 2]}'))
-    (tmp_path / "x.json").write_text('{"a": "\u00e4"}')
-
-    assert read_json(tmp_path / "x.json.gz") == {"a": [1, 2]}
-    assert read_json(tmp_path / "x.json") == {"a": "\u00e4"}
+    with pytest.raises(StorageError, match="nested"):
+        read_outlines(path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\\b", "a\0b"])

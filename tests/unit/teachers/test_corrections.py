@@ -142,10 +142,6 @@ def test_a_reviewed_region_without_nuclei_is_a_label_too(slide, tmp_path):
         (ORIGINAL, "no annotation of the class Reviewed"),
         ([*EDITED, feature(square(0, 0, 700), kind="annotation", name="")], "too large"),
         ([reviewed(5000, 5000, 50)], "outside"),
-        (
-            [*EDITED, {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}}],
-            "no polygon",
-        ),
     ],
 )
 def test_exports_that_say_too_little_are_refused(slide, tmp_path, features, message):

@@ -148,10 +148,10 @@ def test_qupath_polygons_are_painted_where_they_lie(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.geojson", b"{", "not a readable GeoJSON"),
+        ("a.geojson", b"{", "not whole, readable JSON"),
         ("a.geojson", b'{"features": [{"geometry": {"type": "Point", "coordinates": [1, 2]}}]}',
-         "nuclei are polygons"),
-        ("a.json.gz", b"not gzip", "not a readable GeoJSON"),
+         "no nucleus: 1 point"),
+        ("a.json.gz", b"not gzip", "not whole, readable JSON"),
         ("a.png", b"not png", "not a readable label image"),
         ("b.png", b"", "0 label files"),
     ],
@@ -166,5 +166,5 @@ def test_bad_labels_are_named(tmp_path, name, content, message):
 def test_label_smaller_than_its_image_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((50, 64), dtype=np.int32))
 
-    with pytest.raises(LabelError, match="smaller"):
+    with pytest.raises(LabelError, match="64x50 px"):
         AnnotationsTeacher(tmp_path).label(_tile(np.zeros((64, 64, 3), np.uint8), "a.png"))
