@@ -168,11 +168,15 @@ class MaskImport(Settings):
     """
 
     tissue_levels: tuple[int, ...] = ()
-    """Grey levels that are usable tissue, for class maps. Without it: above half grey, or 1
-    where the levels are 0 and 1."""
+    """Grey levels, or indices of a colour table, that are usable tissue, for class maps. Without
+    it: above half grey, or 1 where the levels are 0 and 1; colours and what is not transparent."""
 
     allow_empty: bool = False
     """Whether a mask without tissue is taken, and the slide has zero nuclei."""
+
+    is_right: bool = False
+    """Whether a mask is taken that looks inverted: what it calls tissue is glass on the slide,
+    and what it leaves out is tissue. Without it such a mask is refused."""
 
 
 class HistoQc(Settings):

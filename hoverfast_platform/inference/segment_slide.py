@@ -13,7 +13,7 @@ from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.provenance import provenance_of
 from hoverfast_platform.inference.slide_job import SlideJob
 from hoverfast_platform.mask.builtin import find_tissue
-from hoverfast_platform.mask.imported import load_mask
+from hoverfast_platform.mask.held_against_slide import load_mask_held
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
@@ -154,5 +154,5 @@ def _tissue(
     if mask is None:
         return find_tissue(reader, settings.tissue)
     if isinstance(mask, Path):
-        return load_mask(mask, reader.info, slide_sha256=slide_sha256)
+        return load_mask_held(mask, reader, slide_sha256=slide_sha256)
     return mask

@@ -8,8 +8,9 @@ from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import read_settings_file_if_any
 from hoverfast_platform.mask.builtin import find_tissue
+from hoverfast_platform.mask.held_against_slide import hold_against_slide, load_mask_held
 from hoverfast_platform.mask.histoqc import run_histoqc
-from hoverfast_platform.mask.imported import find_mask_file, load_mask
+from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
 
@@ -41,7 +42,8 @@ def make_mask(
         ComputeError: If HistoQC ran out of time or memory.
     """
     if settings.engine == "histoqc":
-        return run_histoqc(path, reader.info, settings.histoqc)
+        made = run_histoqc(path, reader.info, settings.histoqc)
+        return hold_against_slide(made, reader, settings.imported, name="HistoQC's mask")
     if settings.engine == "import":
         source = Path(settings.import_from)
         if not settings.import_from or not source.exists():
@@ -51,5 +53,5 @@ def make_mask(
                 "folder, or a table with the columns slide and mask.",
             )
         mask_path = find_mask_file(source, path)
-        return load_mask(mask_path, reader.info, settings.imported, slide_sha256=slide_sha256)
+        return load_mask_held(mask_path, reader, settings.imported, slide_sha256=slide_sha256)
     return find_tissue(reader, settings.builtin)

@@ -10,12 +10,11 @@ import glob
 import hashlib
 from pathlib import Path
 
-import numpy as np
-
 from hoverfast_platform.config import MaskImport
 from hoverfast_platform.errors import MaskError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.mask.findings import FindingPixels
+from hoverfast_platform.mask.foreign_pixels import read_foreign_tissue
 from hoverfast_platform.mask.histoqc_output import (
     MASK_SUFFIX,
     HistoQcRow,
@@ -122,8 +121,8 @@ def load_mask(
 ) -> TissueMask:
     """Read a mask image and lay it on a slide.
 
-    Our own files say what they show. Of others, what is above half grey is tissue (all above 0
-    where the levels are 0 and 1); the shape, and HistoQC's ``results.tsv`` where there is one,
+    Our own files say what they show. Of others ``foreign_pixels`` says what their pixels mean;
+    the shape, and HistoQC's ``results.tsv`` where there is one,
     say whether they show the whole slide or its bounds.
 
     Args:
@@ -174,10 +173,11 @@ def lay_on_slide(
         MaskError: If it is unreadable, empty where that is not allowed, or does not fit.
     """
     is_histoqc = path.name.endswith(MASK_SUFFIX)
-    levels = read_levels(path)
-    size = (levels.shape[1], levels.shape[0])
+    pixels = read_foreign_tissue(path, how.tissue_levels)
+    size = (pixels.shape[1], pixels.shape[0])
     shown = mask_box(path.name, size, info, how.frame, row.box if row is not None else None)
-    pixels = _tissue(path, levels, how, is_histoqc)
+    if not pixels.any() and not how.allow_empty:
+        raise _empty(path, is_histoqc)
     named = read_findings(path, pixels) if is_histoqc else None
     if named is not None:
         named = name_ink_on_glass(named, pixels)
@@ -208,26 +208,15 @@ def _described(shown: Box, info: SlideInfo) -> str:
     return "full slide, cut to its bounds"
 
 
-def _tissue(
-    path: Path, levels: FindingPixels, how: MaskImport, is_histoqc: bool
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    top = int(levels.max())
-    if how.tissue_levels:
-        pixels = np.isin(levels, how.tissue_levels)
-    else:
-        pixels = levels > (0 if top <= 1 else 127)
-    if pixels.any() or how.allow_empty:
-        return pixels
+def _empty(path: Path, is_histoqc: bool) -> MaskError:
     if is_histoqc:
         cause = (
             "Its shipped configurations empty small slides: they drop pieces below 0.6 to 6 mm2 "
             "and take bland tissue for blurred. Use a tuned configuration (docs/masks.md)"
         )
-    elif top > 0:
-        cause = f"Its brightest level is {top}: if it is a class map, give tissue_levels"
     else:
-        cause = "All of it is black"
-    raise MaskError(
+        cause = "All of it is black or transparent"
+    return MaskError(
         f"{path.name} has no tissue in it. {cause}.",
         "If the slide really has none, set allow_empty, or use the built-in engine.",
     )

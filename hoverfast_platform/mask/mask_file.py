@@ -104,7 +104,7 @@ def read_record(path: Path) -> MaskRecord | None:
     Raises:
         MaskError: If the file is no readable image, or its record is damaged or newer.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         text = getattr(image, "text", {}).get(_CHUNK)
     if text is None:
         return None
@@ -118,12 +118,12 @@ def read_record(path: Path) -> MaskRecord | None:
 
 
 def read_levels(path: Path) -> npt.NDArray[np.uint8]:
-    """``(H, W)`` grey levels of a mask image of any program.
+    """``(H, W)`` grey levels of a mask of ours, or of a step of HistoQC.
 
     Raises:
         MaskError: If the file is no readable image, or too large to be a mask.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         return np.asarray(image.convert("L"))
 
 
@@ -137,7 +137,12 @@ def split_levels(
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """An image that is no larger than a mask may be.
+
+    Raises:
+        MaskError: If the file is no readable image, or too large to be a mask.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns of any image beyond 90 Mpx; ours is the limit that matters.

@@ -27,7 +27,7 @@ from hoverfast_platform.errors import (
 from hoverfast_platform.files import written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.builtin import find_tissue
-from hoverfast_platform.mask.imported import load_mask
+from hoverfast_platform.mask.held_against_slide import load_mask_held
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide import open_slide
@@ -202,7 +202,7 @@ def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Bo
         if info.vendor == "array":
             return digest, (lattice.box,)
         mask = (
-            load_mask(source.mask_path, info, slide_sha256=digest)
+            load_mask_held(source.mask_path, reader, slide_sha256=digest)
             if source.mask_path is not None
             else find_tissue(reader)
         )
