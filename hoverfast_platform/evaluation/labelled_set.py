@@ -7,10 +7,9 @@ can be wrong with it is found when it is opened, before any model runs.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
-from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
+from hoverfast_platform.errors import LabelError, SettingsError, StorageError, UnreadableSlideError
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.storage.flat_images import (
     IMAGE_SUFFIXES,
@@ -27,6 +26,7 @@ from hoverfast_platform.storage.flat_images import (
     read_instance_map,
     read_rgb,
 )
+from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.storage.patch_table import PatchTable
 
 
@@ -142,7 +142,9 @@ def _open_table(path: Path, mpp: float | None, groups: Sequence[str]) -> Labelle
 
 def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> LabelledSet:
     pairs = _pairs(path)
-    manifest = _read_manifest(path / "manifest.csv")
+    manifest = _read_manifest(
+        path / "manifest.csv", {stem: image for stem, (image, _) in pairs.items()}
+    )
     all_groups = [manifest.get(stem, {}).get("group", "") or stem for stem in pairs]
     chosen = _choose(path, all_groups, groups)
     stems = [list(pairs)[i] for i in chosen]
@@ -210,24 +212,34 @@ def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
     return found
 
 
-def _read_manifest(path: Path) -> dict[str, dict[str, str]]:
-    """Rows by stem; empty without a manifest."""
+def _read_manifest(path: Path, images: Mapping[str, Path]) -> dict[str, Mapping[str, str]]:
+    """Rows by stem of the image; empty without a manifest.
+
+    Raises:
+        LabelError: If it cannot be read, or gives patients and lacks an image: it would count as
+            a patient of its own.
+    """
     if not path.is_file():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path} is not a readable CSV file: {error}.") from error
-    if rows and "stem" not in rows[0]:
+        table = read_table(path, ("stem",))
+        for image in images.values():
+            for column in {"group", "mpp"} & set(table.columns):
+                table.value(image, column)
+    except StorageError as error:
+        raise LabelError(error.message, error.remedy) from error
+    numbers = {stem: table.numbers_of(image) for stem, image in images.items()}
+    lonely = [stem for stem, found in numbers.items() if not found]
+    if lonely and "group" in table.columns:
         raise LabelError(
-            f"{path} has no column 'stem' but {', '.join(map(str, rows[0]))}.",
-            "It says which row belongs to which image.",
+            f"{path} has no row for {len(lonely)} of {len(images)} images: "
+            f"{', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}.",
+            "Its column stem names an image's file, with or without suffix.",
         )
-    return {row["stem"]: row for row in rows}
+    return {stem: table.rows[found[0]] for stem, found in numbers.items() if found}
 
 
-def _manifest_mpp(path: Path, stem: str, manifest: dict[str, dict[str, str]]) -> float:
+def _manifest_mpp(path: Path, stem: str, manifest: Mapping[str, Mapping[str, str]]) -> float:
     text = manifest.get(stem, {}).get("mpp") or ""
     try:
         mpp = float(text)

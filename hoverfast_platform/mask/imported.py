@@ -5,13 +5,12 @@ Ours (see ``mask_file``), HistoQC's, or any image with tissue bright on dark.
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
 from pathlib import Path
 
 from hoverfast_platform.config import MaskImport
-from hoverfast_platform.errors import MaskError
+from hoverfast_platform.errors import MaskError, StorageError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.mask.foreign_pixels import read_foreign_tissue
@@ -26,8 +25,9 @@ from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.mask_file import MaskRecord, read_levels, read_record, split_levels
 from hoverfast_platform.mask.registration import cut_to_frame, mask_box
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
+from hoverfast_platform.slide import SlideInfo
 from hoverfast_platform.slide.digest import slide_digest
-from hoverfast_platform.slide.reader import SlideInfo
+from hoverfast_platform.storage.foreign_table import read_table
 
 
 def find_mask_file(source: Path, slide_path: Path) -> Path:
@@ -92,25 +92,19 @@ def _of_content(folder: Path, slide_path: Path) -> tuple[Path, ...]:
 
 
 def _by_table(table: Path, slide_path: Path) -> Path:
-    delimiter = "\t" if table.suffix.lower() == ".tsv" else ","
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, delimiter=delimiter))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = read_table(table, ("slide", "mask"))
+        mask = rows.value(slide_path, "mask")
+    except StorageError as error:
+        raise MaskError(error.message, error.remedy) from error
+    if not mask:
         raise MaskError(
-            f"{table} is no readable table of masks: {error}.", "It must be CSV or TSV in UTF-8."
-        ) from error
-    if not rows or not {"slide", "mask"} <= set(rows[0]):
-        raise MaskError(
-            f"{table} has no rows with the columns slide and mask.",
-            "The first line names the columns: slide,mask (.csv) or with a tab between (.tsv).",
+            f"{table} lists no mask for {slide_path.name}.",
+            "Its column slide names a slide's file, with or without its folder and suffix.",
         )
-    names = {slide_path.name, slide_path.stem, str(slide_path), str(slide_path.absolute())}
-    masks = {row["mask"] for row in rows if row["slide"] in names and row["mask"]}
-    if len(masks) != 1:
-        listed = f"{len(masks)} different masks" if masks else "no mask"
-        raise MaskError(f"{table} lists {listed} for {slide_path.name}.", "It must list one.")
-    path = table.parent / masks.pop()
+    path = table.parent / mask
+    if not path.is_file() and "\\" in mask:
+        path = table.parent / mask.replace("\\", "/")
     if not path.is_file():
         raise MaskError(f"{path}, listed in {table}, does not exist.", "Correct the table.")
     return path

@@ -68,6 +68,24 @@ def opened_text(path: Path) -> Iterator[IO[str]]:
         ) from error
 
 
+def decoded_text(path: Path) -> str:
+    """All of a small text file; what is not Unicode is taken for Windows' Western encoding.
+
+    Raises:
+        StorageError: As :func:`opened_text` does.
+    """
+    try:
+        with opened_text(path) as file:
+            return file.read()
+    except StorageError as error:
+        if not isinstance(error.__cause__, UnicodeError):
+            raise
+    content = path.read_bytes()
+    if b"\0" in content:
+        raise StorageError(f"{path} is not a text file.", "Save it as text (CSV).")
+    return content.decode("cp1252", errors="replace")
+
+
 class _Bounded(io.RawIOBase):
     """Bytes of another file, no more than a limit; remembers its first ones."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.storage.foreign_outlines import MAX_NUCLEUS_UM2, read_outlines
+from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import paint, rings_of
 from hoverfast_platform.teachers.teacher import TileImage
 
@@ -259,13 +260,12 @@ def _changes(edited: _Edited, original: _Edited) -> dict[str, int]:
 def _replace_rows(out_dir: Path, slide_sha256: str, rows: Sequence[dict[str, str]]) -> None:
     """Rows of a slide in the manifest; files that an earlier import alone had are removed."""
     path = out_dir / "manifest.csv"
-    kept: list[dict[str, str]] = []
+    kept: list[Mapping[str, str]] = []
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            old = list(csv.DictReader(file))
+        old = read_table(path, ("stem",)).rows
         kept = [row for row in old if row.get("slide_sha256") != slide_sha256]
         gone = {row["stem"] for row in old} - {row["stem"] for row in [*kept, *rows]}
-        for stem in gone:
+        for stem in {Path(stem).name for stem in gone}:
             (out_dir / "image" / f"{stem}.png").unlink(missing_ok=True)
             (out_dir / "label" / f"{stem}.tif").unlink(missing_ok=True)
     text = io.StringIO(newline="")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hoverfast_platform.config import InstanceDecoding
-from hoverfast_platform.errors import LabelError, SettingsError, TrainingError
+from hoverfast_platform.errors import LabelError, SettingsError, StorageError, TrainingError
+from hoverfast_platform.ingest.units import SLIDE_SUFFIXES
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.storage.flat_images import read_instance_map
+from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_instance_map
+from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
@@ -66,7 +68,7 @@ def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progres
     return label_cohort(
         Cohort(
             request.name,
-            _with_patients(sources, request.manifest),
+            _with_patients(sources, request.manifest, request.sampling),
             labels=named,
             counterstained=request.counterstain,
         ),
@@ -92,13 +94,29 @@ def _teacher(request: LabellingRequest) -> Teacher:
 
 
 def _files(sources: tuple[Path, ...]) -> list[Path]:
-    """Files as given; folders as the files in them, in order of name."""
+    """Files as given; folders as the images and slides in them, in order of name.
+
+    Raises:
+        TrainingError: If a folder holds none.
+    """
     files: list[Path] = []
     for source in sources:
-        inside = sorted(p for p in source.iterdir() if p.is_file()) if source.is_dir() else [source]
-        files += [p for p in inside if not p.name.startswith(".")]
-    if not files:
-        raise TrainingError("There is no file in the folders given.")
+        if not source.is_dir():
+            files.append(source)
+            continue
+        inside = sorted(
+            path
+            for path in source.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES | SLIDE_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        )
+        if not inside:
+            raise TrainingError(
+                f"There is no image and no slide in {source}.",
+                "Give the folder that holds them directly.",
+            )
+        files += inside
     return files
 
 
@@ -131,13 +149,39 @@ def mpp_by_nuclei(label_file: Path, nucleus_um: float) -> float:
     return nucleus_um / float(np.median(np.sqrt(4 * areas / np.pi)))
 
 
-def _with_patients(sources: list[Source], manifest: Path | None) -> list[Source]:
-    """Sources with the patients of a manifest; those it has no patient for keep their name."""
+def _with_patients(
+    sources: list[Source], manifest: Path | None, sampling: Sampling
+) -> list[Source]:
+    """Sources with the patients of a manifest; those it leaves empty keep their name.
+
+    Raises:
+        SettingsError: If it names no patient for a source, and the split depends on it.
+    """
     if manifest is None:
         return sources
-    with manifest.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"stem", "group"} <= set(rows[0]):
-        raise SettingsError(f"{manifest} has no columns stem and group.")
-    group_of = {row["stem"]: row["group"] for row in rows}
-    return [replace(s, group=group_of.get(s.path.stem) or s.group) for s in sources]
+    try:
+        table = read_table(manifest, ("stem", "group"))
+        groups = [table.value(source.path, "group") for source in sources]
+    except StorageError as error:
+        raise SettingsError(error.message, error.remedy) from error
+    lonely = [
+        source.path.name for source, group in zip(sources, groups, strict=True) if group is None
+    ]
+    is_split = sampling.validation_fraction > 0 or bool(sampling.validation_groups)
+    if lonely and (is_split or len(lonely) == len(sources)):
+        unused = table.unmatched([source.path for source in sources])
+        raise SettingsError(
+            f"{manifest} has no row for {len(lonely)} of {len(sources)} files: "
+            f"{_first(lonely)}."
+            + (f" Rows that name no file: {_first(unused)}." if unused else ""),
+            "Without its patient a file could be on both sides of the split; complete the column "
+            "stem, or set --validation-fraction 0.",
+        )
+    return [
+        replace(source, group=group or source.group)
+        for source, group in zip(sources, groups, strict=True)
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")

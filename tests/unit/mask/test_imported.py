@@ -66,8 +66,8 @@ def test_masks_are_found_by_a_table(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no rows"),
-        ("name,file\nA.svs,x.png\n", "columns slide and mask"),
+        ("", "no column slide"),
+        ("name,file\nA.svs,x.png\n", "no column mask"),
         ("slide,mask\nA.svs,x.png\nA,y.png\n", "2 different"),
         ("slide,mask\nA.svs,gone.png\n", "does not exist"),
     ],
