@@ -14,8 +14,8 @@ from types import FrameType
 import click
 from pydantic import ValidationError
 
-from hoverfast_platform import __version__
 from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.version import __version__
 
 _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 
-import hoverfast_platform
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.model.slide_statistics import statistics_precision
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.summary import Provenance
-from hoverfast_platform.version import RESULT_VERSION
+from hoverfast_platform.version import RESULT_VERSION, __version__
 
 
 def provenance_of(
@@ -61,5 +60,5 @@ def provenance_of(
         cohort=card.cohort,
         training_set_digest=card.training_set_digest,
         settings=settings.model_dump(mode="json"),
-        code_version=hoverfast_platform.__version__,
+        code_version=__version__,
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import hoverfast_platform
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.geometry import Box, ModelLattice
@@ -18,7 +17,7 @@ from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.resample import check_scale, read_region_at
 from hoverfast_platform.storage.summary import DabPositivity, Distribution, RoiSummary
 from hoverfast_platform.tiling import plan_tiles
-from hoverfast_platform.version import RESULT_VERSION
+from hoverfast_platform.version import RESULT_VERSION, __version__
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def roi_summary(
         model_version=model.card.version,
         model_sha256=model.digest,
         settings=settings.model_dump(mode="json"),
-        code_version=hoverfast_platform.__version__,
+        code_version=__version__,
         n_nuclei=len(found.nuclei),
         area_mm2=area_mm2,
         nuclei_per_mm2=len(found.nuclei) / area_mm2,

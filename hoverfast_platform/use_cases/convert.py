@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import hoverfast_platform
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
@@ -30,6 +29,7 @@ from hoverfast_platform.storage.qupath_shards import (
     write_qupath_zip,
 )
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.version import __version__
 
 _BLOCK = 10_000
 _GEOJSON = (".geojson", ".json", ".geojson.gz", ".json.gz")
@@ -121,7 +121,7 @@ def _read(source: Path, mpp: float | None) -> _Source:
         "converted_from": source.name,
         "converted_from_sha256": file_sha256(source),
         "mpp": mpp,
-        "code_version": hoverfast_platform.__version__,
+        "code_version": __version__,
     }
     return _Source(
         imported.nuclei,
