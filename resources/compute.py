@@ -66,7 +66,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._give_back()
 
     def _take_lease(self) -> str:
-        from hoverfast_platform.inference.predictors import resolve_devices
+        from hoverfast_platform.inference.backends.devices import resolve_devices
 
         # Of the device itself: "auto" and "cuda:0" may be the same one.
         devices = resolve_devices(self.device)

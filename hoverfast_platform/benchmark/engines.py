@@ -1,7 +1,7 @@
 """The network alone on every engine there is, in turn, on the same pixels.
 
 It shows which engine is the fastest on a machine, and how near each comes to what the machine
-can multiply. ``inference.predictors`` decides which one is used.
+can multiply. ``inference.backends.choice`` decides which one is used.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from torch import nn
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.cores import available_cores, has_bfloat16
-from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
-from hoverfast_platform.inference.torch_predictor import graph_on
+from hoverfast_platform.inference.backends.openvino_predictor import (
+    OpenVinoPredictor,
+    openvino_graph,
+)
+from hoverfast_platform.inference.backends.torch_predictor import graph_on
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import MapsFromPixels
 from hoverfast_platform.model.quantised import find_int8

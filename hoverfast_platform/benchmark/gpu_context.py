@@ -16,7 +16,7 @@ from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.benchmark.composed_slide import read_tiles
 from hoverfast_platform.benchmark.quick_slide import QuickSlide, write_quick_slide
 from hoverfast_platform.config import Compute
-from hoverfast_platform.inference.torch_predictor import TorchPredictor
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 
 

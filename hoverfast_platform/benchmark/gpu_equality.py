@@ -16,7 +16,7 @@ from hoverfast_platform.benchmark.gpu_record import Figure
 from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.evaluation.metrics import score
 from hoverfast_platform.hv.decode import split_foreground
-from hoverfast_platform.inference.torch_predictor import TorchPredictor
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.teachers.hovernet.network import GEOMETRY, HoverNet
 

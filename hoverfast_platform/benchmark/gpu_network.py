@@ -13,7 +13,7 @@ from hoverfast_platform.benchmark.engines import multiplications_per_pixel
 from hoverfast_platform.benchmark.gpu_context import CheckContext
 from hoverfast_platform.benchmark.gpu_record import Figure
 from hoverfast_platform.config import Compute
-from hoverfast_platform.inference.torch_predictor import graph_on
+from hoverfast_platform.inference.backends.torch_predictor import graph_on
 
 _PART = "network"
 _TILE_PX = 1024

@@ -97,7 +97,10 @@ def check_cpu_path(context: CheckContext) -> Iterator[Figure]:
         return
     import openvino as ov
 
-    from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
+    from hoverfast_platform.inference.backends.openvino_predictor import (
+        OpenVinoPredictor,
+        openvino_graph,
+    )
 
     side = 1216 if context.is_cuda else 256
     regions = context.regions(1, side)

@@ -16,8 +16,8 @@ from hoverfast_platform.benchmark.gpu_record import Figure
 from hoverfast_platform.benchmark.instant_predictor import InstantPredictor
 from hoverfast_platform.config import Compute, SegmentationSettings, Tiling
 from hoverfast_platform.cores import available_cores
+from hoverfast_platform.inference.backends.predictor import Predictor
 from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.predictors import Predictor
 from hoverfast_platform.inference.segment_slide import SegmentedSlide, segment_slide
 from hoverfast_platform.progress import Progress
 

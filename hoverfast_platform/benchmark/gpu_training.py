@@ -15,7 +15,7 @@ from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import Interrupted
 from hoverfast_platform.hv.decode import split_foreground
-from hoverfast_platform.inference.torch_predictor import TorchPredictor
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.storage.patch_table import (

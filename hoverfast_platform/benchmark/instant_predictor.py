@@ -7,7 +7,7 @@ import numpy as np
 from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
-from hoverfast_platform.inference.torch_predictor import Regions
+from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.network import HoverFast
 
 _SPACING_PX, _RADIUS_PX = 32, 9

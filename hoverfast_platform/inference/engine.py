@@ -24,7 +24,9 @@ from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.freed_memory import give_back_large_arrays
 from hoverfast_platform.geometry import ModelLattice
-from hoverfast_platform.inference.predictors import Predictor, make_predictor, resolve_devices
+from hoverfast_platform.inference.backends.choice import make_predictor
+from hoverfast_platform.inference.backends.devices import resolve_devices
+from hoverfast_platform.inference.backends.predictor import Predictor
 from hoverfast_platform.inference.slide_predictor import (
     SlidePredictor,
     looks_at_samples,

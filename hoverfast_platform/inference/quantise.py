@@ -22,10 +22,13 @@ from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingEr
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
 from hoverfast_platform.evaluation.results import Evaluation
 from hoverfast_platform.files import written_atomically
+from hoverfast_platform.inference.backends.graph_statistics import with_statistics
+from hoverfast_platform.inference.backends.openvino_predictor import (
+    OpenVinoPredictor,
+    openvino_graph,
+)
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
-from hoverfast_platform.inference.graph_statistics import with_statistics
-from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.quantised import (
     AgreementCheck,

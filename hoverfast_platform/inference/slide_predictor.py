@@ -9,7 +9,7 @@ import numpy as np
 
 from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.config import Stain
-from hoverfast_platform.inference.predictors import Predictor
+from hoverfast_platform.inference.backends.predictor import Predictor
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.slide_statistics import adapted_to

@@ -16,7 +16,7 @@ from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.hv.decode import split_foreground, without_small_nuclei
-from hoverfast_platform.inference.predictors import make_predictor
+from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.samples import samples_of_image

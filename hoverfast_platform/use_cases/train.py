@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import read_settings_file
-from hoverfast_platform.inference.predictors import resolve_device
+from hoverfast_platform.inference.backends.devices import resolve_device
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable

@@ -12,9 +12,9 @@ import torch
 from hoverfast_platform.benchmark.gpu_context import exact_fp32
 from hoverfast_platform.config import Compute, InstanceDecoding, SegmentationSettings, Tiling
 from hoverfast_platform.hv.decode import split_foreground
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_slide import segment_slide
-from hoverfast_platform.inference.torch_predictor import TorchPredictor
 from hoverfast_platform.model.checkpoint import load_model
 from tests.integration.test_segment_slide import drawn_tissue, write_slide
 

@@ -6,7 +6,8 @@ import torch
 from hoverfast_platform import cores
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.inference import engine, predictors
+from hoverfast_platform.inference import engine
+from hoverfast_platform.inference.backends import choice
 from hoverfast_platform.model.checkpoint import load_model
 
 
@@ -44,12 +45,12 @@ def test_readers_and_workers_fit_the_cores(monkeypatch, device, n_cores, fitting
 
 
 def test_without_openvino_torch_predicts_and_says_that_it_is_slow(monkeypatch):
-    monkeypatch.setattr(predictors.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda _name: None)
     model = load_model("cross-organ")
 
     with pytest.warns(UserWarning, match="pip install openvino"):
-        predictor = predictors.make_predictor(model, Compute(device="cpu"))
+        predictor = choice.make_predictor(model, Compute(device="cpu"))
     with pytest.raises(SettingsError, match="pip install openvino"):
-        predictors.make_predictor(model, Compute(device="cpu", precision="int8"))
+        choice.make_predictor(model, Compute(device="cpu", precision="int8"))
 
     assert (predictor.backend, predictor.precision) == ("torch", "fp32")

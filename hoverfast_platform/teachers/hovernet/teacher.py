@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
-from hoverfast_platform.inference.predictors import resolve_device
-from hoverfast_platform.inference.torch_predictor import predict_halving
+from hoverfast_platform.inference.backends.devices import resolve_device
+from hoverfast_platform.inference.backends.torch_predictor import predict_halving
 from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.teachers.hovernet.checkpoint import load_hovernet
 from hoverfast_platform.teachers.hovernet.network import HoverNet

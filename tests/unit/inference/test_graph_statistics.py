@@ -5,9 +5,12 @@ import pytest
 
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.inference.graph_statistics import with_statistics
-from hoverfast_platform.inference.predictors import OpenVinoPredictor, openvino_graph
-from hoverfast_platform.inference.torch_predictor import TorchPredictor
+from hoverfast_platform.inference.backends.graph_statistics import with_statistics
+from hoverfast_platform.inference.backends.openvino_predictor import (
+    OpenVinoPredictor,
+    openvino_graph,
+)
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.network import HoverFast

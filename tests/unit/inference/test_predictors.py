@@ -9,13 +9,13 @@ import torch
 
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import ComputeError, SettingsError
-from hoverfast_platform.inference.predictors import (
+from hoverfast_platform.inference.backends.choice import make_predictor
+from hoverfast_platform.inference.backends.devices import resolve_devices
+from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
-    make_predictor,
     openvino_graph,
-    resolve_devices,
 )
-from hoverfast_platform.inference.torch_predictor import (
+from hoverfast_platform.inference.backends.torch_predictor import (
     Lane,
     TorchPredictor,
     filling_batch,

@@ -9,7 +9,8 @@ import pytest
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
 from hoverfast_platform.evaluation.labelled_set import open_labelled_set
-from hoverfast_platform.inference.predictors import make_predictor, openvino_graph
+from hoverfast_platform.inference.backends.choice import make_predictor
+from hoverfast_platform.inference.backends.openvino_predictor import openvino_graph
 from hoverfast_platform.inference.quantise import quantise
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.quantised import AgreementCheck, find_int8, int8_paths

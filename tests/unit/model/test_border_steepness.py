@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hoverfast_platform.hv.decode import border_steepness
-from hoverfast_platform.inference.graph_border_steepness import with_border_steepness
+from hoverfast_platform.inference.backends.graph_border_steepness import with_border_steepness
 from hoverfast_platform.model.border_steepness import BorderSteepness
 
 

@@ -33,14 +33,12 @@ from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.border_steepness import BorderSteepness
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 
 _LOG = logging.getLogger(__name__)
-
-Regions = npt.NDArray[np.uint8]
-"""``(N, H, W, 3)`` RGB."""
 
 _LANES_PER_GPU = 2
 _FILLING_PIXELS = 12 * 2**20

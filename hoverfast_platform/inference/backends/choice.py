@@ -1,0 +1,83 @@
+"""The fastest backend for a machine: torch on a GPU, OpenVINO on a CPU that has it installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+from hoverfast_platform.config import Compute
+from hoverfast_platform.cores import has_bfloat16, has_vnni
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.inference.backends.devices import resolve_devices
+from hoverfast_platform.inference.backends.openvino_predictor import (
+    OpenVinoPredictor,
+    openvino_graph,
+)
+from hoverfast_platform.inference.backends.predictor import Predictor
+from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
+from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.quantised import find_int8
+
+
+def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
+    """The fastest predictor for what the machine has and the settings allow.
+
+    Raises:
+        SettingsError: If the device does not exist or cannot do the precision.
+    """
+    devices = resolve_devices(compute.device)
+    if devices == ("cpu",):
+        return _on_cpu(model, compute)
+    if compute.precision == "int8":
+        raise SettingsError(
+            f"Precision int8 was asked for on {compute.device}; it is for CPUs.",
+            "Leave --precision at auto.",
+        )
+    return TorchPredictor(model, compute, devices)
+
+
+def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
+    """The fastest form of a model that this CPU computes without emulating it."""
+    wanted = compute.precision
+    if wanted == "fp16":
+        raise SettingsError(
+            "Precision fp16 was asked for on a CPU, which computes in fp32, bf16 or int8.",
+            "Leave --precision at auto, or choose a GPU.",
+        )
+    if importlib.util.find_spec("openvino") is None:
+        return _on_cpu_by_torch(model, compute)
+    import openvino as ov
+
+    int8 = find_int8(model.path, model.digest) if wanted in {"auto", "int8"} else None
+    if wanted == "int8" and int8 is None:
+        raise SettingsError(
+            f"{model.card.name} has no int8 form.",
+            "Make one with `hoverfast models quantise`, or leave --precision at auto.",
+        )
+    if int8 is not None and (wanted == "int8" or has_vnni()):
+        return OpenVinoPredictor(
+            ov.Core().read_model(int8.graph_path),
+            model.network,
+            "int8",
+            batch_size=compute.batch_size,
+            digest=int8.card.graph_digest[:10],
+        )
+    precision = "bf16" if wanted == "bf16" or (wanted == "auto" and has_bfloat16()) else "fp32"
+    return OpenVinoPredictor(
+        openvino_graph(model), model.network, precision, batch_size=compute.batch_size
+    )
+
+
+def _on_cpu_by_torch(model: LoadedModel, compute: Compute) -> TorchPredictor:
+    """Where OpenVINO is not installed, as beside a GPU: at a fraction of its speed."""
+    if compute.precision == "int8":
+        raise SettingsError(
+            "Precision int8 was asked for, and OpenVINO, which computes it, is not installed.",
+            "pip install openvino, or leave --precision at auto.",
+        )
+    warnings.warn(
+        "OpenVINO is not installed, so the CPU predicts with torch, several times slower: "
+        "pip install openvino.",
+        stacklevel=2,
+    )
+    return TorchPredictor(model, compute, ("cpu",))
