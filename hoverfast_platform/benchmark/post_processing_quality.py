@@ -23,6 +23,7 @@ from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
 from hoverfast_platform.stain import normalisation_of
+from hoverfast_platform.tiling import Tile
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def compare_quality(
         maps = network_maps(network, stain.apply(rgb))
         box = Box.at_origin(width=width, height=height)
         lattice = ModelLattice(1, 1, width, height)
-        task = RegionTask(0, box, box, lattice, Mpp(mpp, mpp), SegmentationSettings())
+        task = RegionTask(Tile(0, box, box), lattice, Mpp(mpp, mpp), SegmentationSettings())
         found, instances = post_process(decodable(maps), rgb, task)
         kept = np.where(np.isin(instances, found.labels), instances, 0)
         ours.append(score(true, kept, mpp=mpp).pq)

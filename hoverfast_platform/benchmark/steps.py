@@ -31,6 +31,7 @@ from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
+from hoverfast_platform.tiling import Tile
 
 REGION_PX = 1024
 _N_BLOCKS = 20
@@ -83,7 +84,7 @@ def time_steps(
         rgb = read_region_at(reader, lattice, region)
         maps = network_maps(network, rgb)
         predicted = decodable(maps)
-        task = RegionTask(0, region, region, lattice, info.mpp, settings)
+        task = RegionTask(Tile(0, region, region), lattice, info.mpp, settings)
         found, instances = post_process(predicted, rgb, task)
         nuclei, labels = found.nuclei, found.labels
         steps: dict[str, tuple[Callable[[], Any], int]] = {

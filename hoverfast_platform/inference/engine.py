@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
 
@@ -32,7 +32,13 @@ from hoverfast_platform.inference.slide_predictor import (
     looks_at_samples,
     slide_predictor,
 )
-from hoverfast_platform.inference.workers import RegionNuclei, RegionSlots, RegionTask, WorkerPool
+from hoverfast_platform.inference.workers import (
+    PhaseSeconds,
+    RegionNuclei,
+    RegionSlots,
+    RegionTask,
+    WorkerPool,
+)
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.slide.reader import SlideReader
@@ -46,22 +52,38 @@ _READERS_SHARE = 3 / 8
 and one core is left to the threads that feed the device."""
 _STALLED_S = 600.0
 """No worker takes ten minutes for a region: it hangs."""
+_LEAVING_S = 30.0
+"""Within this a worker ends the region it has begun, when nobody wants the rest."""
 
 _Item = TypeVar("_Item")
 _Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-_Batch: TypeAlias = list[tuple[Tile, _Pixels]]
-OnRegion = Callable[[Tile, RegionNuclei], None]
 
 
-@dataclass
-class PhaseSeconds:
-    """Seconds per phase, summed over threads; reading overlaps with the others."""
+@dataclass(frozen=True)
+class _ReadTile:
+    """A tile, its region's pixels, and how long reading them took."""
 
-    read: float = 0.0
-    predict: float = 0.0
-    decode: float = 0.0
-    contour: float = 0.0
-    measure: float = 0.0
+    tile: Tile
+    pixels: _Pixels
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _PredictedBatch:
+    """Tiles that were predicted together, their maps ``(N, 2, H, W)``, and how long that took."""
+
+    tiles: list[_ReadTile]
+    maps: PredictedMaps
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """What a worker is doing: whose region, in which slot, and what it took until then."""
+
+    tile: Tile
+    slot: int
+    seconds: PhaseSeconds
 
 
 @dataclass
@@ -123,6 +145,16 @@ class SegmentationEngine:
         n_readers, fitting = _fitting(predictor.device)
         return cls(model, predictor, n_workers or fitting, n_readers)
 
+    @classmethod
+    @contextlib.contextmanager
+    def given_or_own(cls, given: SegmentationEngine | None) -> Iterator[SegmentationEngine]:
+        """The engine given, which stays open, or the default one for the time of a block."""
+        if given is not None:
+            yield given
+            return
+        with cls.of() as own:
+            yield own
+
     @property
     def field_of_view(self) -> FieldOfView:
         """What the model's network needs around the tiles."""
@@ -180,90 +212,56 @@ class SegmentationEngine:
         )
         return slide_predictor(self.model, self.predictor, samples, stain)
 
-    def _predicted(
-        self, batches: Iterator[_Batch], predictor: SlidePredictor, seconds: PhaseSeconds
-    ) -> Iterator[tuple[_Batch, PredictedMaps]]:
-        """Batches with their maps, in order; one more than the device takes at a time waits."""
-
-        def predict(batch: _Batch) -> tuple[PredictedMaps, float]:
-            started = time.perf_counter()
-            maps = predictor.predict([pixels for _, pixels in batch])
-            return maps, time.perf_counter() - started
-
-        n_concurrent = self.predictor.n_concurrent
-        with ThreadPoolExecutor(n_concurrent, thread_name_prefix="predict") as threads:
-            begun: deque[tuple[_Batch, Future[tuple[PredictedMaps, float]]]] = deque()
-            try:
-                for batch in batches:
-                    begun.append((batch, threads.submit(predict, batch)))
-                    if len(begun) > n_concurrent + 1:
-                        yield _taken(begun, seconds)
-                while begun:
-                    yield _taken(begun, seconds)
-            finally:
-                for _, future in begun:
-                    future.cancel()
-
-    def run(
+    def regions(
         self,
         reader: SlideReader,
         plan: TilePlan,
         tiles: Iterable[Tile],
         settings: SegmentationSettings,
         predictor: SlidePredictor,
-        on_region: OnRegion,
-    ) -> PhaseSeconds:
-        """Find the nuclei of some tiles of a slide; ``on_region`` gets them in any order.
+    ) -> Generator[tuple[Tile, RegionNuclei]]:
+        """Tiles of a slide with the nuclei they own, in any order, as soon as they are found.
+
+        Reading, predicting and post-processing go on while the caller has a region in hand, as
+        far as the queues reach. A caller who leaves before the last region closes the iterator
+        (``contextlib.closing``): that ends the threads and gives back the shared memory.
 
         Raises:
             UnreadableSlideError: If a region cannot be read.
             ComputeError: If the device fails or a worker dies.
         """
-        with self.dead_workers_reported():
-            return self._run(reader, plan, tiles, settings, predictor, on_region)
-
-    def _run(
-        self,
-        reader: SlideReader,
-        plan: TilePlan,
-        tiles: Iterable[Tile],
-        settings: SegmentationSettings,
-        predictor: SlidePredictor,
-        on_region: OnRegion,
-    ) -> PhaseSeconds:
-        seconds = PhaseSeconds()
         batch_size = self.predictor.batch_size(plan.region_shape)
         pool = self.worker_pool()
         slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
-        pending: dict[Future[RegionNuclei], tuple[int, Tile]] = {}
+        pending: dict[Future[RegionNuclei], _Pending] = {}
+        ahead = _read_ahead(reader, plan, tiles, self.n_readers, batch_size + self.n_readers)
+        predicted = _predicted(_batches(ahead, batch_size), predictor, self.predictor.n_concurrent)
         try:
-            pixels_ahead = _read_ahead(
-                reader, plan, tiles, seconds, n_readers=self.n_readers, batch_size=batch_size
-            )
-            batches = _batches(pixels_ahead, batch_size)
-            for batch, maps in self._predicted(batches, predictor, seconds):
-                for (tile, pixels), region_maps in zip(batch, maps, strict=True):
-                    while not slots.free:
-                        _collect(pending, slots, seconds, on_region)
-                    slot = slots.free.pop()
-                    slots.maps[slot], slots.pixels[slot] = region_maps, pixels
-                    task = RegionTask(
-                        tile_index=tile.index,
-                        tile=tile.box,
-                        region=tile.region,
-                        lattice=plan.lattice,
-                        slide_mpp=reader.info.mpp,
-                        settings=settings,
-                    )
-                    pending[pool.submit(slots, slot, task)] = (slot, tile)
-                _collect(pending, slots, seconds, on_region, must_wait=False)
-            while pending:
-                _collect(pending, slots, seconds, on_region)
+            with (
+                self.dead_workers_reported(),
+                contextlib.closing(ahead),
+                contextlib.closing(predicted),
+            ):
+                for batch in predicted:
+                    for read, maps in zip(batch.tiles, batch.maps, strict=True):
+                        while not slots.free:
+                            yield from _finished(pending, slots)
+                        slot = slots.free.pop()
+                        slots.maps[slot], slots.pixels[slot] = maps, read.pixels
+                        task = RegionTask(read.tile, plan.lattice, reader.info.mpp, settings)
+                        seconds = PhaseSeconds(read.seconds, batch.seconds / len(batch.tiles))
+                        future = pool.submit(slots, slot, task)
+                        pending[future] = _Pending(read.tile, slot, seconds)
+                    yield from _finished(pending, slots, must_wait=False)
+                while pending:
+                    yield from _finished(pending, slots)
+        except GeneratorExit:  # nobody wants the rest: what is begun comes to its end
+            _let_finish(pending)
+            raise
         finally:
-            if pending:  # something failed: workers may be busy with slots that go away
+            if pending:  # workers may be busy with slots that go away
                 self.close()
             slots.close()
-        return seconds
 
 
 def _fitting(device: str) -> tuple[int, int]:
@@ -279,25 +277,34 @@ def _fitting(device: str) -> tuple[int, int]:
     return n_readers, max(1, cores - n_readers - 1)
 
 
-def _taken(
-    begun: deque[tuple[_Batch, Future[tuple[PredictedMaps, float]]]], seconds: PhaseSeconds
-) -> tuple[_Batch, PredictedMaps]:
-    """The oldest batch, once its maps are there."""
-    batch, future = begun.popleft()
-    maps, taken = future.result()
-    seconds.predict += taken
-    return batch, maps
+def _predicted(
+    batches: Iterator[list[_ReadTile]], predictor: SlidePredictor, n_concurrent: int
+) -> Generator[_PredictedBatch]:
+    """Batches with their maps, in order; one more than the device takes at a time waits."""
+
+    def predict(batch: list[_ReadTile]) -> _PredictedBatch:
+        started = time.perf_counter()
+        maps = predictor.predict([read.pixels for read in batch])
+        return _PredictedBatch(batch, maps, time.perf_counter() - started)
+
+    with ThreadPoolExecutor(n_concurrent, thread_name_prefix="predict") as threads:
+        begun: deque[Future[_PredictedBatch]] = deque()
+        try:
+            for batch in batches:
+                begun.append(threads.submit(predict, batch))
+                if len(begun) > n_concurrent + 1:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
 
 
-def _collect(
-    pending: dict[Future[RegionNuclei], tuple[int, Tile]],
-    slots: RegionSlots,
-    seconds: PhaseSeconds,
-    on_region: OnRegion,
-    *,
-    must_wait: bool = True,
-) -> None:
-    """Hand over finished regions and free their slots; wait for at least one if asked to."""
+def _finished(
+    pending: dict[Future[RegionNuclei], _Pending], slots: RegionSlots, *, must_wait: bool = True
+) -> Iterator[tuple[Tile, RegionNuclei]]:
+    """Regions that are done, their slots free again; waits for at least one if asked to."""
     done, _ = wait(pending, _STALLED_S if must_wait else 0, FIRST_COMPLETED)
     if must_wait and not done:
         raise ComputeError(
@@ -305,46 +312,40 @@ def _collect(
             "The machine may be overloaded or a disk may hang; run again.",
         )
     for future in done:
-        slot, tile = pending[future]
         region = future.result()
-        del pending[future]
-        slots.free.append(slot)
-        seconds.decode += region.seconds_decode
-        seconds.contour += region.seconds_contour
-        seconds.measure += region.seconds_measure
-        on_region(tile, region)
+        was = pending.pop(future)
+        slots.free.append(was.slot)
+        yield was.tile, replace(region, seconds=was.seconds + region.seconds)
+
+
+def _let_finish(pending: dict[Future[RegionNuclei], _Pending]) -> None:
+    """Drop what waits for a worker, and wait a moment for what workers are doing."""
+    running = [future for future in pending if not future.cancel()]
+    if not wait(running, _LEAVING_S).not_done:
+        pending.clear()
 
 
 def _read_ahead(
-    reader: SlideReader,
-    plan: TilePlan,
-    tiles: Iterable[Tile],
-    seconds: PhaseSeconds,
-    *,
-    n_readers: int,
-    batch_size: int,
-) -> Iterator[tuple[Tile, _Pixels]]:
+    reader: SlideReader, plan: TilePlan, tiles: Iterable[Tile], n_readers: int, n_ahead: int
+) -> Generator[_ReadTile]:
     """Tiles with their regions' pixels, read by threads a little ahead, in order."""
 
-    def read(tile: Tile) -> _Pixels:
+    def read(tile: Tile) -> _ReadTile:
         started = time.perf_counter()
         pixels = read_region_at(reader, plan.lattice, tile.region)
-        seconds.read += time.perf_counter() - started
-        return pixels
+        return _ReadTile(tile, pixels, time.perf_counter() - started)
 
     with ThreadPoolExecutor(n_readers, thread_name_prefix="read") as threads:
-        ahead: deque[tuple[Tile, Future[_Pixels]]] = deque()
+        ahead: deque[Future[_ReadTile]] = deque()
         try:
             for tile in tiles:
-                ahead.append((tile, threads.submit(read, tile)))
-                if len(ahead) > batch_size + n_readers:
-                    oldest, future = ahead.popleft()
-                    yield oldest, future.result()
+                ahead.append(threads.submit(read, tile))
+                if len(ahead) > n_ahead:
+                    yield ahead.popleft().result()
             while ahead:
-                oldest, future = ahead.popleft()
-                yield oldest, future.result()
+                yield ahead.popleft().result()
         finally:
-            for _, future in ahead:
+            for future in ahead:
                 future.cancel()
 
 

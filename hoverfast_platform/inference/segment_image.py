@@ -73,7 +73,7 @@ def segment_image(
     for tile in plan.tiles:
         pixels = read_region_at(reader, lattice, tile.region)
         maps = predictor.predict([pixels])[0]
-        task = RegionTask(tile.index, tile.box, tile.region, lattice, info.mpp, settings)
+        task = RegionTask(tile, lattice, info.mpp, settings)
         found, instances = post_process(maps, pixels, task)
         number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
         number[found.labels] = np.arange(n_nuclei + 1, n_nuclei + 1 + len(found.labels))

@@ -92,21 +92,11 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         ComputeError: If a device or worker failed.
         StorageError: If results cannot be written.
     """
-    if engine is None:
-        with SegmentationEngine.of() as own:
-            return segment_slide(
-                path,
-                out_dir=out_dir,
-                engine=own,
-                mask=mask,
-                settings=settings,
-                on_progress=on_progress,
-                run_id=run_id,
-                qupath_zip_above=qupath_zip_above,
-                pseudonym=pseudonym,
-            )
     path, out_dir = Path(path), Path(out_dir)
-    with open_slide(path, settings.scale) as reader:
+    with (
+        SegmentationEngine.given_or_own(engine) as engine,
+        open_slide(path, settings.scale) as reader,
+    ):
         warnings = check_scale(reader.info, engine.model.card.mpp, settings.scale)
         slide_sha256 = slide_digest(path)
         tissue = _tissue(reader, mask, settings, slide_sha256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import functools
 import math
@@ -16,10 +17,10 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import storage_error
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.block_writer import BlockWriter, Ids
-from hoverfast_platform.inference.engine import PhaseSeconds, SegmentationEngine
+from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.result_files import ResultFiles
 from hoverfast_platform.inference.slide_predictor import SlidePredictor
-from hoverfast_platform.inference.workers import RegionNuclei
+from hoverfast_platform.inference.workers import PhaseSeconds, RegionNuclei
 from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
@@ -105,7 +106,7 @@ class SlideJob:
             for block in sorted(finished):  # of a run that was killed
                 writer.take_finished(block)
             seconds = (
-                self._compute_blocks(todo, predictor, writer, n_resumed, on_progress)
+                self._compute_blocks(todo, predictor, writer, on_progress)
                 if todo
                 else PhaseSeconds()
             )
@@ -120,11 +121,7 @@ class SlideJob:
         area = summary.tissue_area_mm2
         timings = {
             "total": ended - started,
-            "read": seconds.read,
-            "predict": seconds.predict,
-            "decode": seconds.decode,
-            "contour": seconds.contour,
-            "measure": seconds.measure,
+            **dataclasses.asdict(seconds),
             "write": ended - writing,
         }
         return summary.model_copy(
@@ -150,19 +147,18 @@ class SlideJob:
         todo: list[Tile],
         predictor: SlidePredictor,
         writer: BlockWriter,
-        n_done: int,
         on_progress: OnProgress,
     ) -> PhaseSeconds:
-        n_total = len(self.plan.tiles)
-        on_progress(Progress("segmenting", n_done, n_total))
-
-        def take(tile: Tile, region: RegionNuclei) -> None:
-            nonlocal n_done
-            writer.take(tile.index, region)
-            n_done += 1
-            on_progress(Progress("segmenting", n_done, n_total))
-
-        return self.engine.run(self.reader, self.plan, todo, self.settings, predictor, take)
+        n_total, seconds = len(self.plan.tiles), PhaseSeconds()
+        n_resumed = n_total - len(todo)
+        on_progress(Progress("segmenting", n_resumed, n_total))
+        regions = self.engine.regions(self.reader, self.plan, todo, self.settings, predictor)
+        with contextlib.closing(regions):
+            for n_done, (tile, region) in enumerate(regions, start=n_resumed + 1):
+                writer.take(tile.index, region)
+                seconds += region.seconds
+                on_progress(Progress("segmenting", n_done, n_total))
+        return seconds
 
     def _make_features(self, block: int) -> Future[Ids]:
         """Have a worker make the block's part of the GeoJSON file while others are predicted."""

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import shared_memory
 from uuid import UUID
 
@@ -42,6 +42,7 @@ from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polyg
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.nuclei.ownership import describe_instances, is_owned
 from hoverfast_platform.storage.blocks import BlockStore
+from hoverfast_platform.tiling import Tile
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,20 +52,39 @@ class RegionTask:
     """What to do with the maps of one region.
 
     Attributes:
-        tile_index: Of the tile in its plan.
-        tile: Owns the nuclei, model pixels.
-        region: Where the maps lie, model pixels.
+        tile: Owns the nuclei; its region is where the maps lie.
         lattice: Scale to level-0 pixels, and the slide's size.
         slide_mpp: Micrometres per level-0 pixel.
         settings: How instances are told apart and outlined, and what is measured on them.
     """
 
-    tile_index: int
-    tile: Box
-    region: Box
+    tile: Tile
     lattice: ModelLattice
     slide_mpp: Mpp
     settings: SegmentationSettings
+
+
+@dataclass(frozen=True)
+class PhaseSeconds:
+    """Seconds that each phase took, summed over threads and processes; phases overlap.
+
+    Attributes:
+        read: Slide file to pixels.
+        predict: Pixels to maps.
+        decode: Maps to instances.
+        contour: Instances to polygons.
+        measure: Polygons and pixels to measurements.
+    """
+
+    read: float = 0.0
+    predict: float = 0.0
+    decode: float = 0.0
+    contour: float = 0.0
+    measure: float = 0.0
+
+    def __add__(self, other: PhaseSeconds) -> PhaseSeconds:
+        mine, others = asdict(self), asdict(other)
+        return PhaseSeconds(**{phase: mine[phase] + others[phase] for phase in mine})
 
 
 @dataclass(frozen=True)
@@ -75,17 +95,13 @@ class RegionNuclei:
         nuclei: Those the tile owns.
         labels: ``(N,)`` their numbers in the region's instance map.
         n_dropped_invalid: Owned nuclei without a valid polygon after rounding.
-        seconds_decode: Maps to instances.
-        seconds_contour: Instances to polygons.
-        seconds_measure: Polygons and pixels to measurements.
+        seconds: A worker knows its own phases; the engine adds reading and predicting.
     """
 
     nuclei: Nuclei
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
     n_dropped_invalid: int
-    seconds_decode: float
-    seconds_contour: float
-    seconds_measure: float
+    seconds: PhaseSeconds
 
 
 def post_process(
@@ -102,19 +118,20 @@ def post_process(
         The nuclei, and the region's whole instance map.
     """
     started = time.perf_counter()
-    probability = _inside_slide(to_float32(maps[0]), task.region, task.lattice.box)
+    region = task.tile.region
+    probability = _inside_slide(to_float32(maps[0]), region, task.lattice.box)
     decoding = task.settings.decoding
     instances = split_foreground(probability, maps[1], decoding)
     decoded = time.perf_counter()
-    found = describe_instances(instances, probability, task.region)
+    found = describe_instances(instances, probability, region)
     lattice = task.lattice
     pixel_area_um2 = lattice.scale_x * lattice.scale_y * task.slide_mpp.pixel_area_um2
-    inside = task.tile.clipped(lattice.box)
+    inside = task.tile.box.clipped(lattice.box)
     found = found.take(
         is_owned(found.centroid_xy_px, inside)
         & (found.area_px * pixel_area_um2 >= decoding.min_nucleus_area_um2)
     )
-    rings = trace_rings(instances, found.labels, task.region, lattice, task.settings.outlines)
+    rings = trace_rings(instances, found.labels, region, lattice, task.settings.outlines)
     kept = found.take(rings.is_valid)
     traced = time.perf_counter()
     area_um2 = kept.area_px * pixel_area_um2
@@ -131,7 +148,7 @@ def post_process(
         centroid_xy=kept.centroid_xy_px * (lattice.scale_x, lattice.scale_y),
         vertices_xy=rings.vertices_xy,
         ring_starts=rings.starts,
-        tile_index=np.full(len(kept.labels), task.tile_index, np.int32),
+        tile_index=np.full(len(kept.labels), task.tile.index, np.int32),
         decimals=COORDINATE_DECIMALS,
         measurements={name: measured[name] for name in measurement_columns(stain)},
     )
@@ -139,9 +156,11 @@ def post_process(
         nuclei,
         kept.labels,
         int(np.count_nonzero(~rings.is_valid)),
-        decoded - started,
-        traced - decoded,
-        time.perf_counter() - traced,
+        PhaseSeconds(
+            decode=decoded - started,
+            contour=traced - decoded,
+            measure=time.perf_counter() - traced,
+        ),
     )
     return result, instances
 
@@ -173,9 +192,8 @@ def warm_up() -> None:
         maps[0, (x - centre) ** 2 + (y - side // 2) ** 2 < 13**2] = 1
     maps[1, :, 31:34] = 1
     box = Box.at_origin(width=side, height=side)
-    task = RegionTask(
-        0, box, box, ModelLattice(1, 1, side, side), Mpp(1, 1), SegmentationSettings()
-    )
+    lattice = ModelLattice(1, 1, side, side)
+    task = RegionTask(Tile(0, box, box), lattice, Mpp(1, 1), SegmentationSettings())
     post_process(maps, np.zeros((side, side, 3), np.uint8), task)
 
 

@@ -10,6 +10,7 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.workers import RegionTask, post_process
+from hoverfast_platform.tiling import Tile
 
 SIDE_PX, MARGIN_PX, RADIUS_PX = 128, 32, 12
 
@@ -28,7 +29,7 @@ def test_a_nucleus_that_the_slide_cuts_is_kept_as_far_as_the_slide_goes(centre_x
     maps = np.zeros((2, *inside.shape), np.float16)
     maps[0, inside] = 1  # no border inside the nucleus
     lattice = ModelLattice(1, 1, SIDE_PX, SIDE_PX)
-    task = RegionTask(0, slide, region, lattice, Mpp(0.25, 0.25), SegmentationSettings())
+    task = RegionTask(Tile(0, slide, region), lattice, Mpp(0.25, 0.25), SegmentationSettings())
     rgb = np.full((*inside.shape, 3), 120, np.uint8)
 
     found, _ = post_process(maps, rgb, task)

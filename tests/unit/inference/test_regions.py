@@ -1,0 +1,112 @@
+"""The engine's iterator over regions: what a caller gets, and what leaving early gives back."""
+
+import contextlib
+import threading
+from multiprocessing import shared_memory
+
+import numpy as np
+import pytest
+
+from hoverfast_platform.config import SegmentationSettings, Tiling
+from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.geometry import ModelLattice
+from hoverfast_platform.inference import engine as engine_module
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.slide_predictor import SlidePredictor
+from hoverfast_platform.inference.workers import RegionSlots
+from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.slide.array_reader import ArrayReader
+from hoverfast_platform.stain import StainNormalisation
+from hoverfast_platform.tiling import plan_tiles
+from tests.scaling.fake_predictor import FakePredictor
+
+SETTINGS = SegmentationSettings(tiling=Tiling(tile_size_px=128))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with SegmentationEngine.fitting(load_model("cross-organ"), FakePredictor(), 1) as engine:
+        yield engine
+
+
+@pytest.fixture
+def slots_made(monkeypatch):
+    """Names of the shared memory that the engine asked for."""
+    names = []
+
+    class NotedSlots(RegionSlots):
+        def __init__(self, *args):
+            super().__init__(*args)
+            names.append(self.name)
+
+    monkeypatch.setattr(engine_module, "RegionSlots", NotedSlots)
+    return names
+
+
+def regions(engine, predictor=None):
+    reader = ArrayReader(np.full((640, 896, 3), 200, np.uint8), mpp=0.25)
+    info = reader.info
+    lattice = ModelLattice.of(
+        width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=0.25
+    )
+    plan = plan_tiles(lattice, SETTINGS.tiling, lambda *_box: True, engine.field_of_view)
+    shown = SlidePredictor(predictor or engine.predictor, "he", StainNormalisation())
+    return plan, engine.regions(reader, plan, plan.tiles, SETTINGS, shown)
+
+
+def is_gone(name):
+    try:
+        shared_memory.SharedMemory(name=name).close()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def helpers():
+    return [t.name for t in threading.enumerate() if t.name.startswith(("read", "predict"))]
+
+
+def test_every_tile_comes_once_with_nuclei_and_what_each_phase_took(engine, slots_made):
+    plan, found = regions(engine)
+
+    by_index = {tile.index: region for tile, region in found}
+
+    assert sorted(by_index) == [tile.index for tile in plan.tiles]
+    assert all(len(region.nuclei) for region in by_index.values())
+    assert all(
+        region.seconds.read > 0 and region.seconds.predict > 0 and region.seconds.decode > 0
+        for region in by_index.values()
+    )
+    assert len(slots_made) == 1
+    assert is_gone(slots_made[0])
+
+
+def test_leaving_early_ends_threads_gives_memory_back_and_keeps_the_workers(engine, slots_made):
+    pids = engine.worker_pool().pids()
+    _, found = regions(engine)
+
+    with contextlib.closing(found):
+        next(found)
+        assert helpers()
+        assert not is_gone(slots_made[0])
+
+    assert not helpers()
+    assert is_gone(slots_made[0])
+    assert engine.worker_pool().pids() == pids
+    assert engine.worker_pool().answering() == frozenset(pids)
+
+
+def test_a_device_that_fails_frees_memory_and_the_next_slide_gets_workers(engine, slots_made):
+    class Failing(FakePredictor):
+        def predict(self, regions):
+            raise ComputeError("The device fell off the bus.", "Put it back.")
+
+    _, found = regions(engine, Failing())
+
+    with pytest.raises(ComputeError, match="fell off"):
+        list(found)
+
+    assert not helpers()
+    assert is_gone(slots_made[0])
+    plan, found = regions(engine)
+    assert len(list(found)) == len(plan.tiles)
