@@ -6,25 +6,26 @@ import json
 
 import dagster as dg
 
-from hoverfast_platform.storage.summary import Provenance
+from hoverfast_platform.provenance import Provenance
 
 _COLUMNS = ("what", "which", "digest")
 
 
 def lineage_table(made_from: Provenance) -> dg.TableMetadataValue:
     """Everything a segmentation was made from, one row each, digests in full."""
-    p = made_from
-    mpp = f"{p.slide_mpp_x:.4g} um/px from {p.slide_mpp_source}"
+    slide, mask, model = made_from.slide, made_from.mask, made_from.model
+    mpp = f"{slide.mpp_x:.4g} um/px from {slide.mpp_source}"
     rows = [
-        ("slide", f"{p.width_px} x {p.height_px} px, {mpp}", p.slide_sha256),
-        ("tissue mask", p.mask_engine, p.mask_sha256),
-        ("model", f"{p.model_name} {p.model_version}, {p.model_mpp:g} um/px", p.model_sha256),
-        ("labels of the model", "; ".join(p.model_labels), ""),
-        ("teacher of the model", p.teacher, ""),
-        ("cohort of the model", p.cohort, p.training_set_digest),
-        ("settings", json.dumps(p.settings, sort_keys=True), ""),
-        ("code", p.code_version, ""),
-        ("segmentation", "", p.segmentation_id),
+        ("slide", f"{slide.width_px} x {slide.height_px} px, {mpp}", slide.sha256),
+        ("tissue mask", mask.engine if mask else "", mask.sha256 if mask else ""),
+        ("model", f"{model.title}, {model.mpp:g} um/px", model.sha256),
+        ("labels of the model", "; ".join(model.labels), ""),
+        ("teacher of the model", model.teacher, ""),
+        ("cohort of the model", model.cohort, model.training_set_digest),
+        ("arithmetic", str(made_from.arithmetic), ""),
+        ("settings", json.dumps(made_from.settings, sort_keys=True), ""),
+        ("code", made_from.code_version, ""),
+        ("segmentation", "", made_from.segmentation_id),
     ]
     return dg.MetadataValue.table(
         records=[

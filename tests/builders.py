@@ -8,6 +8,13 @@ import tifffile
 
 from hoverfast_platform.catalogue import SegmentationRecord, SlideRecord
 from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.provenance import (
+    Arithmetic,
+    MaskSource,
+    ModelSource,
+    Provenance,
+    SlideSource,
+)
 from hoverfast_platform.scores import EvaluationSummary, Interval, MeanScores
 
 NAMESPACE = uuid.UUID(int=7)
@@ -55,22 +62,51 @@ def squares(n, offset=0.0):
 SLIDE = SlideRecord("a" * 64, "A 1.svs", "/slides/A 1.svs", "aperio", 10, 20, 0.25, 0.25, "file")
 
 
-def segmentation(identity="s1", slide=SLIDE, **changes):
-    record = SegmentationRecord(
+def provenance(
+    identity="s1", *, slide=None, mask=None, model=None, arithmetic=None, code_version="0"
+):
+    """What a segmentation of a slide of 400 by 100 px was made from, but for what is given."""
+    return Provenance(
         segmentation_id=identity,
-        slide=slide,
-        mask_sha256="b" * 64,
-        mask_engine="builtin",
-        tissue_area_mm2=1.0,
-        model_sha256="c" * 64,
-        model_name="m",
-        model_version="1",
-        model_card={"licence": "CC-BY-4.0"},
+        slide=SlideSource(
+            **{
+                "sha256": "a" * 64,
+                "mpp_x": 0.25,
+                "mpp_y": 0.25,
+                "mpp_source": "file",
+                "frame": "full",
+                "origin_px": (0, 0),
+                "width_px": 400,
+                "height_px": 100,
+            }
+            | (slide or {})
+        ),
+        mask=MaskSource(**{"engine": "builtin", "sha256": "b" * 64} | (mask or {})),
+        model=ModelSource(
+            **{"name": "m", "version": "1", "sha256": "c" * 64, "mpp": 0.25} | (model or {})
+        ),
+        arithmetic=Arithmetic(
+            **{
+                "device": "cpu",
+                "backend": "openvino",
+                "precision": "fp32",
+                "maps": "openvino fp32",
+                "statistics": "fp32",
+            }
+            | (arithmetic or {})
+        ),
         settings={"x": 1},
-        code_version="0",
-        device="cpu",
-        backend="openvino",
-        precision="fp32",
+        code_version=code_version,
+    )
+
+
+def segmentation(identity="s1", slide=SLIDE, made_from=None, **changes):
+    """A record of a segmentation; ``made_from`` holds what its provenance says otherwise."""
+    record = SegmentationRecord(
+        slide=slide,
+        provenance=provenance(identity, slide={"sha256": slide.sha256}, **(made_from or {})),
+        model_card={"licence": "CC-BY-4.0"},
+        tissue_area_mm2=1.0,
         run_id="r",
         n_nuclei=5,
         seconds_per_mm2=2.0,

@@ -76,15 +76,16 @@ def run_engine(
         watched_dir=out_dir,
     )
     summary = SegmentationSummary.read(out_dir / f"{path.stem}.summary.json")
+    arithmetic = summary.provenance.arithmetic
     run = SlideRun(
         slide=slide,
-        program=f"this engine, {summary.precision}",
+        program=f"this engine, {arithmetic.precision}",
         cost=cost,
         n_nuclei=summary.n_nuclei,
         disk_bytes=bytes_below(out_dir),
         tissue_area_mm2=summary.tissue_area_mm2,
         phases=tuple(sorted(summary.seconds.items())),
-        arithmetic=f"{summary.device} {summary.backend} {summary.precision}",
+        arithmetic=str(arithmetic),
     )
     shutil.rmtree(out_dir)
     return run

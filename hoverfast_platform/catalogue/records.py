@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hoverfast_platform.config import Settings
+from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.scores import EvaluationSummary
 from hoverfast_platform.slide.reader import SlideInfo
 
@@ -79,27 +81,27 @@ class TissueMaskRecord:
 
 @dataclass(frozen=True)
 class SegmentationRecord:
-    """A finished segmentation and everything it was made from."""
+    """A finished segmentation and everything it was made from.
 
-    segmentation_id: str
+    Attributes:
+        slide: As it was read.
+        provenance: What the result itself says.
+        model_card: Everything on the model's card.
+        tissue_area_mm2: Usable tissue.
+        run_id: Of whoever ran it, for instance Dagster's.
+        n_nuclei: How many were found.
+        seconds_per_mm2: None for a resumed run, or without tissue.
+        files: Path to SHA-256.
+    """
+
     slide: SlideRecord
-    mask_sha256: str
-    mask_engine: str
-    tissue_area_mm2: float
-    model_sha256: str
-    model_name: str
-    model_version: str
+    provenance: Provenance
     model_card: dict[str, Any]
-    settings: dict[str, Any]
-    code_version: str
-    device: str
-    backend: str
-    precision: str
+    tissue_area_mm2: float
     run_id: str
     n_nuclei: int
     seconds_per_mm2: float | None
     files: dict[str, str] = field(default_factory=dict)
-    """Path to SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,27 @@ class FailureRecord:
     run_id: str
 
 
+class LineageEntry(Settings):
+    """A segmentation as the catalogue knows it: what it was made from, and where its files are."""
+
+    provenance: Provenance
+    slide_name: str
+    """When last seen."""
+    slide_path: str
+    mask_path: str | None
+    """None where the catalogue never saw the mask's file."""
+    mask_record: dict[str, Any] | None
+    """What that file says of itself."""
+    model_card: dict[str, Any]
+    run_id: str
+    n_nuclei: int
+    files: dict[str, str]
+    """Path to SHA-256."""
+    finished_at: datetime.datetime
+
+
 @dataclass(frozen=True)
 class Lineage:
     """Where a result came from, one entry per segmentation, newest first."""
 
-    entries: tuple[dict[str, Any], ...]
+    entries: tuple[LineageEntry, ...]

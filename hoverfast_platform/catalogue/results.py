@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.database import Database
-from hoverfast_platform.catalogue.records import FailureRecord, Lineage, SegmentationRecord
+from hoverfast_platform.catalogue.records import (
+    FailureRecord,
+    Lineage,
+    LineageEntry,
+    SegmentationRecord,
+)
 from hoverfast_platform.catalogue.rows import find_or_add_mask, register_slides, utc_now
 from hoverfast_platform.catalogue.tables import (
     Failure,
@@ -18,6 +21,8 @@ from hoverfast_platform.catalogue.tables import (
     Slide,
     SlidePath,
 )
+from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.provenance import Provenance
 
 
 class Results:
@@ -27,31 +32,34 @@ class Results:
         self._database = database
 
     def record(self, record: SegmentationRecord) -> None:
-        """Record a finished segmentation; one recorded before is brought up to date."""
+        """Record a finished segmentation; one recorded before is brought up to date.
+
+        Raises:
+            CatalogueError: If it is a flat image's, which has no mask.
+        """
+        made_from = record.provenance
+        if made_from.mask is None:
+            raise CatalogueError(
+                f"Segmentation {made_from.segmentation_id} is a flat image's.",
+                "The catalogue keeps segmentations of slides.",
+            )
         with Session(self._database.writer) as session, session.begin():
             (slide,) = register_slides(session, [record.slide], utc_now())
-            mask = find_or_add_mask(session, slide, record.mask_sha256)
-            mask.engine, mask.tissue_area_mm2 = record.mask_engine, record.tissue_area_mm2
+            mask = find_or_add_mask(session, slide, made_from.mask.sha256)
+            mask.engine, mask.tissue_area_mm2 = made_from.mask.engine, record.tissue_area_mm2
             model = session.scalar(
-                select(ModelVersion).where(ModelVersion.sha256 == record.model_sha256)
-            ) or ModelVersion(sha256=record.model_sha256)
-            model.name, model.version = record.model_name, record.model_version
+                select(ModelVersion).where(ModelVersion.sha256 == made_from.model.sha256)
+            ) or ModelVersion(sha256=made_from.model.sha256)
+            model.name, model.version = made_from.model.name, made_from.model.version
             model.card = record.model_card
+            identity = made_from.segmentation_id
             row = session.scalar(
-                select(Segmentation).where(Segmentation.segmentation_id == record.segmentation_id)
-            ) or Segmentation(segmentation_id=record.segmentation_id)
+                select(Segmentation).where(Segmentation.segmentation_id == identity)
+            ) or Segmentation(segmentation_id=identity)
             row.slide, row.mask, row.model = slide, mask, model
-            for name in (
-                "settings",
-                "code_version",
-                "device",
-                "backend",
-                "precision",
-                "run_id",
-                "n_nuclei",
-                "seconds_per_mm2",
-            ):
-                setattr(row, name, getattr(record, name))
+            row.provenance = made_from.model_dump(mode="json")
+            row.run_id, row.n_nuclei = record.run_id, record.n_nuclei
+            row.seconds_per_mm2 = record.seconds_per_mm2
             row.files = [ResultFile(path=p, sha256=sha) for p, sha in record.files.items()]
             row.finished_at = utc_now()
             session.add_all([model, row])
@@ -119,27 +127,16 @@ class Results:
             return Lineage(tuple(_entry(row) for row in rows))
 
 
-def _entry(row: Segmentation) -> dict[str, Any]:
-    return {
-        "segmentation_id": row.segmentation_id,
-        "slide": {"name": row.slide.name, "path": row.slide.path, "sha256": row.slide.sha256},
-        "mask": {
-            "engine": row.mask.engine,
-            "sha256": row.mask.sha256,
-            "path": row.mask.path,
-            "record": row.mask.record,
-        },
-        "model": {
-            "name": row.model.name,
-            "version": row.model.version,
-            "sha256": row.model.sha256,
-            "card": row.model.card,
-        },
-        "settings": row.settings,
-        "code_version": row.code_version,
-        "device": f"{row.device} ({row.backend} {row.precision})",
-        "run_id": row.run_id,
-        "n_nuclei": row.n_nuclei,
-        "files": {file.path: file.sha256 for file in row.files},
-        "finished_at": row.finished_at.isoformat(),
-    }
+def _entry(row: Segmentation) -> LineageEntry:
+    return LineageEntry(
+        provenance=Provenance.model_validate(row.provenance),
+        slide_name=row.slide.name,
+        slide_path=row.slide.path,
+        mask_path=row.mask.path,
+        mask_record=row.mask.record,
+        model_card=row.model.card,
+        run_id=row.run_id,
+        n_nuclei=row.n_nuclei,
+        files={file.path: file.sha256 for file in row.files},
+        finished_at=row.finished_at,
+    )

@@ -210,11 +210,7 @@ class Segmentation(Base):
     slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
     mask_id: Mapped[int] = mapped_column(ForeignKey("masks.id"))
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
-    settings: Mapped[dict[str, Any]]
-    code_version: Mapped[str]
-    device: Mapped[str]
-    backend: Mapped[str]
-    precision: Mapped[str]
+    provenance: Mapped[dict[str, Any]]
     run_id: Mapped[str]
     n_nuclei: Mapped[int]
     seconds_per_mm2: Mapped[float | None]

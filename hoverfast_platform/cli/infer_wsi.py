@@ -103,9 +103,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         Bars("tile") as bars,
     ):
         click.echo(
-            f"Model {engine.model.card.name} {engine.model.card.version} on "
-            f"{engine.predictor.device} ({engine.predictor.backend} "
-            f"{engine.predictor.precision}), {engine.n_workers} workers"
+            f"Model {engine.model.source.title} on {engine.arithmetic}, {engine.n_workers} workers"
         )
         for outcome in segment_slides(
             paths,

@@ -29,7 +29,7 @@ def command(slide_or_file: str, catalogue: Path | str | None) -> None:
     from hoverfast_platform.catalogue import Catalogue
     from hoverfast_platform.catalogue.database import shown
     from hoverfast_platform.errors import CatalogueError
-    from hoverfast_platform.storage.provenance import read_provenance
+    from hoverfast_platform.storage.read_provenance import read_provenance
 
     if catalogue is None:
         record: object = read_provenance(Path(slide_or_file))
@@ -43,5 +43,5 @@ def command(slide_or_file: str, catalogue: Path | str | None) -> None:
                 f"{shown(catalogue)} knows nothing of {slide_or_file}.",
                 "Give a slide's name, path or digest, or a result file.",
             )
-        record = found.entries
+        record = [entry.model_dump(mode="json") for entry in found.entries]
     click.echo(json.dumps(record, indent=2, ensure_ascii=False))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hoverfast_platform.config import Settings
 from hoverfast_platform.evaluation.bootstrap import bootstrap_mean
 from hoverfast_platform.evaluation.labelled_set import LabelledItem
 from hoverfast_platform.evaluation.metrics import Scores
+from hoverfast_platform.provenance import Arithmetic
 from hoverfast_platform.scores import SCORE_NAMES, EvaluationSummary, MeanScores
 
 
@@ -20,16 +22,13 @@ class ImageScores:
     scores: Scores
 
 
-@dataclass(frozen=True)
-class MeasuredModel:
+class MeasuredModel(Settings):
     """The model that was measured, and on what it ran."""
 
     name: str
     version: str
     sha256: str
-    device: str
-    backend: str
-    precision: str
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Evaluation:
             n_true=self.n_true,
             n_predicted=self.n_predicted,
             reference=self.reference,
-            device=f"{self.model.device} ({self.model.backend} {self.model.precision})",
+            device=str(self.model.arithmetic),
             code_version=self.code_version,
             scores=self.overall(),
         )

@@ -41,6 +41,8 @@ from hoverfast_platform.inference.workers import (
 )
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.model.slide_statistics import statistics_precision
+from hoverfast_platform.provenance import Arithmetic, MaskSource, Provenance, SlideSource
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.slide.samples import read_samples
@@ -154,6 +156,24 @@ class SegmentationEngine:
             return
         with cls.of() as own:
             yield own
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Where and how maps are computed."""
+        predictor = self.predictor
+        return Arithmetic(
+            device=predictor.device,
+            backend=predictor.backend,
+            precision=predictor.precision,
+            maps=predictor.arithmetic,
+            statistics=statistics_precision(predictor.device),
+        )
+
+    def provenance(
+        self, slide: SlideSource, mask: MaskSource | None, settings: SegmentationSettings
+    ) -> Provenance:
+        """What this engine's nuclei of a slide or a flat image are made from."""
+        return Provenance.of(slide, mask, self.model.source, self.arithmetic, settings)
 
     @property
     def field_of_view(self) -> FieldOfView:

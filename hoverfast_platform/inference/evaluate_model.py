@@ -59,15 +59,13 @@ def evaluate_model(
         "match_iou": MATCH_IOU,
         "result_version": RESULT_VERSION,
     }
-    card, predictor = engine.model.card, engine.predictor
+    card = engine.model.card
     return Evaluation(
         model=MeasuredModel(
             name=card.name,
             version=card.version,
             sha256=engine.model.digest,
-            device=predictor.device,
-            backend=predictor.backend,
-            precision=predictor.precision,
+            arithmetic=engine.arithmetic,
         ),
         dataset=dataset.name,
         dataset_digest=dataset.digest,

@@ -19,13 +19,13 @@ from hoverfast_platform.files import storage_error
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.nuclei.seams import SeamAudit, audit_seams, is_near_seam
+from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.nuclei_table import NucleiTableWriter
 from hoverfast_platform.storage.previews import draw_mask, draw_on, encode_jpeg
 from hoverfast_platform.storage.publish import PREVIEW, TABLE
-from hoverfast_platform.storage.summary import Provenance
 from hoverfast_platform.tiling import TilePlan
 
 _PREVIEW_PX = 2048

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,18 @@ from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
+from hoverfast_platform.nuclei.seams import audit_seams, is_near_seam
 from hoverfast_platform.slide.array_reader import ArrayReader
+from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.slide.resample import check_scale, read_region_at
-from hoverfast_platform.storage.summary import DabPositivity, Distribution, RoiSummary
-from hoverfast_platform.tiling import plan_tiles
-from hoverfast_platform.version import RESULT_VERSION, __version__
+from hoverfast_platform.stain import StainNormalisation
+from hoverfast_platform.storage.summary import (
+    DabPositivity,
+    Distribution,
+    Seams,
+    SegmentationSummary,
+)
+from hoverfast_platform.tiling import TilePlan, plan_tiles
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,25 @@ class SegmentedImage:
         instance_map: ``(H, W)`` int32 at the input's size: 0 background, ``i + 1`` the pixels
             of row ``i`` of ``nuclei``.
         nuclei: Polygons and measurements in input pixels.
-        mpp: Micrometres per input pixel.
+        info: The image as it was read: its size and its scale.
+        plan: The tiles it was predicted in.
+        normalisation: What was done to its stain before the model saw it.
+        n_dropped_invalid: Nuclei for which no valid polygon could be made.
         warnings: What the reader of the result should know.
     """
 
     instance_map: InstanceMap
     nuclei: Nuclei
-    mpp: float
+    info: SlideInfo
+    plan: TilePlan
+    normalisation: StainNormalisation
+    n_dropped_invalid: int
     warnings: tuple[str, ...]
+
+    @property
+    def mpp(self) -> float:
+        """Micrometres per input pixel."""
+        return self.info.mpp.x
 
 
 def segment_image(
@@ -69,7 +87,7 @@ def segment_image(
     predictor = engine.for_slide(reader, lattice, lambda *_box: True, settings.staining.stain)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
     parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]
-    n_nuclei = 0
+    n_nuclei = n_dropped_invalid = 0
     for tile in plan.tiles:
         pixels = read_region_at(reader, lattice, tile.region)
         maps = predictor.predict([pixels])[0]
@@ -80,70 +98,61 @@ def segment_image(
         _paint(instance_map, number[instances], tile.region)
         parts.append(found.nuclei)
         n_nuclei += len(found.labels)
+        n_dropped_invalid += found.n_dropped_invalid
     if instance_map.shape != rgb.shape[:2]:
         instance_map = _at_input_size(instance_map, lattice, (info.height, info.width))
-    return SegmentedImage(instance_map, Nuclei.concatenate(parts), mpp, warnings)
+    return SegmentedImage(
+        instance_map=instance_map,
+        nuclei=Nuclei.concatenate(parts),
+        info=info,
+        plan=plan,
+        normalisation=predictor.normalisation,
+        n_dropped_invalid=n_dropped_invalid,
+        warnings=warnings,
+    )
 
 
-def roi_summary(
-    image_name: str,
+def image_summary(
     image_sha256: str,
     found: SegmentedImage,
     engine: SegmentationEngine,
     settings: SegmentationSettings,
-    mpp_override: float | None,
-) -> RoiSummary:
+) -> SegmentationSummary:
     """Figures and provenance of an image's nuclei.
 
     Args:
-        image_name: For people.
-        image_sha256: Of the file.
+        image_sha256: Digest of the file.
         found: Its nuclei.
         engine: What found them.
-        settings: What was asked for.
-        mpp_override: The scale somebody gave, None if it was taken from the model.
+        settings: What was asked for. Without ``mpp_override`` the image was taken to have the
+            model's scale, and the summary says so.
     """
-    height, width = found.instance_map.shape
-    area_mm2 = width * height * found.mpp**2 * 1e-6
-    measured, model = found.nuclei.measurements, engine.model
-    distributions = {name: Distribution.of(values) for name, values in measured.items()}
-    decided_by = (
-        image_sha256,
-        model.digest,
-        model.card.appearance,
-        model.card.statistics_share,
-        settings.digest(),
-        engine.predictor.arithmetic,
-        found.mpp,
-        RESULT_VERSION,
-    )
-    warnings = found.warnings
-    if mpp_override is None:
+    nuclei, staining = found.nuclei, settings.staining
+    distributions = {name: Distribution.of(values) for name, values in nuclei.measurements.items()}
+    source, warnings = found.info.source(image_sha256), found.warnings
+    if settings.scale.mpp_override is None:
+        source = source.model_copy(update={"mpp_source": "assumed"})
         warnings += (
             f"No mpp was given: the image was taken to have {found.mpp} um per pixel, the model's.",
         )
-    staining = settings.staining
-    return RoiSummary(
-        segmentation_id=hashlib.sha256(repr(decided_by).encode()).hexdigest()[:32],
-        image_name=image_name,
-        image_sha256=image_sha256,
-        width_px=width,
-        height_px=height,
-        mpp=found.mpp,
-        mpp_source="assumed" if mpp_override is None else "override",
-        model_name=model.card.name,
-        model_version=model.card.version,
-        model_sha256=model.digest,
-        settings=settings.model_dump(mode="json"),
-        code_version=__version__,
-        n_nuclei=len(found.nuclei),
-        area_mm2=area_mm2,
-        nuclei_per_mm2=len(found.nuclei) / area_mm2,
-        distributions={name: found for name, found in distributions.items() if found},
-        dab=DabPositivity.of(measured["dab_od_mean"], staining)
+    near = nuclei.take(is_near_seam(nuclei.centroid_xy, found.plan))
+    return SegmentationSummary(
+        provenance=engine.provenance(source, None, settings),
+        n_nuclei=len(nuclei),
+        tissue_area_mm2=found.info.area_mm2,
+        stain_factors=found.normalisation.factors,
+        exposure_gain=found.normalisation.gain,
+        tissue_fraction=1.0,
+        nuclei_per_mm2=len(nuclei) / found.info.area_mm2,
+        distributions={name: one for name, one in distributions.items() if one},
+        dab=DabPositivity.of(nuclei.measurements["dab_od_mean"], staining)
         if staining.stain == "ihc_dab"
         else None,
+        n_dropped_invalid=found.n_dropped_invalid,
+        n_tiles=len(found.plan.tiles),
+        seams=Seams.of(audit_seams(near, len(nuclei) - len(near), found.plan)),
         warnings=warnings,
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -10,7 +10,6 @@ from filelock import FileLock
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.inference.engine import SegmentationEngine
-from hoverfast_platform.inference.provenance import provenance_of
 from hoverfast_platform.inference.slide_job import SlideJob
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.held_against_slide import load_mask_held
@@ -101,7 +100,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         slide_sha256 = slide_digest(path)
         tissue = _tissue(reader, mask, settings, slide_sha256)
         warnings += tissue.warnings
-        provenance = provenance_of(slide_sha256, reader.info, tissue, engine, settings)
+        provenance = engine.provenance(reader.info.source(slide_sha256), tissue.source, settings)
         identity = provenance.segmentation_id
         stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
         scratch = out_dir / ".hoverfast"

@@ -25,6 +25,7 @@ from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
 from hoverfast_platform.progress import OnProgress, Progress
+from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.stain import StainNormalisation
 from hoverfast_platform.storage.blocks import BlockStore
@@ -38,7 +39,7 @@ from hoverfast_platform.storage.publish import (
     QUPATH_ZIP,
 )
 from hoverfast_platform.storage.qupath_shards import write_qupath_zip
-from hoverfast_platform.storage.summary import DabPositivity, Provenance, Seams, SegmentationSummary
+from hoverfast_platform.storage.summary import DabPositivity, Seams, SegmentationSummary
 from hoverfast_platform.tiling import Tile, TilePlan, plan_tiles
 
 TILES_PER_BLOCK = 8
@@ -202,10 +203,9 @@ class SlideJob:
         warnings: tuple[str, ...],
         n_resumed: int,
     ) -> SegmentationSummary:
-        n_nuclei, audit = files.n_nuclei, files.seam_audit()
+        n_nuclei = files.n_nuclei
         table_path, staining = files.table_path, self.settings.staining
         tissue_mm2 = self.tissue.tissue_area_mm2
-        predictor = self.engine.predictor
         return SegmentationSummary(
             provenance=self.provenance,
             n_nuclei=n_nuclei,
@@ -221,14 +221,7 @@ class SlideJob:
             n_dropped_invalid=files.n_dropped_invalid,
             n_tiles=len(self.plan.tiles),
             n_tiles_resumed=n_resumed,
-            seams=Seams(
-                n_near_seams=audit.n_near_seams,
-                n_duplicates=audit.n_duplicates,
-                density_ratio=None if math.isnan(audit.density_ratio) else audit.density_ratio,
-            ),
+            seams=Seams.of(files.seam_audit()),
             warnings=warnings,
-            device=predictor.device,
-            backend=predictor.backend,
-            precision=predictor.precision,
             finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )

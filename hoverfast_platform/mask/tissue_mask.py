@@ -17,6 +17,7 @@ from hoverfast_platform.arrays import PointsXY, TissuePixels
 from hoverfast_platform.errors import ArrayContractError
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.findings import FindingPixels
+from hoverfast_platform.provenance import MaskSource
 from hoverfast_platform.slide.reader import SlideInfo
 
 MaskEngineName: TypeAlias = Literal["builtin", "histoqc", "import"]
@@ -93,6 +94,11 @@ class TissueMask:
             findings=findings,
             warnings=warnings,
         )
+
+    @property
+    def source(self) -> MaskSource:
+        """The mask as results name it."""
+        return MaskSource(engine=self.engine, sha256=self.digest())
 
     @property
     def scale_x(self) -> float:

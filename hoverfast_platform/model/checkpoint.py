@@ -22,6 +22,7 @@ from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.registry import find_model, read_card, weights_digest
+from hoverfast_platform.provenance import ModelSource
 
 _PUBLISHED_FORM: dict[str, object] = {
     "n_classes": 2,
@@ -49,6 +50,23 @@ class LoadedModel:
     card: ModelCard
     digest: str
     path: Path
+
+    @property
+    def source(self) -> ModelSource:
+        """The model as results name it."""
+        card = self.card
+        return ModelSource(
+            name=card.name,
+            version=card.version,
+            sha256=self.digest,
+            mpp=card.mpp,
+            appearance=card.appearance,
+            statistics_share=card.statistics_share,
+            labels=tuple(f"{source.name} ({source.licence})" for source in card.labels),
+            teacher=card.teacher,
+            cohort=card.cohort,
+            training_set_digest=card.training_set_digest,
+        )
 
 
 def load_model(name_or_path: str | Path) -> LoadedModel:

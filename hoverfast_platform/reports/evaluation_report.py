@@ -149,7 +149,7 @@ def _group_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _as_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
-        "model": dataclasses.asdict(evaluation.model),
+        "model": evaluation.model.model_dump(mode="json"),
         "dataset": {
             "name": evaluation.dataset,
             "digest": evaluation.dataset_digest,
@@ -216,7 +216,7 @@ def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("labelled set", f"{evaluation.dataset}, digest {evaluation.dataset_digest}"),
         ("reference", evaluation.reference),
         ("mpp", ", ".join(str(m) for m in sorted({i.item.mpp for i in evaluation.images}))),
-        ("ran on", f"{model.device} ({model.backend} {model.precision})"),
+        ("ran on", str(model.arithmetic)),
         ("settings", f"digest {evaluation.settings_digest}"),
         ("code", evaluation.code_version),
     ]

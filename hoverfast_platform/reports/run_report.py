@@ -21,7 +21,7 @@ from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, StorageError
-from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.geometry import Box
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
 from hoverfast_platform.reports.page import (
     Block,
@@ -37,7 +37,7 @@ from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.previews import draw_density_of, draw_nuclei, encode_jpeg
 from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE
-from hoverfast_platform.storage.summary import DabPositivity, RoiSummary, SegmentationSummary
+from hoverfast_platform.storage.summary import DabPositivity, SegmentationSummary
 
 _LOG = logging.getLogger(__name__)
 _PICTURE_PX = 700
@@ -61,7 +61,7 @@ class RunContent:
 
     folder: Path
     slides: tuple[tuple[str, SegmentationSummary], ...]
-    images: tuple[tuple[str, RoiSummary], ...]
+    images: tuple[tuple[str, SegmentationSummary], ...]
     unreadable: tuple[str, ...]
     failures: tuple[FailureRecord, ...]
     slide_paths: dict[str, Path]
@@ -87,7 +87,7 @@ def _gather(folder: Path) -> RunContent:
             unreadable.append(str(error))
     for path in sorted((folder / "summary").glob("*.json")):
         try:
-            images.append((path.stem, RoiSummary.read(path)))
+            images.append((path.stem, SegmentationSummary.read(path)))
         except StorageError as error:
             unreadable.append(str(error))
     failures: list[FailureRecord] = []
@@ -96,7 +96,7 @@ def _gather(folder: Path) -> RunContent:
         with Catalogue.open(folder / CATALOGUE_NAME) as catalogue:
             known = catalogue.slides.all()
             slide_paths = {slide.sha256: Path(slide.path) for slide in known}
-            done = {summary.provenance.slide_sha256 for _, summary in slides}
+            done = {summary.provenance.slide.sha256 for _, summary in slides}
             has_result = {slide.path for slide in known if slide.sha256 in done}
             newest = {failure.path: failure for failure in reversed(catalogue.results.failures())}
             failures = [f for path, f in newest.items() if path not in has_result]
@@ -128,7 +128,7 @@ def _blocks(content: RunContent) -> Iterable[Block]:
         yield Heading("Images")
         yield _overview(
             ("image", "nuclei", "mm2", "per mm2", "median area um2", "positive %"),
-            [_image_row(summary) for _, summary in content.images],
+            [_image_row(name, summary) for name, summary in content.images],
         )
     for name, summary in content.slides:
         yield from _slide_section(content, name, summary)
@@ -148,11 +148,11 @@ def _slide_row(name: str, summary: SegmentationSummary) -> tuple[str, ...]:
     )
 
 
-def _image_row(summary: RoiSummary) -> tuple[str, ...]:
+def _image_row(name: str, summary: SegmentationSummary) -> tuple[str, ...]:
     return (
-        summary.image_name,
+        name,
         f"{summary.n_nuclei:,}",
-        f"{summary.area_mm2:.4f}",
+        f"{summary.tissue_area_mm2:.4f}",
         _figure(summary.nuclei_per_mm2, 0),
         _median_area(summary),
         _positive(summary.dab),
@@ -165,7 +165,7 @@ def _overview(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return Table(head[:width], [row[:width] for row in rows])
 
 
-def _median_area(summary: SegmentationSummary | RoiSummary) -> str:
+def _median_area(summary: SegmentationSummary) -> str:
     area = summary.distributions.get("area_um2")
     return _figure(area.p50 if area else None, 1)
 
@@ -196,9 +196,9 @@ def _slide_section(content: RunContent, name: str, summary: SegmentationSummary)
             yield _picture(np.asarray(picture.convert("RGB")), "Nuclei, and what the mask left out")
     density = draw_density_of(
         nuclei.centroid_xy,
-        width_px=provenance.width_px,
-        height_px=provenance.height_px,
-        mpp=Mpp(provenance.slide_mpp_x, provenance.slide_mpp_y),
+        width_px=provenance.slide.width_px,
+        height_px=provenance.slide.height_px,
+        mpp=provenance.slide.mpp,
     )
     yield _picture(density, "Nuclei per mm2")
     yield from _histograms(nuclei)
@@ -208,10 +208,10 @@ def _slide_section(content: RunContent, name: str, summary: SegmentationSummary)
         ("seconds", *summary.seconds), [("", *(f"{s:.1f}" for s in summary.seconds.values()))]
     )
     yield Paragraph(
-        f"{provenance.model_name} {provenance.model_version} on {summary.device} "
-        f"({summary.backend} {summary.precision}), {summary.n_tiles} tiles, "
-        f"mask {provenance.mask_engine}, {provenance.slide_mpp_x:.4g} um per pixel "
-        f"({provenance.slide_mpp_source}), {seams.n_duplicates} nuclei twice at seams, "
+        f"{provenance.model.title} on {provenance.arithmetic}, {summary.n_tiles} tiles, "
+        f"mask {provenance.mask.engine if provenance.mask else 'none'}, "
+        f"{provenance.slide.mpp_x:.4g} um per pixel ({provenance.slide.mpp_source}), "
+        f"{seams.n_duplicates} nuclei twice at seams, "
         f"finished {summary.finished_at}."
     )
 
@@ -221,11 +221,11 @@ def _pixels_of_slide(
 ) -> Iterable[Block]:
     """Thumbnail and densest place, if the slide is still where it was."""
     provenance = summary.provenance
-    path = content.slide_paths.get(provenance.slide_sha256)
+    path = content.slide_paths.get(provenance.slide.sha256)
     if path is None or not path.is_file():
         yield Paragraph("The slide is not at hand: no thumbnail, no close-up.")
         return
-    override = provenance.slide_mpp_x if provenance.slide_mpp_source == "override" else None
+    override = provenance.slide.mpp_x if provenance.slide.mpp_source == "override" else None
     try:
         with open_slide(path, Scale(mpp_override=override)) as reader:
             yield _picture(read_thumbnail(reader, _PICTURE_PX), "The slide")
@@ -262,8 +262,8 @@ def _densest_corner(centroid_xy: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     return corner
 
 
-def _image_section(content: RunContent, name: str, summary: RoiSummary) -> Iterable[Block]:
-    yield Heading(summary.image_name)
+def _image_section(content: RunContent, name: str, summary: SegmentationSummary) -> Iterable[Block]:
+    yield Heading(name)
     yield from (Paragraph(text, "warn") for text in summary.warnings)
     overlay = content.folder / "overlay" / f"{name}_overlay.png"
     if overlay.is_file():

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.provenance import SlideSource
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,23 @@ class SlideInfo:
     def area_mm2(self) -> float:
         """Area of the frame."""
         return self.width * self.height * self.mpp.pixel_area_um2 * 1e-6
+
+    def source(self, sha256: str) -> SlideSource:
+        """The slide as results name it.
+
+        Args:
+            sha256: Digest of its files.
+        """
+        return SlideSource(
+            sha256=sha256,
+            mpp_x=self.mpp.x,
+            mpp_y=self.mpp.y,
+            mpp_source=self.mpp_source,
+            frame=self.frame,
+            origin_px=self.origin_px,
+            width_px=self.width,
+            height_px=self.height,
+        )
 
 
 class SlideReader(Protocol):

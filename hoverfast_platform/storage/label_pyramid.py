@@ -23,6 +23,7 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
 
 CHUNK_PX = 1024
@@ -38,22 +39,22 @@ def label_pyramid_of_table(table_path: Path, path: Path) -> int:
         StorageError: If the table cannot be read, is not a slide's, or the pyramid cannot be
             written.
     """
-    provenance = read_table_metadata(table_path)
-    if "segmentation_id" not in provenance or "width_px" not in provenance:
+    provenance = Provenance.found_in(read_table_metadata(table_path), table_path.name)
+    if provenance is None:
         raise StorageError(
             f"{table_path} does not say how large its slide is, which a label image needs.",
             "Use the .parquet of a slide's result.",
         )
-    if _segmentation_id(path) == provenance["segmentation_id"]:
+    if _segmentation_id(path) == provenance.segmentation_id:
         n_rows: int = pq.read_metadata(table_path).num_rows
         return n_rows
     return write_label_pyramid(
         path,
         iter_nuclei_table(table_path),
-        width=provenance["width_px"],
-        height=provenance["height_px"],
-        mpp=Mpp(provenance["slide_mpp_x"], provenance["slide_mpp_y"]),
-        provenance=provenance,
+        width=provenance.slide.width_px,
+        height=provenance.slide.height_px,
+        mpp=provenance.slide.mpp,
+        provenance=provenance.model_dump(mode="json"),
     )
 
 

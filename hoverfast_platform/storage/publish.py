@@ -28,7 +28,7 @@ def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
     for candidate in (stem, f"{stem}.{slide_sha256[:8]}"):
         summary_path = out_dir / f"{candidate}{SUMMARY}"
         if summary_path.is_file():
-            if SegmentationSummary.read(summary_path).provenance.slide_sha256 == slide_sha256:
+            if SegmentationSummary.read(summary_path).provenance.slide.sha256 == slide_sha256:
                 return candidate
         elif not (out_dir / f"{candidate}{QUPATH}").exists():
             return candidate

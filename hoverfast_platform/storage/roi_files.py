@@ -15,7 +15,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import Line, draw_nuclei
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
-from hoverfast_platform.storage.summary import RoiSummary
+from hoverfast_platform.storage.summary import SegmentationSummary
 
 
 def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
@@ -24,7 +24,7 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
     rgb: RgbImage,
     nuclei: Nuclei,
     instance_map: InstanceMap,
-    summary: RoiSummary,
+    summary: SegmentationSummary,
     line: Line,
 ) -> str:
     """Write ``json/``, ``label_mask/``, ``overlay/`` and, last, ``summary/`` of one image.
@@ -41,7 +41,7 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
         lock = FileLock(scratch / "publish.lock")
         lock.acquire()  # another run may be about to take the same name
     try:
-        name = _free_name(out_dir, stem, summary.image_sha256)
+        name = _free_name(out_dir, stem, summary.provenance.slide.sha256)
         _write(out_dir, name, rgb, nuclei, instance_map, summary, line)
     finally:
         lock.release()
@@ -54,11 +54,11 @@ def _write(  # noqa: PLR0913 - as above
     rgb: RgbImage,
     nuclei: Nuclei,
     instance_map: InstanceMap,
-    summary: RoiSummary,
+    summary: SegmentationSummary,
     line: Line,
 ) -> None:
-    namespace = uuid.UUID(summary.segmentation_id)
-    provenance = summary.model_dump(mode="json", exclude_none=True)
+    namespace = uuid.UUID(summary.provenance.segmentation_id)
+    provenance = summary.provenance.model_dump(mode="json")
     qupath_path = out_dir / "json" / f"{name}.json.gz"
     with written_atomically(qupath_path) as part:
         write_geojson(part, [nuclei], provenance=provenance, namespace=namespace)
@@ -83,7 +83,7 @@ def _free_name(out_dir: Path, stem: str, image_sha256: str) -> str:
     """The stem, unless the files of that name are another image's, or nobody knows whose."""
     summary_path = _summary_path(out_dir, stem)
     if summary_path.is_file():
-        is_ours = RoiSummary.read(summary_path).image_sha256 == image_sha256
+        is_ours = SegmentationSummary.read(summary_path).provenance.slide.sha256 == image_sha256
     else:
         is_ours = not (out_dir / "json" / f"{stem}.json.gz").exists()
     return stem if is_ours else f"{stem}.{image_sha256[:8]}"

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from hoverfast_platform.config import Settings, Staining
 from hoverfast_platform.errors import StorageError
-
-
-class _JsonFile(Settings):
-    """A value that lives in a JSON file of its own."""
-
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read one back.
-
-        Raises:
-            StorageError: If it is missing or not a summary.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StorageError(
-                f"{path} is no readable summary: {error}",
-                "It is damaged or of another version; move it away.",
-            ) from error
-
-
-class Provenance(Settings):
-    """What a segmentation was made from; also the first member of the QuPath file.
-
-    The slide is named by its digest: a file's name may say whose tissue it is, and results are
-    passed on. The catalogue knows the name.
-    """
-
-    model_config = ConfigDict(extra="ignore")  # results of earlier versions name the slide
-
-    schema_version: int = 1
-    segmentation_id: str
-    slide_sha256: str
-    slide_mpp_x: float
-    slide_mpp_y: float
-    slide_mpp_source: str
-    frame: str
-    origin_px: tuple[int, int]
-    width_px: int
-    height_px: int
-    mask_engine: str
-    mask_sha256: str
-    model_name: str
-    model_version: str
-    model_sha256: str
-    model_mpp: float
-    model_statistics_share: float = 0.0
-    """Share of the slide's own batch-norm statistics in those the model saw it with."""
-    model_labels: tuple[str, ...] = ()
-    """Label sets the model learned from, with their licences."""
-    teacher: str = ""
-    cohort: str = ""
-    training_set_digest: str = ""
-    settings: dict[str, object]
-    code_version: str
+from hoverfast_platform.nuclei.seams import SeamAudit
+from hoverfast_platform.provenance import Provenance
 
 
 class Seams(Settings):
@@ -79,6 +23,15 @@ class Seams(Settings):
     n_duplicates: int
     density_ratio: float | None
     """None where it cannot be told."""
+
+    @classmethod
+    def of(cls, audit: SeamAudit) -> Seams:
+        """An audit as it is written."""
+        return cls(
+            n_near_seams=audit.n_near_seams,
+            n_duplicates=audit.n_duplicates,
+            density_ratio=None if math.isnan(audit.density_ratio) else audit.density_ratio,
+        )
 
 
 class Distribution(Settings):
@@ -133,12 +86,13 @@ class DabPositivity(Settings):
         )
 
 
-class SegmentationSummary(_JsonFile):
-    """One segmentation in figures."""
+class SegmentationSummary(Settings):
+    """One segmentation of a slide or of a flat image in figures."""
 
     provenance: Provenance
     n_nuclei: int
     tissue_area_mm2: float
+    """Where nuclei were looked for; the whole of a flat image."""
     stain_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of optical density (red, green, blue), by which the model saw the slide; 1: as it is."""
     exposure_gain: float = 1.0
@@ -159,35 +113,26 @@ class SegmentationSummary(_JsonFile):
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall clock ``total`` and, summed over processes, each phase; phases overlap."""
     seconds_per_mm2: float | None = None
-    device: str
-    backend: str
-    precision: str
     run_id: str = ""
     finished_at: str
     files: dict[str, str] = Field(default_factory=dict)
     """File name to SHA-256."""
 
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
-class RoiSummary(_JsonFile):
-    """The nuclei of one flat image in figures, and what they were made from."""
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read one back.
 
-    schema_version: int = 1
-    segmentation_id: str
-    image_name: str
-    image_sha256: str
-    width_px: int
-    height_px: int
-    mpp: float
-    mpp_source: Literal["override", "assumed"]
-    """``assumed``: nobody said, so the image was taken to have the model's."""
-    model_name: str
-    model_version: str
-    model_sha256: str
-    settings: dict[str, object]
-    code_version: str
-    n_nuclei: int
-    area_mm2: float
-    nuclei_per_mm2: float
-    distributions: dict[str, Distribution]
-    dab: DabPositivity | None = None
-    warnings: tuple[str, ...] = ()
+        Raises:
+            StorageError: If it is missing or not a summary.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StorageError(
+                f"{path} is no readable summary: {error}",
+                "It is damaged or of another version; move it away.",
+            ) from error

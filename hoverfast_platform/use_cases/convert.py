@@ -14,6 +14,7 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.geojson import deflate_features, write_geojson
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
@@ -134,8 +135,9 @@ def _read(source: Path, mpp: float | None) -> _Source:
 
 def _scale(provenance: Mapping[str, Any], mpp: float | None) -> Mpp | None:
     """What the file says; else what was given."""
-    if "slide_mpp_x" in provenance:
-        return Mpp(provenance["slide_mpp_x"], provenance["slide_mpp_y"])
+    found = Provenance.found_in(provenance, "The source")
+    if found is not None:
+        return found.slide.mpp
     known = provenance.get("mpp") or mpp
     return Mpp(known, known) if known else None
 

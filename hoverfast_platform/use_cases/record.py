@@ -27,20 +27,10 @@ def segmentation_record(
     summary, provenance = done.summary, done.summary.provenance
     folder = done.summary_path.parent.absolute()
     return SegmentationRecord(
-        segmentation_id=provenance.segmentation_id,
-        slide=slide_record(path, info, provenance.slide_sha256),
-        mask_sha256=provenance.mask_sha256,
-        mask_engine=provenance.mask_engine,
-        tissue_area_mm2=summary.tissue_area_mm2,
-        model_sha256=provenance.model_sha256,
-        model_name=provenance.model_name,
-        model_version=provenance.model_version,
+        slide=slide_record(path, info, provenance.slide.sha256),
+        provenance=provenance,
         model_card=card.model_dump(mode="json"),
-        settings=dict(provenance.settings),
-        code_version=provenance.code_version,
-        device=summary.device,
-        backend=summary.backend,
-        precision=summary.precision,
+        tissue_area_mm2=summary.tissue_area_mm2,
         run_id=summary.run_id,
         n_nuclei=summary.n_nuclei,
         seconds_per_mm2=summary.seconds_per_mm2,

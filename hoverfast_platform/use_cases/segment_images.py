@@ -13,14 +13,14 @@ from hoverfast_platform.files import file_sha256
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_image import (
     SegmentedImage,
-    roi_summary,
+    image_summary,
     segment_image,
 )
 from hoverfast_platform.ingest.names import check_name
 from hoverfast_platform.storage.flat_images import read_rgb
 from hoverfast_platform.storage.previews import Line
 from hoverfast_platform.storage.roi_files import publish_roi
-from hoverfast_platform.storage.summary import RoiSummary
+from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.use_cases.outcome import Outcome, each
 
 
@@ -29,7 +29,7 @@ class PublishedImage:
     """Nuclei of a flat image, and the summary that was published with them."""
 
     found: SegmentedImage
-    summary: RoiSummary
+    summary: SegmentationSummary
 
 
 ImageOutcome: TypeAlias = Outcome[Path, PublishedImage]
@@ -55,14 +55,16 @@ def segment_images(
             and every result says so.
         settings: What decides which nuclei come out.
     """
+    scale = settings.scale.model_copy(update={"mpp_override": mpp})
+    recorded = settings.model_copy(update={"scale": scale})
 
     def segment(path: Path) -> PublishedImage:
         check_name(path)
         rgb = read_rgb(path)
         found = segment_image(
-            rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=settings
+            rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=recorded
         )
-        summary = roi_summary(path.name, _sha256(path), found, engine, settings, mpp)
+        summary = image_summary(_sha256(path), found, engine, recorded)
         publish_roi(out_dir, path.stem, rgb, found.nuclei, found.instance_map, summary, line)
         return PublishedImage(found, summary)
 

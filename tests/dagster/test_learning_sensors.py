@@ -21,11 +21,12 @@ from assets.learning_sensors import (
     resegment_slides,
 )
 from assets.partitions import cohorts
-from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
+from hoverfast_platform.catalogue import ModelRecord, SlideRecord
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
 from resources.patience import Patience
+from tests.builders import segmentation
 
 
 class Platform:
@@ -65,10 +66,7 @@ class Platform:
             key = catalogue.slides.register(record)
             for model in models:
                 catalogue.results.record(
-                    SegmentationRecord(
-                        *(f"{name} {model}", record, "mask", "builtin", 1.0),
-                        *(model, "model", "1", {}, {}, "0", "cpu", "torch", "fp32", "run", 1, 1.0),
-                    )
+                    segmentation(f"{name} {model}", record, made_from={"model": {"sha256": model}})
                 )
         self.instance.add_dynamic_partitions("slides", [key])
         return key

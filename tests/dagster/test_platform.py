@@ -62,7 +62,8 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     qupath_file = event.metadata["qupath_file"].value
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
         (entry,) = catalogue.results.lineage(qupath_file).entries
-    assert entry["run_id"]
+    assert entry.run_id
+    assert str(entry.provenance.arithmetic) == event.metadata["device"].value
 
 
 def test_thresholds_and_severities_are_settings(tmp_path):

@@ -228,7 +228,7 @@ def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):
     with gzip.open(done.qupath_path) as file:
         provenance = json.load(file)["provenance"]
 
-    assert provenance["slide_mpp_source"] == "override"
+    assert provenance["slide"]["mpp_source"] == "override"
     assert any("by hand" in warning for warning in done.summary.warnings)
 
 
@@ -291,7 +291,7 @@ def test_a_model_that_adapts_to_the_slide_makes_another_result_and_says_so(slide
     adapted = segment_slide(slide, out_dir=tmp_path / "b", engine=engine).summary
 
     a, b = as_it_is.provenance, adapted.provenance
-    assert (a.model_statistics_share, b.model_statistics_share) == (0.0, share)
+    assert (a.model.statistics_share, b.model.statistics_share) == (0.0, share)
     assert share > 0
     assert a.segmentation_id != b.segmentation_id
     assert as_it_is.distributions != adapted.distributions
@@ -318,7 +318,7 @@ def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     expected = centroids[centroids[:, 0] < 370]
     assert 0 < len(expected) < len(centroids)
     assert np.array_equal(np.sort(kept, axis=0), np.sort(expected, axis=0))
-    assert masked.summary.provenance.mask_engine == "import"
+    assert masked.summary.provenance.mask.engine == "import"
     engine.close()
 
 

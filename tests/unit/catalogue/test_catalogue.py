@@ -19,7 +19,7 @@ def catalogue(catalogue_location):
 
 def test_model_knows_what_it_made(catalogue):
     catalogue.results.record(segmentation("s1"))
-    catalogue.results.record(segmentation("s2", model_sha256="d" * 64))
+    catalogue.results.record(segmentation("s2", made_from={"model": {"sha256": "d" * 64}}))
 
     (use,) = catalogue.models.uses("c" * 64)
 
@@ -33,8 +33,8 @@ def test_lineage_answers_by_slide_file_and_id(catalogue, text):
 
     (entry,) = catalogue.results.lineage(text).entries
 
-    assert entry["model"]["card"]["licence"] == "CC-BY-4.0"
-    assert entry["mask"]["engine"] == "builtin"
+    assert entry.model_card["licence"] == "CC-BY-4.0"
+    assert entry.provenance == segmentation().provenance
 
 
 def test_unknown_text_has_no_lineage(catalogue):
@@ -61,7 +61,7 @@ def test_recording_twice_keeps_one_row(catalogue):
     catalogue.results.record(segmentation())
     catalogue.results.record(segmentation(n_nuclei=6))
 
-    assert [e["n_nuclei"] for e in catalogue.results.lineage("s1").entries] == [6]
+    assert [entry.n_nuclei for entry in catalogue.results.lineage("s1").entries] == [6]
 
 
 def test_failure_keeps_kind_and_remedy(catalogue):
@@ -87,8 +87,8 @@ def test_mask_is_kept_with_its_record_and_found_by_the_lineage_of_results(catalo
         dataclasses.replace(made, engine="builtin", tissue_area_mm2=1),
     )
     (entry,) = catalogue.results.lineage("s1").entries
-    assert entry["mask"]["path"] == "/masks/A.png"
-    assert entry["mask"]["record"] == {"statistics": {"x": 1}}
+    assert entry.mask_path == "/masks/A.png"
+    assert entry.mask_record == {"statistics": {"x": 1}}
 
 
 def test_mask_of_an_unknown_slide_is_refused(catalogue):

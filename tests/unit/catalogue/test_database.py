@@ -1,6 +1,7 @@
 """What SQLite and PostgreSQL must do alike, told by processes and outages."""
 
 import dataclasses
+import datetime
 import sqlite3
 import subprocess
 import sys
@@ -211,11 +212,12 @@ def test_odd_text_and_numbers_are_kept_alike_on_both(catalogue_location):
     slide = dataclasses.replace(SLIDE, vendor=long, mpp_source=long)
     odd = segmentation(
         slide=slide,
-        device=long,
-        precision=long,
-        code_version=long,
-        model_name=long,
-        mask_engine=long,
+        made_from={
+            "code_version": long,
+            "model": {"name": long},
+            "mask": {"engine": long},
+            "arithmetic": {"device": long, "precision": long},
+        },
         run_id=long,
         model_card={"dice": float("nan"), "loss": float("inf"), "name": "Gr\u00f6\u00dfe"},
     )
@@ -227,8 +229,8 @@ def test_odd_text_and_numbers_are_kept_alike_on_both(catalogue_location):
         (entry,) = catalogue.results.lineage("s1").entries
         (kept,) = catalogue.results.failures()
 
-    assert entry["device"] == f"{long} (openvino {long})"
-    assert entry["model"]["card"] == {"dice": None, "loss": None, "name": "Gr\u00f6\u00dfe"}
+    assert str(entry.provenance.arithmetic) == f"{long} (openvino {long})"
+    assert entry.model_card == {"dice": None, "loss": None, "name": "Gr\u00f6\u00dfe"}
     assert (kept.path, kept.message) == ("/a\ufffdb.svs", "header says \ufffd\1")
     assert kept.kind == long
 
@@ -238,7 +240,7 @@ def test_times_are_utc_on_both(catalogue_location):
         catalogue.results.record(segmentation())
         (entry,) = catalogue.results.lineage("s1").entries
 
-    assert entry["finished_at"].endswith("+00:00")
+    assert entry.finished_at.utcoffset() == datetime.timedelta(0)
 
 
 @pytest.mark.parametrize("direction", ["to the server", "and back"])

@@ -15,7 +15,7 @@ from hoverfast_platform.storage.label_pyramid import LABELS
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table, write_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
-from tests.builders import NAMESPACE, squares
+from tests.builders import NAMESPACE, provenance, squares
 
 FIRST = [[100.0, 100.0], [120.0, 100.0], [120.0, 116.0], [100.0, 116.0], [100.0, 100.0]]
 BOWTIE = [[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]
@@ -95,15 +95,11 @@ def test_an_empty_published_slide_is_an_empty_result(tmp_path):
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "slide.parquet"
-    provenance = {
-        "segmentation_id": NAMESPACE.hex,
-        "width_px": 300,
-        "height_px": 50,
-        "slide_mpp_x": 0.25,
-        "slide_mpp_y": 0.25,
-    }
+    made_from = provenance(NAMESPACE.hex, slide={"width_px": 300, "height_px": 50}).model_dump(
+        mode="json"
+    )
     columns = list(squares(1).measurements)
-    write_nuclei_table(path, [squares(9)], columns, metadata=provenance, namespace=NAMESPACE)
+    write_nuclei_table(path, [squares(9)], columns, metadata=made_from, namespace=NAMESPACE)
     return path
 
 
@@ -163,16 +159,16 @@ def test_damaged_files_are_refused_and_nothing_is_left(tmp_path, text):
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, target):
     """A limit on the size of files stands in for the disk."""
     table = tmp_path / "slide.parquet"
-    provenance = {
-        "segmentation_id": NAMESPACE.hex,
-        "width_px": 200_000,
-        "height_px": 50,
-        "slide_mpp_x": 0.25,
-        "slide_mpp_y": 0.25,
-    }
+    made_from = provenance(NAMESPACE.hex, slide={"width_px": 200_000, "height_px": 50}).model_dump(
+        mode="json"
+    )
     nuclei = squares(9000)
     write_nuclei_table(
-        table, [nuclei], list(nuclei.measurements), metadata=provenance, namespace=NAMESPACE
+        table,
+        [nuclei],
+        list(nuclei.measurements),
+        metadata=made_from,
+        namespace=NAMESPACE,
     )
     out = tmp_path / "out"
     code = (

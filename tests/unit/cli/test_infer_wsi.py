@@ -77,7 +77,7 @@ def test_each_slide_is_segmented_in_its_own_mask_nucleus_by_nucleus(finished):
     out, masks, _ = finished
     n_nuclei = {}
     for name, summary in summaries(out).items():
-        sha256 = summary["provenance"]["slide_sha256"]
+        sha256 = summary["provenance"]["slide"]["sha256"]
         of_digest = [p for p in masks.iterdir() if p.name.endswith(f".{sha256[:8]}.png")]
         stem = name.removesuffix(".summary.json")
         of_name = [

@@ -18,6 +18,7 @@ from hoverfast_platform.reports.evaluation_report import (
     write_comparison,
     write_report,
 )
+from tests.builders import provenance
 
 
 def evaluation(values=(0.9, 0.5, 0.7, 0.3), *, name="student", dataset="set <1>"):
@@ -29,7 +30,9 @@ def evaluation(values=(0.9, 0.5, 0.7, 0.3), *, name="student", dataset="set <1>"
         for i, v in enumerate(values)
     )
     return Evaluation(
-        model=MeasuredModel(name, "1", "a" * 64, "cpu", "openvino", "fp32"),
+        model=MeasuredModel(
+            name=name, version="1", sha256="a" * 64, arithmetic=provenance().arithmetic
+        ),
         dataset=dataset,
         dataset_digest="d" * 64,
         dataset_provenance={"teacher": "t"},

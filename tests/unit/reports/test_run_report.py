@@ -12,39 +12,17 @@ from hoverfast_platform.storage.nuclei_table import write_nuclei_table
 from hoverfast_platform.storage.summary import (
     DabPositivity,
     Distribution,
-    Provenance,
-    RoiSummary,
     Seams,
     SegmentationSummary,
 )
-from tests.builders import NAMESPACE, squares
-
-PROVENANCE = Provenance(
-    segmentation_id=NAMESPACE.hex,
-    slide_sha256="a" * 64,
-    slide_mpp_x=0.25,
-    slide_mpp_y=0.25,
-    slide_mpp_source="file",
-    frame="full",
-    origin_px=(0, 0),
-    width_px=400,
-    height_px=100,
-    mask_engine="builtin",
-    mask_sha256="b" * 64,
-    model_name="m",
-    model_version="1",
-    model_sha256="c" * 64,
-    model_mpp=0.25,
-    settings={},
-    code_version="0",
-)
+from tests.builders import NAMESPACE, provenance, squares
 
 
-def summary_of(n):
+def summary_of(n, dab=None):
     values = np.full(n, 6.5)
     distribution = Distribution.of(values)
     return SegmentationSummary(
-        provenance=PROVENANCE,
+        provenance=provenance(NAMESPACE.hex),
         n_nuclei=n,
         tissue_area_mm2=0.5 if n else 0,
         tissue_fraction=0.1,
@@ -54,9 +32,7 @@ def summary_of(n):
         seams=Seams(n_near_seams=0, n_duplicates=0, density_ratio=None),
         warnings=("pixels are < square",),
         seconds={"total": 2.5, "predict": 2.0},
-        device="cpu",
-        backend="openvino",
-        precision="fp32",
+        dab=dab,
         finished_at="2026-01-01T00:00:00+00:00",
     )
 
@@ -108,25 +84,7 @@ def test_images_are_reported_with_their_positivity(tmp_path):
     dab = DabPositivity(
         n_negative=3, n_weak=1, n_moderate=0, n_strong=0, positive_fraction=0.25, h_score=25
     )
-    RoiSummary(
-        segmentation_id=NAMESPACE.hex,
-        image_name="roi.png",
-        image_sha256="d" * 64,
-        width_px=10,
-        height_px=10,
-        mpp=0.25,
-        mpp_source="assumed",
-        model_name="m",
-        model_version="1",
-        model_sha256="c" * 64,
-        settings={},
-        code_version="0",
-        n_nuclei=4,
-        area_mm2=0.001,
-        nuclei_per_mm2=4000,
-        distributions={},
-        dab=dab,
-    ).write(tmp_path / "summary" / "roi.json")
+    summary_of(4, dab).write(tmp_path / "summary" / "roi.json")
 
     page = write_run_report(tmp_path).read_text("utf-8")
 

@@ -7,28 +7,20 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.previews import Line
 from hoverfast_platform.storage.roi_files import publish_roi
-from hoverfast_platform.storage.summary import RoiSummary
-from tests.builders import NAMESPACE
+from hoverfast_platform.storage.summary import Seams, SegmentationSummary
+from tests.builders import NAMESPACE, provenance
 
 
 def summary_of(sha256):
-    return RoiSummary(
-        segmentation_id=NAMESPACE.hex,
-        image_name="a.png",
-        image_sha256=sha256,
-        width_px=30,
-        height_px=20,
-        mpp=0.25,
-        mpp_source="override",
-        model_name="m",
-        model_version="1",
-        model_sha256="c" * 64,
-        settings={},
-        code_version="0",
+    return SegmentationSummary(
+        provenance=provenance(NAMESPACE.hex, slide={"sha256": sha256}),
         n_nuclei=0,
-        area_mm2=0.001,
+        tissue_area_mm2=0.001,
+        tissue_fraction=1,
         nuclei_per_mm2=0,
-        distributions={},
+        n_tiles=1,
+        seams=Seams(n_near_seams=0, n_duplicates=0, density_ratio=None),
+        finished_at="2026-01-01T00:00:00+00:00",
     )
 
 

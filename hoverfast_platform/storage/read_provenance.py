@@ -12,7 +12,7 @@ from hoverfast_platform.storage.summary import SegmentationSummary
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """The record in a ``.json.gz``, ``.parquet`` or ``.summary.json`` of ours.
+    """What is recorded in a ``.json.gz``, ``.parquet`` or ``.summary.json`` of ours.
 
     Raises:
         StorageError: If the file is missing, damaged, or not one of ours.
