@@ -17,7 +17,7 @@ from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.flat_images import read_instance_map
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, write_nuclei_table
-from tests.builders import squares
+from tests.builders import provenance, squares
 
 
 class _Command:
@@ -82,8 +82,8 @@ def test_pickle_in_an_older_label_pyramid_is_not_loaded(tmp_path, mark):
     (path / "0/0").write_bytes(pickle.dumps(np.array([_Command(mark)], dtype=object)))
 
     table = tmp_path / "nuclei.parquet"
-    frame = {"width_px": 1300, "height_px": 900, "slide_mpp_x": 0.25, "slide_mpp_y": 0.25}
-    metadata = {"segmentation_id": "new", **frame}
+    made_from = provenance("new", slide={"width_px": 1300, "height_px": 900})
+    metadata = made_from.model_dump(mode="json")
     write_nuclei_table(table, [squares(3)], [], metadata=metadata, namespace=uuid.uuid4())
 
     assert label_pyramid_of_table(table, path) == 3

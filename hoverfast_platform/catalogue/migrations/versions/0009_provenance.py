@@ -26,47 +26,58 @@ _KNOWN = """
 """
 
 
+_ROWS = sa.table(
+    "segmentations",
+    sa.column("id", sa.Integer),
+    sa.column("provenance", sa.JSON),
+    sa.column("settings", sa.JSON),
+    *(sa.column(name, sa.Text) for name in _WAS if name != "settings"),
+)
+
+
 def upgrade() -> None:
-    op.add_column("segmentations", sa.Column("provenance", sa.JSON, nullable=True))
+    op.add_column("segmentations", _new("provenance", sa.JSON, "{}"))
     connection = op.get_bind()
     rows = connection.execute(sa.text(_KNOWN)).mappings().all()
     for row in rows:
-        connection.execute(
-            sa.text("UPDATE segmentations SET provenance = :value WHERE id = :id"),
-            {"id": row["id"], "value": json.dumps(_provenance(row))},
-        )
-    with op.batch_alter_table("segmentations") as batch:
-        batch.alter_column("provenance", existing_type=sa.JSON, nullable=False)
-        for column in _WAS:
-            batch.drop_column(column)
+        _set(connection, row["id"], provenance=_provenance(row))
+    for column in _WAS:
+        _drop(column)
 
 
 def downgrade() -> None:
     for column in _WAS:
-        kind = sa.JSON if column == "settings" else sa.Text
-        op.add_column("segmentations", sa.Column(column, kind, nullable=True))
+        is_json = column == "settings"
+        op.add_column(
+            "segmentations", _new(column, *((sa.JSON, "{}") if is_json else (sa.Text, "")))
+        )
     connection = op.get_bind()
     found = connection.execute(sa.text("SELECT id, provenance FROM segmentations")).all()
     for number, value in found:
         made_from = _plain(value)
         arithmetic = made_from["arithmetic"]
-        connection.execute(
-            sa.text(
-                "UPDATE segmentations SET settings = :settings, code_version = :code, "
-                'device = :device, backend = :backend, "precision" = :precision WHERE id = :id'
-            ),
-            {
-                "id": number,
-                "settings": json.dumps(made_from["settings"]),
-                "code": made_from["code_version"],
-                **{name: arithmetic[name] for name in ("device", "backend", "precision")},
-            },
+        _set(
+            connection,
+            number,
+            settings=made_from["settings"],
+            code_version=made_from["code_version"],
+            **{name: arithmetic[name] for name in ("device", "backend", "precision")},
         )
-    with op.batch_alter_table("segmentations") as batch:
-        for column in _WAS:
-            kind = sa.JSON if column == "settings" else sa.Text
-            batch.alter_column(column, existing_type=kind, nullable=False)
-        batch.drop_column("provenance")
+    _drop("provenance")
+
+
+def _new(name: str, kind: type[sa.JSON | sa.Text], filled: str) -> sa.Column[Any]:
+    """Filled at first: SQLite adds no other column that must not be null."""
+    return sa.Column(name, kind, nullable=False, server_default=filled)
+
+
+def _drop(column: str) -> None:
+    """In place: files refer to the rows of this table, so it cannot be made anew."""
+    op.execute(f'ALTER TABLE segmentations DROP COLUMN "{column}"')
+
+
+def _set(connection: sa.Connection, number: int, **values: Any) -> None:
+    connection.execute(_ROWS.update().where(_ROWS.c.id == number).values(**values))
 
 
 def _provenance(row: sa.RowMapping) -> dict[str, Any]:
