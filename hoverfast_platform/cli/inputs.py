@@ -22,7 +22,7 @@ def expand(
         files_in_folder: Which files a folder stands for.
 
     Raises:
-        SettingsError: If a pattern or a folder stands for no file.
+        SettingsError: If a pattern or a folder stands for no file, or not one file exists.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
@@ -40,4 +40,7 @@ def expand(
                 f"{argument} stands for no file.", "Check the spelling and the files' suffixes."
             )
         found.update(dict.fromkeys(paths))
+    if not any(path.exists() for path in found):  # told before a model is made ready
+        absent = ", ".join(map(str, list(found)[:5]))
+        raise SettingsError(f"There is no such file: {absent}.", "Check the path.")
     return list(found)

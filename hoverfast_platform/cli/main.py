@@ -5,6 +5,7 @@ Commands are imported when they are called, so that ``--help`` is instant.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import signal
@@ -44,6 +45,11 @@ _COMMANDS = {
 """Name to module and one line of help; the module's ``command`` is the click command."""
 
 
+def _spelling(name: str) -> str:
+    """Dashes, underscores and capitals are the same."""
+    return name.lower().replace("_", "-")
+
+
 class _LazyGroup(click.Group):
     """A group whose listing needs no import of its commands."""
 
@@ -52,7 +58,14 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            same = [name for name in _COMMANDS if _spelling(name) == _spelling(cmd_name)]
+            if not same:
+                near = difflib.get_close_matches(cmd_name, _COMMANDS, n=3)
+                hint = f" Did you mean {' or '.join(near)}?" if near else ""
+                raise click.UsageError(
+                    f"There is no command {cmd_name!r}.{hint} `hoverfast --help` lists them.", ctx
+                )
+            (cmd_name,) = same
         command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
         return command
 

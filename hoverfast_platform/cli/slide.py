@@ -32,4 +32,6 @@ def info(path: Path, mpp: float | None) -> None:
         x, y = known.level_downsamples[level]
         click.echo(f"level {level:<4} {width} x {height} px, downsample {x:.4f} x {y:.4f}")
     click.echo(f"objective  {known.objective_power or 'not stated'}")
+    for note in known.notes:
+        click.echo(f"note       {note}")
     click.echo(f"sha256     {slide_digest(path)}")

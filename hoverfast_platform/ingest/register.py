@@ -14,9 +14,9 @@ from hoverfast_platform.catalogue.watched_files import Judged, ReadyFile, Watche
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, UnreadableSlideError
 from hoverfast_platform.geometry import Box
-from hoverfast_platform.ingest.completeness import check_complete
 from hoverfast_platform.ingest.units import signature
 from hoverfast_platform.slide import SlideReader, open_slide
+from hoverfast_platform.slide.completeness import check_complete
 from hoverfast_platform.slide.digest import slide_digest
 
 _N_THREADS = 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -33,6 +34,16 @@ _PUBLISHED_FORM: dict[str, object] = {
     "conv_block": "msunet",
 }
 """What the published settings must be for our network to be the same one."""
+
+
+_WRAPPERS = ("module.", "_orig_mod.")
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_SCALARS: list[Any] = [
+    np.dtype,
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 named it
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
+]
 
 
 @dataclass(frozen=True)
@@ -118,14 +129,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make the unpickler raise anything
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint without running code from it: {error}",
-            "Either it is damaged, or it holds more than weights (checkpoints written by the "
-            "published trainer store a NumPy scalar): re-save its 'model_dict' and settings.",
-        ) from error
+    content = load_weights_only(path)
     missing = {"model_dict", "depth", "wf"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise CheckpointError(
@@ -148,15 +152,50 @@ def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
         ),
         description="Loaded from the published checkpoint format, which carries no card.",
     )
-    return card, content["model_dict"]
+    if not isinstance(content["model_dict"], Mapping):
+        raise CheckpointError(
+            f"{path} is not a HoverFast checkpoint: its model_dict holds no weights.",
+            "Expected the published format (model_dict, depth, wf, ...) or .safetensors.",
+        )
+    return card, {_plain_name(name): tensor for name, tensor in content["model_dict"].items()}
+
+
+def load_weights_only(path: Path) -> Any:
+    """What torch saved in a file, without running code from it.
+
+    NumPy scalars, which the published trainer stores beside the weights, are taken: they are
+    numbers and run nothing.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, or holds anything but weights and numbers.
+    """
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no file {path}.") from error
+    except Exception as error:  # damaged bytes make the unpickler raise anything
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint without running code from it.",
+            "It is damaged, a web page instead of a download, or holds objects of a program beside "
+            "its weights: save its 'model_dict' and settings alone.",
+        ) from error
+
+
+def _plain_name(name: object) -> str:
+    """Without what torch puts before names when a network is compiled or on several devices."""
+    plain = str(name)
+    while plain.startswith(_WRAPPERS):
+        plain = plain.partition(".")[2]
+    return plain
 
 
 def _fill(network: HoverFast, weights: Mapping[str, Any], path: Path) -> None:
     try:
         network.load_state_dict(dict(weights))
-    except (RuntimeError, TypeError, AttributeError) as error:
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(
-            f"{path} does not fit the HoverFast network: {error}",
+            f"{path} does not fit the HoverFast network: {misfit_of(network, weights)}.",
             "It is of another architecture, depth or width.",
         ) from error
     for name, tensor in network.state_dict().items():
@@ -165,3 +204,23 @@ def _fill(network: HoverFast, weights: Mapping[str, Any], path: Path) -> None:
                 f"{path} holds values that are not finite in {name}.",
                 "Its training diverged; use an earlier checkpoint.",
             )
+
+
+def misfit_of(network: torch.nn.Module, weights: Mapping[str, Any]) -> str:
+    """What weights lack, have too much, or have in another shape; the first of each kind."""
+    wanted = network.state_dict()
+    lists = {
+        "missing": [name for name in wanted if name not in weights],
+        "unknown": [name for name in weights if name not in wanted],
+        "of another shape": [
+            name
+            for name, tensor in wanted.items()
+            if name in weights and getattr(weights[name], "shape", None) != tensor.shape
+        ],
+    }
+    said = [
+        f"{len(names)} {what} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
+        for what, names in lists.items()
+        if names
+    ]
+    return "; ".join(said) or "its values are not tensors"

@@ -18,13 +18,9 @@ from hoverfast_platform.errors import (
     AbsentSlideError,
     MissingMppError,
     UnreadableSlideError,
-    UnsupportedScaleError,
 )
 from hoverfast_platform.geometry import Box, Mpp
-from hoverfast_platform.slide.reader import SlideInfo
-
-_PLAUSIBLE_MPP = (0.02, 50.0)
-"""Finer than any light microscope resolves, coarser than any overview scan."""
+from hoverfast_platform.slide.reader import SlideInfo, check_plausible
 
 _SHOWN_PROPERTIES = (
     "openslide.vendor",
@@ -122,7 +118,7 @@ def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None
     width, height = slide.dimensions
     bounds = _bounds(properties, width, height)
     mpp = Mpp(mpp_override, mpp_override) if mpp_override is not None else _mpp(path, properties)
-    _check_plausible(path, mpp)
+    check_plausible(path, mpp)
     power: float | None = None
     with contextlib.suppress(ValueError, KeyError):  # shown only: an odd text is no reason to fail
         power = float(properties[openslide.PROPERTY_NAME_OBJECTIVE_POWER])
@@ -169,14 +165,3 @@ def _mpp(path: Path, properties: Mapping[str, str]) -> Mpp:
             f"materialize `slide_inventory` with the config mpp: {{{path.name}: 0.25}}. It is "
             "recorded as an override.",
         ) from error
-
-
-def _check_plausible(path: Path, mpp: Mpp) -> None:
-    low, high = _PLAUSIBLE_MPP
-    for value in (mpp.x, mpp.y):
-        if not low <= value <= high:
-            raise UnsupportedScaleError(
-                f"{path.name}: {value} micrometres per pixel is outside {low}..{high}.",
-                "Scanners write 0.1 to 1; a value in millimetres or in pixels per cm was "
-                "probably taken as mpp. Give the right one with --mpp.",
-            )

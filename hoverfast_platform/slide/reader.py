@@ -1,17 +1,23 @@
 """What a slide offers to the rest of the engine; ``slide.open`` opens one.
 
-Two readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files) and
-``array_reader`` (an RGB image in memory: ROIs, tests).
+Three readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files),
+``tiff_reader`` (TIFF that OpenSlide does not read, or reads wrongly) and ``array_reader`` (an RGB
+image in memory: ROIs, tests).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.errors import UnsupportedScaleError
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.provenance import SlideSource
+
+_PLAUSIBLE_MPP = (0.02, 50.0)
+"""Finer than any light microscope resolves, coarser than any overview scan."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class SlideInfo:
         level_sizes: (width, height) of each level, of the whole file.
         objective_power: What the scanner wrote; shown, never computed with.
         properties: Selected vendor properties, as text. No patient identifiers.
+        notes: How its pixels were read, where that is not plain; go into results as warnings.
     """
 
     name: str
@@ -45,6 +52,7 @@ class SlideInfo:
     level_sizes: tuple[tuple[int, int], ...] = ()
     objective_power: float | None = None
     properties: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def area_mm2(self) -> float:
@@ -91,3 +99,19 @@ class SlideReader(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+
+def check_plausible(path: Path, mpp: Mpp) -> None:
+    """Pass if a microscope can have such pixels.
+
+    Raises:
+        UnsupportedScaleError: If not.
+    """
+    low, high = _PLAUSIBLE_MPP
+    for value in (mpp.x, mpp.y):
+        if not low <= value <= high:
+            raise UnsupportedScaleError(
+                f"{path.name}: {value} micrometres per pixel is outside {low}..{high}.",
+                "Scanners write 0.1 to 1; a value in millimetres or in pixels per cm was "
+                "probably taken as mpp. Give the right one with --mpp.",
+            )

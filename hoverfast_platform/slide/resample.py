@@ -37,7 +37,7 @@ def check_scale(info: SlideInfo, model_mpp: float, scale: Scale) -> tuple[str, .
             "Nuclei would be a few pixels wide. Use a scan at higher magnification, or raise "
             "--max-upsampling if you accept that.",
         )
-    warnings: list[str] = []
+    warnings: list[str] = [*info.notes]
     if factor > 1.1:
         warnings.append(
             f"Upsampled {factor:.2f}x: the slide has {coarsest:.4g} um/px, the model was trained "

@@ -30,7 +30,7 @@ from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.held_against_slide import load_mask_held
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
-from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide import SlideInfo, open_slide
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.reader import SlideReader
@@ -48,6 +48,8 @@ from hoverfast_platform.teachers.counterstain import counterstain
 from hoverfast_platform.teachers.plausibility import implausible_share
 from hoverfast_platform.teachers.sampling import Sampling, Source, draw_tiles, validation_groups
 from hoverfast_platform.teachers.teacher import Teacher, TileImage
+
+_MAX_FLAT_PX = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def _draw(source: Source, mpp: float, sampling: Sampling) -> tuple[str, tuple[Bo
     with _open(source) as reader:
         info = reader.info
         lattice = _lattice(reader, mpp)
-        if info.vendor == "array":
+        if _is_flat(info):
             return digest, (lattice.box,)
         mask = (
             load_mask_held(source.mask_path, reader, slide_sha256=digest)
@@ -233,6 +235,14 @@ def _open(source: Source) -> SlideReader:
         return open_slide(source.path)
     except MissingMppError:
         return open_slide(source.path, Scale(mpp_override=given))
+
+
+def _is_flat(info: SlideInfo) -> bool:
+    """Whether it is labelled whole: an image, or a small TIFF without levels that has a scale."""
+    is_small = info.width * info.height <= _MAX_FLAT_PX
+    return info.vendor == "array" or (
+        info.vendor.startswith("tiff") and len(info.level_sizes) == 1 and is_small
+    )
 
 
 def _lattice(reader: SlideReader, mpp: float) -> ModelLattice:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.checkpoint import load_weights_only, misfit_of
 from hoverfast_platform.teachers.hovernet.network import HoverNet, Mode
 
 _MODE_BY_KERNEL: dict[int, Mode] = {5: "original", 3: "fast"}
@@ -37,7 +37,7 @@ def load_hovernet(path: Path) -> HoverNet:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path} does not fit HoVer-Net in {mode} mode: {error}",
+            f"{path} does not fit HoVer-Net in {mode} mode: {misfit_of(network, weights)}.",
             "It is of another version or was changed.",
         ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):
@@ -46,15 +46,7 @@ def load_hovernet(path: Path) -> HoverNet:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}.") from error
-    except Exception as error:  # damaged bytes make the unpickler raise anything
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint without running code from it: {error}",
-            "Download it again; it may be an HTML page instead of the weights.",
-        ) from error
+    content = load_weights_only(path)
     described = content.get("desc") if isinstance(content, dict) else None
     if not isinstance(described, dict):
         raise CheckpointError(

@@ -13,10 +13,10 @@ import pytest
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord
 from hoverfast_platform.errors import AbsentSlideError, CatalogueError, IncompleteSlideError
-from hoverfast_platform.ingest.completeness import check_complete
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.units import list_slides
 from hoverfast_platform.ingest.watch import look
+from hoverfast_platform.slide.completeness import check_complete
 from tests.builders import write_slide
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -36,7 +36,6 @@ def test_good_slides_open(shared_data, name, size, mpp):
     ("name", "error"),
     [
         ("histolab_broken.svs", UnreadableSlideError),
-        ("flat_ome_tiff/OS-1-detail.ome.tif", UnreadableSlideError),
         ("openslide_boxes.tiff", UnsupportedScaleError),
         ("TCGA-CR-7395-01A-01-TS1.svs", MissingMppError),
     ],

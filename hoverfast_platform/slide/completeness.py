@@ -9,9 +9,17 @@ from pathlib import Path
 import openslide
 import tifffile
 
-from hoverfast_platform.errors import IncompleteSlideError, UnreadableSlideError
+from hoverfast_platform.errors import AbsentSlideError, IncompleteSlideError, UnreadableSlideError
 from hoverfast_platform.slide.digest import slide_files
 
+_NOT_SLIDES = (
+    (b"<!doctype html", "a web page", "The download failed or needs a login; download it again."),
+    (b"<html", "a web page", "The download failed or needs a login; download it again."),
+    (b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>", "an error message of a store",
+     "The download failed; download it again."),
+    (b"version https://git-lfs", "a pointer of Git LFS", "Run `git lfs pull` where it lies."),
+    (b"/annex/objects/", "a pointer of git-annex", "Run `git annex get` where it lies."),
+)  # fmt: skip
 _COPY_AGAIN = "Wait until the copy is finished, or copy it again; it is taken up by itself then."
 
 
@@ -22,8 +30,10 @@ def check_complete(path: Path) -> None:
         IncompleteSlideError: Naming what is missing.
         UnreadableSlideError: If a folder holds several DICOM series.
     """
+    check_is_file(path)
     if path.stat().st_size == 0:
         raise IncompleteSlideError(f"{path.name} is empty.", _COPY_AGAIN)
+    _refuse_text(path)
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         _check_files(path, _mrxs_files(path))
@@ -33,6 +43,28 @@ def check_complete(path: Path) -> None:
         _check_one_series(path)
     else:
         _check_tiff(path)
+
+
+def check_is_file(path: Path) -> None:
+    """Pass if there is a file: a pipe would be waited for without end.
+
+    Raises:
+        AbsentSlideError: If there is nothing.
+        UnreadableSlideError: If it is a folder, a pipe or a device.
+    """
+    if not path.exists():
+        raise AbsentSlideError(f"{path} does not exist.", "Check the path.")
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UnreadableSlideError(f"{path} is {what}, not a slide file.", "Give the file itself.")
+
+
+def _refuse_text(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
+    for start, what, remedy in _NOT_SLIDES:
+        if head[: len(start)].lower() == start:
+            raise IncompleteSlideError(f"{path.name} is {what}, not a slide.", remedy)
 
 
 def _check_files(path: Path, expected: Iterable[Path]) -> None:

@@ -1,0 +1,276 @@
+"""TIFF slides that OpenSlide does not read, or reads wrongly, through tifffile.
+
+Classic big-endian files, OME-TIFF (planes apart, levels in SubIFDs, scale in its XML), QPTIFF,
+tiles in zstd or of 10 to 16 bits or of floating point numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any, Self
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+import zarr
+
+from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.errors import HoverFastError, MissingMppError, UnreadableSlideError
+from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.reader import SlideInfo, check_plausible
+
+_UM_PER_UNIT = {
+    "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0,
+    "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25_400.0, "ft": 304_800.0,
+}  # fmt: skip
+_COLOUR_NAMES = frozenset(
+    {"red", "green", "blue", "r", "g", "b", "alpha", "a", "rgb", "brightfield"}
+)
+_ASIDE = re.compile(r"label|macro|thumbnail|overview", re.IGNORECASE)
+_RGB_AXES = frozenset({"YXS", "YXC", "CYX", "SYX", "YX"})
+_SAMPLE_PX = 2048
+
+
+class TiffReader:
+    """A TIFF opened by tifffile; see :class:`hoverfast_platform.slide.SlideReader`.
+
+    Raises:
+        UnreadableSlideError: If it is not a TIFF in grey or colour with one image of one plane.
+        MissingMppError: If it does not say its scale and none is given.
+    """
+
+    def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
+        self.path = path
+        try:
+            self._file = tifffile.TiffFile(path)
+        except (tifffile.TiffFileError, OSError, ValueError) as error:
+            raise UnreadableSlideError(f"{path.name} is not a readable TIFF: {error}.") from error
+        try:
+            self._open(mpp_override)
+        except HoverFastError:
+            self._file.close()
+            raise
+        except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            # tifffile stumbles in many ways over damaged directories.
+            self._file.close()
+            raise UnreadableSlideError(
+                f"{path.name}: its TIFF directory cannot be read ({type(error).__name__}).",
+                "The file is damaged or incomplete; copy it again.",
+            ) from error
+
+    def _open(self, mpp_override: float | None) -> None:
+        all_series = list(self._file.series)
+        candidates = [one for one in all_series if not _ASIDE.search(one.name or "")] or all_series
+        series = max(candidates, key=lambda one: math.prod(one.shape))
+        self._axes = _axes(self.path, series)
+        self._levels = [
+            zarr.open_array(series.aszarr(level=level), mode="r")
+            for level in range(len(series.levels))
+        ]
+        sizes = tuple(_size(level.shape, self._axes) for level in self._levels)
+        width, height = sizes[0]
+        mpp = (
+            Mpp(mpp_override, mpp_override) if mpp_override else _mpp(self._file, self.path, series)
+        )
+        check_plausible(self.path, mpp)
+        self._white = self._white_level(series)
+        self.info = SlideInfo(
+            name=self.path.name,
+            vendor=f"tiff ({series.kind})",
+            width=width,
+            height=height,
+            mpp=mpp,
+            mpp_source="override" if mpp_override else "file",
+            level_downsamples=tuple((width / w, height / h) for w, h in sizes),
+            level_sizes=sizes,
+            notes=self._notes(series, candidates),
+        )
+
+    def _notes(self, series: Any, candidates: list[Any]) -> tuple[str, ...]:
+        notes: list[str] = []
+        if self._axes == "YX":
+            notes.append("The slide is grey, so its stains cannot be told apart.")
+        elif self._axes[0] in "CS":
+            notes.append("Its three planes were read as red, green and blue.")
+        if self._white != 255:
+            notes.append(f"Its values were scaled: {self._white:g} is white.")
+        others = [one.name or "without a name" for one in candidates if one is not series]
+        if others:
+            notes.append(
+                f"The file holds {len(candidates)} images; {series.name or 'the largest'} was "
+                f"read, and not {', '.join(others[:5])}."
+            )
+        return tuple(notes)
+
+    def _white_level(self, series: Any) -> float:
+        """The brightest value there can be: by the file's own word, else by its values."""
+        dtype = self._levels[0].dtype
+        if dtype == np.uint8:
+            return 255.0
+        if dtype.kind not in "uf":
+            raise UnreadableSlideError(
+                f"{self.path.name}: its pixels are {dtype}.", "Expected 8 to 16 bits, or 0 to 1."
+            )
+        stated = re.search(r'SignificantBits="(\d+)"', self._file.ome_metadata or "")
+        if stated and dtype.kind == "u":
+            return float(2 ** int(stated.group(1)) - 1)
+        top = self._brightest()
+        steps = (1.0, 255.0) if dtype.kind == "f" else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+        fitting = [step for step in steps if top <= step]
+        if not fitting or not math.isfinite(top):
+            raise UnreadableSlideError(
+                f"{self.path.name}: its brightest value is {top:g}.", "Expected 16 bits, or 0 to 1."
+            )
+        return fitting[0]
+
+    def _brightest(self) -> float:
+        """Of the coarsest level, a part of it where it is large."""
+        part = np.asarray(
+            self._region(
+                self._levels[-1],
+                Box.at_origin(width=_SAMPLE_PX, height=_SAMPLE_PX).clipped(
+                    _box(self._levels[-1].shape, self._axes)
+                ),
+            )
+        )
+        return float(part.max(initial=0))
+
+    def read_level(self, level: int, box: Box) -> RgbImage:
+        """Pixels of ``box`` (pixels of ``level``); outside is white."""
+        array = self._levels[level]
+        out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
+        part = box.clipped(_box(array.shape, self._axes))
+        if part.is_empty:
+            return out
+        try:
+            pixels = self._region(array, part)
+        except Exception as error:  # codecs raise whatever they like for damaged bytes
+            raise UnreadableSlideError(
+                f"{self.info.name}: level {level}, {box.width}x{box.height} px cannot be read: "
+                f"{type(error).__name__}.",
+                "The file is damaged there, usually by a broken copy; copy or scan it again.",
+            ) from error
+        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = self._rgb(
+            pixels
+        )
+        return out
+
+    def _region(self, array: Any, box: Box) -> npt.NDArray[Any]:
+        rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
+        if self._axes[0] in "CS":
+            return np.moveaxis(np.asarray(array[:, rows, columns]), 0, -1)
+        return np.asarray(array[rows, columns])
+
+    def _rgb(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        if pixels.dtype != np.uint8:
+            scaled = np.clip(pixels.astype(np.float32) / self._white, 0, 1)
+            pixels = np.round(np.nan_to_num(scaled) * 255).astype(np.uint8)
+        if pixels.shape[2] == 4:
+            alpha = pixels[..., 3:].astype(np.uint16)
+            colour = pixels[..., :3] * alpha + 255 * (255 - alpha)
+            pixels = ((colour + 127) // 255).astype(np.uint8)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8, copy=False)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def is_better_read_by_tifffile(path: Path) -> bool:
+    """Whether OpenSlide would take the first plane of several for the whole, or 16 bits for 8."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            series = file.series[0]
+            is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
+            has_more = series.is_pyramidal and bool(page.subifds)
+            return is_planar or series.axes[:1] in {"C", "S"} or page.bitspersample > 8 or has_more
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError):
+        return False  # OpenSlide has opened it: what tifffile makes of it does not matter
+
+
+def _axes(path: Path, series: Any) -> str:
+    axes = str(series.axes)
+    n_samples = series.shape[axes.index("S")] if "S" in axes else 1
+    if "C" in axes:
+        n_samples = series.shape[axes.index("C")]
+    if axes not in _RGB_AXES or (axes != "YX" and n_samples not in (1, 3, 4)):
+        raise UnreadableSlideError(
+            f"{path.name} is not one image in grey or colour: its axes are {axes}, "
+            f"{'x'.join(map(str, series.shape))}.",
+            "Export one plane, one time and the three colours as an RGB TIFF.",
+        )
+    names = re.findall(r"<Channel [^>]*Name=\"([^\"]*)\"", series.parent.ome_metadata or "")
+    foreign = [name for name in names if name.lower() not in _COLOUR_NAMES]
+    if axes == "CYX" and foreign:
+        raise UnreadableSlideError(
+            f"{path.name} has {n_samples} channels that are not red, green and blue: "
+            f"{', '.join(foreign[:4])}.",
+            "Fluorescence is not read; H&E needs colours.",
+        )
+    return axes
+
+
+def _size(shape: tuple[int, ...], axes: str) -> tuple[int, int]:
+    return int(shape[axes.index("X")]), int(shape[axes.index("Y")])
+
+
+def _box(shape: tuple[int, ...], axes: str) -> Box:
+    width, height = _size(shape, axes)
+    return Box.at_origin(width=width, height=height)
+
+
+def _mpp(file: Any, path: Path, series: Any) -> Mpp:
+    """By the OME-XML, else by the resolution of the first page."""
+    number = list(file.series).index(series)
+    found = _ome_mpp(file.ome_metadata, number) or _tag_mpp(series.keyframe)
+    if found is None:
+        raise MissingMppError(
+            f"{path.name} does not say how many micrometres a pixel has (no PhysicalSizeX and -Y "
+            "in OME-XML, no resolution in its tags), and it is never guessed.",
+            "Look it up at the scanner and give it: --mpp 0.25 on the command line; in Dagster "
+            f"materialize `slide_inventory` with the config mpp: {{{path.name}: 0.25}}. It is "
+            "recorded as an override.",
+        )
+    return found
+
+
+def _ome_mpp(xml: str | None, index: int) -> Mpp | None:
+    if not xml:
+        return None
+    try:
+        all_pixels = [e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("Pixels")]
+        pixels = all_pixels[index if index < len(all_pixels) else 0]
+        x, y = (
+            float(pixels.attrib[f"PhysicalSize{axis}"])
+            * _UM_PER_UNIT[pixels.attrib.get(f"PhysicalSize{axis}Unit", "µm")]
+            for axis in "XY"
+        )
+    except (ElementTree.ParseError, KeyError, ValueError, IndexError):
+        return None
+    return Mpp(x, y) if x > 0 and y > 0 and math.isfinite(x * y) else None
+
+
+def _tag_mpp(page: Any) -> Mpp | None:
+    um_per_unit = {2: 25_400.0, 3: 10_000.0}
+    try:
+        unit = um_per_unit[int(page.tags["ResolutionUnit"].value)]
+        x, y = (
+            unit * page.tags[name].value[1] / page.tags[name].value[0]
+            for name in ("XResolution", "YResolution")
+        )
+    except (KeyError, ZeroDivisionError, TypeError, IndexError):
+        return None
+    # 72 and 96 dots per inch are what programs write that know no scale.
+    return Mpp(x, y) if 0 < x < 50 and 0 < y < 50 else None
