@@ -114,23 +114,14 @@ def _unreadable(path: Path, why: str) -> UnreadableSlideError:
 def read_instance_map(path: Path) -> InstanceMap:
     """A label image (PNG, TIFF or NPY): 0 is background, any other value one nucleus.
 
-    Ids may have gaps. A palette image is read by its indices, not its colours.
+    Ids may have gaps, be whole numbers in floating point, stand in three equal channels, or have
+    -1 for the background. A palette image is read by its indices, not its colours.
 
     Raises:
         LabelError: If it cannot be read, is in colour, or its values cannot be ids.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            on_disk = np.load(path, mmap_mode="r", allow_pickle=False)
-            check_pixels(*on_disk.shape)
-            pixels = np.array(on_disk)
-        elif path.suffix.lower() in {".tif", ".tiff"}:
-            with tifffile.TiffFile(path) as file:
-                check_pixels(*file.series[0].shape)
-                pixels = np.squeeze(file.asarray())
-        else:
-            with Image.open(path) as image:
-                pixels = np.asarray(image)
+        pixels = _label_pixels(path)
     except (
         OSError,
         ValueError,
@@ -142,18 +133,52 @@ def read_instance_map(path: Path) -> InstanceMap:
         raise LabelError(
             f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF or NPY."
         ) from error
-    if pixels.ndim != 2:
+    return _ids(path, _one_channel(path, pixels))
+
+
+def _label_pixels(path: Path) -> npt.NDArray[Any]:
+    if path.suffix.lower() == ".npy":
+        on_disk = np.load(path, mmap_mode="r", allow_pickle=False)
+        check_pixels(*on_disk.shape)
+        return np.array(on_disk)
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        with tifffile.TiffFile(path) as file:
+            check_pixels(*file.series[0].shape)
+            return np.squeeze(file.asarray())
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def _one_channel(path: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(H, W)`` of one channel, or of channels that are all equal."""
+    flat = np.squeeze(pixels) if pixels.ndim > 2 else pixels
+    if flat.ndim == 3 and flat.shape[2] in (3, 4) and flat.size:
+        colours = flat[..., :3]
+        if (colours == colours[..., :1]).all():
+            return colours[..., 0]
+    if flat.ndim != 2:
         raise LabelError(
             f"{path} has the shape {pixels.shape}; a label image has one value per pixel.",
             "Colour overlays are no labels; export the label image itself.",
         )
-    if pixels.dtype.kind not in "iub" or (
-        pixels.size and (pixels.min() < 0 or pixels.max() > np.iinfo(np.int32).max)
-    ):
+    return flat
+
+
+def _ids(path: Path, pixels: npt.NDArray[Any]) -> InstanceMap:
+    if pixels.dtype.kind not in "iubf" or not pixels.size:
         raise LabelError(
-            f"{path} holds {pixels.dtype} from {pixels.min()} to {pixels.max()}; "
+            f"{path} holds {pixels.dtype} of shape {pixels.shape}; expected whole numbers.",
+            "Export instance ids.",
+        )
+    low, high = pixels.min(), pixels.max()
+    is_whole = pixels.dtype.kind != "f" or bool(
+        np.isfinite(low) and np.isfinite(high) and (pixels == np.floor(pixels)).all()
+    )
+    if not is_whole or low < -1 or high > np.iinfo(np.int32).max:
+        raise LabelError(
+            f"{path} holds {pixels.dtype} from {low} to {high}; "
             "expected whole numbers from 0 to 2147483647.",
             "Probability maps are no labels; export instance ids.",
         )
-    instance_map: InstanceMap = pixels.astype(np.int32)
+    instance_map: InstanceMap = np.maximum(pixels, 0).astype(np.int32)
     return instance_map

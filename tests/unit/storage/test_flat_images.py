@@ -43,9 +43,9 @@ def test_label_images_keep_their_ids(tmp_path, name, dtype):
 @pytest.mark.parametrize(
     ("name", "pixels", "text"),
     [
-        ("x.png", np.zeros((4, 4, 3), np.uint8), "one value per pixel"),
-        ("x.npy", np.zeros((4, 4), np.float32), "float32"),
-        ("x.npy", np.full((4, 4), -1), "-1"),
+        ("x.png", np.eye(12, dtype=np.uint8).reshape(4, 12, 3), "one value per pixel"),
+        ("x.npy", np.full((4, 4), 0.5, np.float32), "float32"),
+        ("x.npy", np.full((4, 4), -2), "-2"),
         ("x.npy", np.full((4, 4), 2**31, np.uint32), "2147483648"),
     ],
 )
@@ -107,3 +107,38 @@ def test_truncated_images_are_refused(tmp_path):
 
     with pytest.raises(UnreadableSlideError):
         read_rgb(tmp_path / "cut.tif")
+
+
+MAP = np.zeros((6, 9), dtype=np.int32)
+MAP[1:3, 2:5], MAP[4:, 6:] = 7, 300
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pixels"),
+    [
+        (".npy", MAP.astype(np.float64)),
+        (".tif", MAP.astype(np.float32)),
+        (".npy", MAP[..., None]),
+        (".npy", MAP[None]),
+        (".npy", np.where(MAP == 0, -1, MAP)),
+        (".npy", np.repeat(MAP[..., None], 3, axis=2)),
+    ],
+)
+def test_ids_are_read_in_the_forms_that_other_tools_give_them(tmp_path, suffix, pixels):
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        tifffile.imwrite(path, pixels)
+
+    assert np.array_equal(read_instance_map(path), MAP)
+
+
+@pytest.mark.parametrize("bad", [0.5, np.nan, np.inf, -2.0, 3e9])
+def test_values_that_are_not_ids_are_refused(tmp_path, bad):
+    pixels = MAP.astype(np.float64)
+    pixels[0, 0] = bad
+    np.save(tmp_path / "x.npy", pixels)
+
+    with pytest.raises(LabelError, match="export instance ids"):
+        read_instance_map(tmp_path / "x.npy")
