@@ -34,8 +34,10 @@ def read_rgb(path: Path) -> RgbImage:
         UnreadableSlideError: If it is not an image, or not one in grey or colour.
     """
     try:
-        if path.suffix.lower() in {".tif", ".tiff"} and _is_deep_colour(path):
-            return _read_tiff(path)
+        if path.suffix.lower() in {".tif", ".tiff"}:
+            _refuse_several(path)
+            if _is_deep_colour(path):
+                return _read_tiff(path)
         with Image.open(path) as opened:
             return _rgb_of(opened, path)
     except UnreadableSlideError:
@@ -50,6 +52,21 @@ def read_rgb(path: Path) -> RgbImage:
     ) as error:
         # RuntimeError is what codecs say of damaged data, SyntaxError what PIL says.
         raise _unreadable(path, str(error)) from error
+
+
+def _refuse_several(path: Path) -> None:
+    """Further pages of a TIFF may be smaller levels; of the same size they are other images."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            n_pages = len(file.pages)
+            is_several = n_pages > 1 and file.pages[1].shape == file.pages[0].shape
+    except tifffile.TiffFileError:
+        return  # not a TIFF, whatever its name: PIL decides
+    if is_several:
+        raise UnreadableSlideError(
+            f"{path} holds {n_pages} images or planes of one size, and one is expected.",
+            "Save each as a file of its own, and planes of colour as one RGB image.",
+        )
 
 
 def _is_deep_colour(path: Path) -> bool:

@@ -142,3 +142,15 @@ def test_values_that_are_not_ids_are_refused(tmp_path, bad):
 
     with pytest.raises(LabelError, match="export instance ids"):
         read_instance_map(tmp_path / "x.npy")
+
+
+def test_a_tiff_of_several_images_is_refused_and_one_with_levels_is_not(tmp_path):
+    rgb = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([rgb, rgb]), photometric="rgb")
+    with tifffile.TiffWriter(tmp_path / "levels.tif") as file:
+        file.write(rgb, photometric="rgb")
+        file.write(rgb[::2, ::2], photometric="rgb")
+
+    with pytest.raises(UnreadableSlideError, match="2 images"):
+        read_rgb(tmp_path / "two.tif")
+    assert np.array_equal(read_rgb(tmp_path / "levels.tif"), rgb)
