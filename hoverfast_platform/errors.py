@@ -16,6 +16,7 @@ The tree::
     ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
     ├── StorageError             (OSError)       results cannot be written, or were damaged
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
+    ├── ReviewConflictError      (RuntimeError)  two people corrected the same nucleus
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
     ├── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
     │   └── CatalogueUnavailableError            it cannot be reached or written just now
@@ -127,6 +128,12 @@ class ComputeError(HoverFastError, RuntimeError):
 
     kind = "compute"
     is_transient = True
+
+
+class ReviewConflictError(HoverFastError, RuntimeError):
+    """A correction of something that another person changed meanwhile; nothing was written."""
+
+    kind = "review_conflict"
 
 
 class TrainingError(HoverFastError, RuntimeError):

@@ -24,6 +24,7 @@ _COMMANDS = {
     "mask": ("hoverfast_platform.cli.mask", "Find usable tissue and name artefacts."),
     "report": ("hoverfast_platform.cli.report", "One page about an output folder."),
     "convert": ("hoverfast_platform.cli.convert", "Results to QuPath, tables, OME-Zarr."),
+    "view": ("hoverfast_platform.cli.view", "Slides and their nuclei in the browser."),
     "corrections": ("hoverfast_platform.cli.corrections", "QuPath's corrections as labels."),
     "teacher-labels": (
         "hoverfast_platform.cli.teacher_labels",

@@ -168,14 +168,15 @@ def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            yield _nuclei_of(file.schema_arrow.empty_table())
+            yield nuclei_of_rows(file.schema_arrow.empty_table())
             for index in range(file.num_row_groups):
-                yield _nuclei_of(file.read_row_group(index))
+                yield nuclei_of_rows(file.read_row_group(index))
     except (OSError, pa.ArrowException, KeyError) as error:
         raise StorageError(f"{path} is no readable nuclei table: {error}.", "") from error
 
 
-def _nuclei_of(table: pa.Table) -> Nuclei:
+def nuclei_of_rows(table: pa.Table) -> Nuclei:
+    """Rows of a nuclei table, read with all columns."""
     polygons = shapely.from_wkb(table["geometry"].to_numpy())
     rings = shapely.get_exterior_ring(polygons)
     vertices, ring_of = shapely.get_coordinates(rings, return_index=True)

@@ -1,0 +1,86 @@
+"""``hoverfast view``: slides and their nuclei in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("view")
+@click.argument("what", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--slides",
+    "slide_folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where slides lie that have moved since; may be given several times.",
+)
+@click.option("--mpp", type=float, help="Of slides that do not say it.")
+@click.option("--review", is_flag=True, help="Corrections can be made and are saved.")
+@click.option(
+    "--review-folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where they are saved. [default: corrections/ beside the results]",
+)
+@click.option("--port", type=int, default=0, help="[default: any free one]")
+@click.option(
+    "--token", envvar="HOVERFAST_VIEWER_TOKEN", help="[default: a new one at every start]"
+)
+@click.option(
+    "--beside-dagster",
+    is_flag=True,
+    help="Seeing needs no token, as with Dagster's page; writing does. The folder may be empty.",
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    help="A name under which a reverse proxy offers the page, besides 127.0.0.1.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page.  [default: browser]")
+def command(  # noqa: PLR0913 - one parameter per option
+    what: Path,
+    slide_folders: tuple[Path, ...],
+    mpp: float | None,
+    review: bool,
+    review_folder: Path | None,
+    port: int,
+    token: str | None,
+    beside_dagster: bool,
+    host_names: tuple[str, ...],
+    browser: bool,
+) -> None:
+    """Show WHAT in the browser: a folder of results, an artefact folder, slides, or one slide.
+
+    The page is on this machine only (127.0.0.1), and nothing leaves it. The address has a token
+    in it: whoever knows the address sees the slides.
+    """
+    import secrets
+    import webbrowser
+
+    from hoverfast_platform.viewer.access import Access
+    from hoverfast_platform.viewer.app import check_built, viewer_app
+    from hoverfast_platform.viewer.library import Library, open_library
+    from hoverfast_platform.viewer.serve import bind, serve
+
+    check_built()
+
+    def load() -> Library:
+        return open_library(what, slide_folders=slide_folders, mpp=mpp, may_be_empty=beside_dagster)
+
+    library = load()
+    access = Access(
+        token=token or secrets.token_urlsafe(24),
+        anyone_may_read=beside_dagster,
+        may_write=review,
+        hosts=(*Access.hosts, *host_names),
+    )
+    app = viewer_app(load, access, review_folder or library.root / "corrections")
+    with bind(port) as socket:
+        address = f"http://127.0.0.1:{socket.getsockname()[1]}/"
+        click.echo(f"{len(library.exhibits)} to see. Ctrl-C ends it.")
+        click.echo(f"{address}?token={access.token}")
+        if browser:
+            webbrowser.open(f"{address}?token={access.token}")
+        serve(app, socket)

@@ -1,0 +1,235 @@
+"""The web application: addresses to answers. Another application can mount it under any path.
+
+Every address below ``api/`` names a result by its key; which files that means is the library's
+business, so no address can lead to another file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from hoverfast_platform.errors import (
+    HoverFastError,
+    MaskError,
+    ReviewConflictError,
+    SettingsError,
+    SlideError,
+    StorageError,
+)
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.review.state import Drawn, Proposal, add_up
+from hoverfast_platform.viewer.access import Access, Guard
+from hoverfast_platform.viewer.describe import describe_exhibit, describe_nucleus, list_exhibits
+from hoverfast_platform.viewer.library import Library
+from hoverfast_platform.viewer.showroom import Colouring, OpenExhibit, Showroom, as_json
+
+STATIC = Path(__file__).parent / "static"
+"""The built page; `make viewer` makes it."""
+
+_MAX_BODY_BYTES = 1 << 20
+_KEPT = {"Cache-Control": "private, max-age=86400"}
+"""For what never changes under its address, which has the segmentation's id in it."""
+
+
+def check_built() -> None:
+    """Refuse to start without the page.
+
+    Raises:
+        SettingsError: If the front end was not built.
+    """
+    if not (STATIC / "index.html").is_file():
+        raise SettingsError(
+            f"The viewer's page was not built: {STATIC} has no index.html.",
+            "Run `make viewer` in the checkout; it brings its own Node.",
+        )
+
+
+def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path) -> Starlette:
+    """The application.
+
+    Args:
+        load: Says what can be seen, such as :func:`open_library` with its arguments.
+        access: Who may see and write.
+        review_folder: Where corrections are written.
+    """
+    room = Showroom(load, review_folder)
+    pages = _Pages(room, access)
+    one = "/api/slides/{key}"
+    routes = [
+        Route("/", pages.index),
+        Route("/api/slides", pages.slides),
+        Route(one, pages.slide),
+        Route(one + "/thumbnail.jpg", pages.thumbnail),
+        Route(one + "/image/{z:int}/{x:int}/{y:int}.jpg", pages.image),
+        Route(one + "/nuclei/{z:int}/{x:int}/{y:int}.mvt", pages.outlines),
+        Route(one + "/density/{z:int}/{x:int}/{y:int}.png", pages.density),
+        Route(one + "/mask.png", pages.mask),
+        Route(one + "/nucleus/{row:int}", pages.nucleus),
+        Route(one + "/queue", pages.queue),
+        Route(one + "/review", pages.review),
+        Route(one + "/review", pages.add_edit, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=STATIC / "static", check_dir=False)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, access=access)],
+        exception_handlers={HoverFastError: _answer_error},  # type: ignore[dict-item]
+    )
+
+
+_STATUS: tuple[tuple[type[HoverFastError], int], ...] = (
+    (ReviewConflictError, 409),
+    (SettingsError, 400),
+    (SlideError, 424),
+    (MaskError, 404),
+    (StorageError, 404),
+)
+
+
+def _answer_error(_request: Request, error: HoverFastError) -> Response:
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    return JSONResponse({"error": str(error), "kind": error.kind}, status)
+
+
+class _Pages:
+    """One method per address; plain functions run in threads, so that reading blocks nobody."""
+
+    def __init__(self, room: Showroom, access: Access) -> None:
+        self._room, self._access = room, access
+
+    def index(self, _request: Request) -> Response:
+        check_built()
+        return FileResponse(STATIC / "index.html")
+
+    def slides(self, _request: Request) -> Response:
+        return _json(list_exhibits(self._room.library))
+
+    def slide(self, request: Request) -> Response:
+        shown = self._shown(request)
+        may_write = self._access.may_write and self._access.knows_token(request)
+        return _json(
+            describe_exhibit(
+                shown, self._room.library, problem=self._room.problem(shown), may_write=may_write
+            )
+        )
+
+    def thumbnail(self, request: Request) -> Response:
+        return _jpeg(self._shown(request).pictures.thumbnail(240))
+
+    def image(self, request: Request) -> Response:
+        return _jpeg(self._shown(request).pictures.tile(*_tile(request)))
+
+    def outlines(self, request: Request) -> Response:
+        shown = self._shown(request)
+        other = request.query_params.get("against", "")
+        if other:
+            content = shown.difference_tile(*_tile(request), self._room.show(other))
+        else:
+            content = shown.vector_tile(*_tile(request), _colouring(request, shown))
+        return Response(content, media_type="application/vnd.mapbox-vector-tile", headers=_KEPT)
+
+    def density(self, request: Request) -> Response:
+        shown = self._shown(request)
+        colouring = _colouring(request, shown) or Colouring("", 0.0, 1.0)
+        content = shown.density.tile(
+            *_tile(request), colouring.column, colouring.low, colouring.high
+        )
+        return Response(content, media_type="image/png", headers=_KEPT)
+
+    def mask(self, request: Request) -> Response:
+        return Response(self._shown(request).mask_png(), media_type="image/png")
+
+    def nucleus(self, request: Request) -> Response:
+        return _json(describe_nucleus(self._shown(request), request.path_params["row"]))
+
+    def queue(self, request: Request) -> Response:
+        return _json([dataclasses.asdict(field) for field in self._shown(request).queue])
+
+    def review(self, request: Request) -> Response:
+        return _json(_review(self._shown(request)))
+
+    async def add_edit(self, request: Request) -> Response:
+        if int(request.headers.get("content-length", _MAX_BODY_BYTES + 1)) > _MAX_BODY_BYTES:
+            raise SettingsError("An edit has at most a megabyte, and says its length.", "")
+        body = await request.body()
+        return await run_in_threadpool(self._add_edit, request, body)
+
+    def _add_edit(self, request: Request, body: bytes) -> Response:
+        shown = self._shown(request)
+        try:
+            asked = json.loads(body)
+            by = str(asked.pop("by", ""))[:80]
+            proposal = Proposal.model_validate(asked)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise SettingsError(f"This is not an edit: {error}", "Reload the page.") from error
+        shown.check_rows(proposal)
+        shown.review_log.add(proposal, by)
+        n_nuclei = shown.save_review()
+        return _json({**_review(shown), "n_nuclei": n_nuclei, "file": shown.review_path.name})
+
+    def _shown(self, request: Request) -> OpenExhibit:
+        return self._room.show(request.path_params["key"])
+
+
+def _review(shown: OpenExhibit) -> dict[str, Any]:
+    edits = shown.review_log.edits()
+    state = add_up(edits)
+    return {
+        "last": state.last,
+        "removed_rows": sorted(row for row in state.removed.values() if row >= 0),
+        "n_removed": len(state.removed),
+        "accepted": sorted(state.accepted),
+        "classes": state.classes,
+        "drawn": _drawn(state.drawn),
+        "regions": _drawn(state.regions),
+        "wrong_tiles": _drawn(state.wrong_tiles),
+        "edits": [
+            edit.model_dump(mode="json", include={"number", "kind", "by", "at", "undoes"})
+            for edit in edits[-50:]
+        ],
+    }
+
+
+def _drawn(outlines: dict[str, Drawn]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(one) for one in outlines.values()]
+
+
+def _tile(request: Request) -> tuple[int, int, int]:
+    place = request.path_params
+    return place["z"], place["x"], place["y"]
+
+
+def _colouring(request: Request, shown: OpenExhibit) -> Colouring | None:
+    asked = request.query_params
+    column = asked.get("column", "")
+    if not column:
+        return None
+    if column not in shown.lookup.columns:
+        raise SettingsError(
+            f"The nuclei have no measurement {column!r}.",
+            f"They have {', '.join(m.column for m in MEASUREMENTS)}.",
+        )
+    try:
+        return Colouring(column, float(asked["low"]), float(asked["high"]))
+    except (KeyError, ValueError) as error:
+        raise SettingsError("Colours need the numbers low and high.", "") from error
+
+
+def _jpeg(content: bytes) -> Response:
+    return Response(content, media_type="image/jpeg", headers=_KEPT)
+
+
+def _json(value: Any) -> Response:
+    return JSONResponse(as_json(value))

@@ -1,0 +1,167 @@
+"""What the page is told of slides, results and nuclei, as values for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.ingest.names import printable
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.storage.summary import SegmentationSummary
+from hoverfast_platform.viewer.colours import shades
+from hoverfast_platform.viewer.library import Exhibit, Library
+from hoverfast_platform.viewer.pixels import TILE_PX, n_zooms
+from hoverfast_platform.viewer.showroom import MOST_ZOOMED_OUT, OpenExhibit
+
+_DEFINITIONS = {m.column: m for m in MEASUREMENTS}
+
+
+def list_exhibits(library: Library) -> dict[str, Any]:
+    """All slides with their figures, and what failed."""
+    return {
+        "folder": printable(library.root),
+        "slides": [_entry(exhibit) for exhibit in library.exhibits],
+        "failures": [
+            {
+                "name": printable(failure.path),
+                "kind": failure.kind,
+                "message": printable(failure.message),
+                "remedy": failure.remedy,
+            }
+            for failure in library.failures
+        ],
+    }
+
+
+def _entry(exhibit: Exhibit) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "key": exhibit.key,
+        "name": printable(exhibit.name),
+        "title": printable(exhibit.title),
+        "has_slide": exhibit.slide_path is not None,
+        "slide": exhibit.slide_sha256,
+        "n_nuclei": None,
+        "problem": "",
+    }
+    try:
+        summary = exhibit.summary()
+    except StorageError as error:
+        return entry | {"problem": str(error)}
+    if summary is not None:
+        entry |= {
+            "n_nuclei": summary.n_nuclei,
+            "nuclei_per_mm2": summary.nuclei_per_mm2,
+            "finished_at": summary.finished_at,
+            "warnings": list(summary.warnings),
+        }
+    return entry
+
+
+def describe_exhibit(
+    shown: OpenExhibit, library: Library, *, problem: str, may_write: bool
+) -> dict[str, Any]:
+    """Everything that the page needs before it asks for pixels."""
+    width, height = shown.size_px
+    summary = shown.summary
+    same = [
+        {"key": other.key, "title": printable(other.title)}
+        for other in library.exhibits
+        if other.summary_path is not None
+        and other.slide_sha256 == shown.exhibit.slide_sha256
+        and other.key != shown.exhibit.key
+    ]
+    return {
+        **_entry(shown.exhibit),
+        "problem": printable(problem),
+        "width": width,
+        "height": height,
+        "mpp": list(shown.mpp),
+        "tile_px": TILE_PX,
+        "n_zooms": n_zooms(width, height),
+        "outline_zooms": MOST_ZOOMED_OUT,
+        "shades": shades().tolist(),
+        "has_mask": shown.exhibit.mask_path is not None,
+        "may_write": may_write,
+        "others": same,
+        "result": None if summary is None else _result(summary),
+    }
+
+
+def _result(summary: SegmentationSummary) -> dict[str, Any]:
+    return {
+        "id": summary.provenance.segmentation_id,
+        "measurements": [
+            {
+                "column": column,
+                "name": _name(column),
+                "definition": _DEFINITIONS[column].definition if column in _DEFINITIONS else "",
+                **distribution.model_dump(),
+            }
+            for column, distribution in summary.distributions.items()
+        ],
+        "tissue_area_mm2": summary.tissue_area_mm2,
+        "seams": summary.seams.model_dump(),
+        "tile_step_px": _tile_step(summary.provenance),
+        "warnings": list(summary.warnings),
+        "lineage": _lineage(summary),
+    }
+
+
+def _name(column: str) -> str:
+    return _DEFINITIONS[column].qupath_name if column in _DEFINITIONS else column
+
+
+def _tile_step(made_from: Provenance) -> list[float]:
+    """Largest tile that the result was predicted in, level-0 pixels, (x, y)."""
+    tiling = made_from.settings.get("tiling")
+    size = tiling.get("tile_size_px") if isinstance(tiling, dict) else None
+    if not isinstance(size, int):
+        return []
+    return [
+        size * made_from.model.mpp / made_from.slide.mpp_x,
+        size * made_from.model.mpp / made_from.slide.mpp_y,
+    ]
+
+
+def _lineage(summary: SegmentationSummary) -> list[list[str]]:
+    """What the result was made from, line by line."""
+    made_from, mask = summary.provenance, summary.provenance.mask
+    arithmetic = made_from.arithmetic
+    lines = {
+        "slide (SHA-256)": made_from.slide.sha256,
+        "micrometres per pixel": f"{made_from.slide.mpp_x:g} ({made_from.slide.mpp_source})",
+        "mask": "" if mask is None else f"{mask.engine}, {mask.sha256[:16]}",
+        "model": f"{made_from.model.name} {made_from.model.version}",
+        "model (SHA-256)": made_from.model.sha256,
+        "learned from": "; ".join(made_from.model.labels),
+        "teacher": made_from.model.teacher,
+        "cohort": made_from.model.cohort,
+        "device": f"{arithmetic.device} ({arithmetic.backend} {arithmetic.precision})",
+        "run": summary.run_id,
+        "finished": summary.finished_at,
+        "program": made_from.code_version,
+        "segmentation": made_from.segmentation_id,
+    }
+    return [[name, printable(text)] for name, text in lines.items() if text]
+
+
+def describe_nucleus(shown: OpenExhibit, row: int) -> dict[str, Any]:
+    """A nucleus with its id, outline and measurements."""
+    name, nuclei = shown.lookup.row(row)
+    x, y = nuclei.centroid_xy[0].tolist()
+    return {
+        "id": name,
+        "row": row,
+        "centroid": [x, y],
+        "tile": int(nuclei.tile_index[0]),
+        "ring": nuclei.ring(0).tolist(),
+        "measurements": [
+            {
+                "column": column,
+                "name": _name(column),
+                "value": float(values[0]) if values[0] == values[0] else None,
+            }
+            for column, values in nuclei.measurements.items()
+        ],
+    }
