@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,24 @@ from hoverfast_platform.storage.limits import check_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy"})
+
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,  # what codecs say of damaged data
+    SyntaxError,  # what PIL and NumPy's reader of headers say
+    struct.error,
+    tokenize.TokenError,
+    tifffile.TiffFileError,
+    Image.DecompressionBombError,
+)
+"""What the libraries raise for damaged images; found by trying damaged ones."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -42,15 +62,7 @@ def read_rgb(path: Path) -> RgbImage:
             return _rgb_of(opened, path)
     except UnreadableSlideError:
         raise
-    except (
-        OSError,
-        ValueError,
-        IndexError,
-        RuntimeError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
-        # RuntimeError is what codecs say of damaged data, SyntaxError what PIL says.
+    except _DAMAGE as error:
         raise _unreadable(path, str(error)) from error
 
 
@@ -139,14 +151,7 @@ def read_instance_map(path: Path) -> InstanceMap:
     """
     try:
         pixels = _label_pixels(path)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        IndexError,
-        tifffile.TiffFileError,
-        Image.DecompressionBombError,
-    ) as error:
+    except _DAMAGE as error:
         raise LabelError(
             f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF or NPY."
         ) from error
