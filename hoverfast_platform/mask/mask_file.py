@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +159,11 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         UnidentifiedImageError,
         SyntaxError,  # Pillow's word for a broken PNG
         ValueError,  # a text chunk that expands beyond Pillow's limit
+        LookupError,  # a TIFF directory that lacks its size
+        TypeError,  # or has it without a number
+        ArithmeticError,
+        RuntimeError,
+        struct.error,
         Image.DecompressionBombError,  # beyond twice Pillow's own limit
     ) as error:
         raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error
