@@ -8,7 +8,8 @@ The tree::
     ├── SlideError                               something is wrong with one slide
     │   ├── UnreadableSlideError (OSError)       cannot be opened, or a region cannot be read
     │   │   ├── AbsentSlideError                 its file is not where it was
-    │   │   └── IncompleteSlideError             files or bytes of it are missing
+    │   │   ├── IncompleteSlideError             files or bytes of it are missing
+    │   │   └── ChangedSlideError                its bytes changed while it was segmented
     │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
     │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
     ├── MaskError                (ValueError)    a tissue mask that does not belong to the slide
@@ -85,6 +86,12 @@ class IncompleteSlideError(UnreadableSlideError):
     """A slide of which files or bytes are missing, usually because a copy is not finished."""
 
     kind = "incomplete_slide"
+
+
+class ChangedSlideError(UnreadableSlideError):
+    """A slide whose bytes changed while it was segmented, so that no result is true of it."""
+
+    kind = "changed_slide"
 
 
 class MissingMppError(SlideError, ValueError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.errors import ChangedSlideError
 from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.slide_job import SlideJob
@@ -18,12 +19,15 @@ from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import check_scale
+from hoverfast_platform.slide.unchanged import SlideState, check_same_bytes
 from hoverfast_platform.storage.publish import (
     PREVIEW,
     QUPATH,
+    SCRATCH,
     SUMMARY,
     TABLE,
     find_published,
+    finish_publications,
     publish,
     results_stem,
 )
@@ -92,31 +96,32 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         StorageError: If results cannot be written.
     """
     path, out_dir = Path(path), Path(out_dir)
+    state = SlideState.of(path)
     with (
         SegmentationEngine.given_or_own(engine) as engine,
         open_slide(path, settings.scale) as reader,
     ):
         warnings = check_scale(reader.info, engine.model.card.mpp, settings.scale)
         slide_sha256 = slide_digest(path)
+        check_same_bytes(path, state, slide_sha256)
         tissue = _tissue(reader, mask, settings, slide_sha256)
         warnings += tissue.warnings
         provenance = engine.provenance(reader.info.source(slide_sha256), tissue.source, settings)
         identity = provenance.segmentation_id
         stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
-        scratch = out_dir / ".hoverfast"
+        scratch = out_dir / SCRATCH
         with reporting_storage(out_dir):
             scratch.mkdir(parents=True, exist_ok=True)
             lock = FileLock(scratch / f"{identity}.lock")
             lock.acquire()  # another process segments this very slide: wait, then find it done
         try:
+            finish_publications(out_dir)
             done = find_published(out_dir, stem, slide_sha256, identity)
             if done is None:
                 job = SlideJob(reader, tissue, engine, settings, provenance, scratch / identity)
                 summary = job.compute(on_progress, warnings, run_id, qupath_zip_above)
-                with FileLock(scratch / "publish.lock"):  # two slides of one stem at once
-                    name = results_stem(out_dir, stem, slide_sha256)
-                    publish(job.staging_dir, out_dir, name, summary)
-                job.blocks.remove()
+                _refuse_changed(path, state, slide_sha256, job)
+                publish(job.staging_dir, out_dir, stem, summary)
             else:
                 n = done.n_tiles
                 on_progress(Progress("already segmented", n, n))
@@ -132,6 +137,15 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         summary_path=out_dir / f"{name}{SUMMARY}",
         was_done=done is not None,
     )
+
+
+def _refuse_changed(path: Path, state: SlideState, sha256: str, job: SlideJob) -> None:
+    """Its blocks are removed: they hold nuclei of more than one slide."""
+    try:
+        check_same_bytes(path, state, sha256)
+    except ChangedSlideError:
+        job.blocks.remove()
+        raise
 
 
 def _tissue(

@@ -36,7 +36,7 @@ from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
 from hoverfast_platform.storage.previews import draw_density_of, draw_nuclei, encode_jpeg
-from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE
+from hoverfast_platform.storage.publish import PREVIEW, SUMMARY, TABLE, changed_files, changed_text
 from hoverfast_platform.storage.summary import DabPositivity, SegmentationSummary
 
 _LOG = logging.getLogger(__name__)
@@ -131,9 +131,18 @@ def _blocks(content: RunContent) -> Iterable[Block]:
             [_image_row(name, summary) for name, summary in content.images],
         )
     for name, summary in content.slides:
-        yield from _slide_section(content, name, summary)
+        yield from _alone(name, _slide_section(content, name, summary))
     for name, roi in content.images:
-        yield from _image_section(content, name, roi)
+        yield from _alone(name, _image_section(content, name, roi))
+
+
+def _alone(name: str, section: Iterable[Block]) -> Iterable[Block]:
+    """A section, or as much of it as could be made and why not more; the others go on."""
+    try:
+        yield from section
+    except Exception as error:  # a damaged picture or table makes its library raise anything
+        _LOG.warning("%s: %s: %s", name, type(error).__name__, error)
+        yield Paragraph(f"A file of {name} is damaged: {error} Segment the slide again.", "bad")
 
 
 def _slide_row(name: str, summary: SegmentationSummary) -> tuple[str, ...]:
@@ -189,6 +198,9 @@ def _slide_section(content: RunContent, name: str, summary: SegmentationSummary)
     if not table.is_file():
         yield Paragraph(f"{table.name} is missing.", "bad")
         return
+    changed = changed_files(content.folder, summary)
+    if changed:
+        yield Paragraph(changed_text(content.folder / f"{name}{SUMMARY}", changed), "bad")
     nuclei = read_nuclei_table(table)
     yield from _pixels_of_slide(content, summary, nuclei)
     if preview.is_file():

@@ -1,13 +1,30 @@
-"""Giving a finished segmentation its final names, so that nobody ever sees half of one."""
+"""Giving a finished segmentation its final names, so that nobody ever sees half of one.
+
+The summary decides whether a result exists: it names the other files by digest. Renaming several
+files takes several steps, and a run can be killed between any two of them. So the steps are
+written down first, in ``publication.json`` beside the finished files; whoever finds that file
+later goes on with the steps. Before it is there nothing has its final name, after the last step
+the folder of the run is gone::
+
+    result.json.gz, result.parquet, ...    in the folder of the run, checked and on the disk
+    publication.json                       final name, and digest of every file
+    <name>.parquet, ..., <name>.summary.json      renamed one by one, the summary last
+    <folder>.published                     the folder of the run, about to be removed
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
-from hoverfast_platform.errors import StorageError
-from hoverfast_platform.files import file_sha256, reporting_storage
+from filelock import FileLock
+
+from hoverfast_platform.config import Settings
+from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.files import file_sha256, read_settings_file, reporting_storage, write_text
+from hoverfast_platform.storage.nuclei_table import read_table_metadata
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import count_joined_features
 from hoverfast_platform.storage.summary import SegmentationSummary
@@ -18,19 +35,31 @@ QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summ
 QUPATH_ZIP, LABELS = ".qupath.zip", ".zarr"
 """Of what large slides get too, and of what is made on demand."""
 
+SCRATCH = ".hoverfast"
+"""Folder beside the results with one folder for every run that is not finished."""
+
+_LOG = logging.getLogger(__name__)
+_PUBLICATION = "publication.json"
+_PUBLISHED = ".published"
+
+
+class _Publication(Settings):
+    """What is left to do once a result is finished."""
+
+    name: str
+    """Of its files, without ending."""
+    files: dict[str, str]
+    """Ending to SHA-256 of every file, the summary last."""
+
 
 def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
     """The name a slide's files get: its stem, longer if another slide has taken that.
 
     Raises:
-        StorageError: If files of that name exist that no summary explains.
+        StorageError: If files of that name exist that belong to no known slide.
     """
     for candidate in (stem, f"{stem}.{slide_sha256[:8]}"):
-        summary_path = out_dir / f"{candidate}{SUMMARY}"
-        if summary_path.is_file():
-            if SegmentationSummary.read(summary_path).provenance.slide.sha256 == slide_sha256:
-                return candidate
-        elif not (out_dir / f"{candidate}{QUPATH}").exists():
+        if _slide_of(out_dir, candidate) in (slide_sha256, None):
             return candidate
     raise StorageError(
         f"{out_dir} holds files named {stem}* that belong to no known slide.",
@@ -38,72 +67,166 @@ def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
     )
 
 
+def _slide_of(out_dir: Path, name: str) -> str | None:
+    """Digest of the slide whose result has this name; empty for files of unknown origin.
+
+    None where there is no file of that name. Where the summary is gone or damaged the table says
+    it, so that a slide finds its own files again and replaces them.
+    """
+    summary_path = out_dir / f"{name}{SUMMARY}"
+    try:
+        return SegmentationSummary.read(summary_path).provenance.slide.sha256
+    except StorageError as error:
+        if summary_path.is_file():
+            _LOG.warning("%s The result will be made again.", error)
+    if not any((out_dir / f"{name}{ending}").exists() for ending in (QUPATH, TABLE, SUMMARY)):
+        return None
+    try:
+        slide = read_table_metadata(out_dir / f"{name}{TABLE}").get("slide", {})
+        return str(slide.get("sha256", ""))
+    except (OSError, ValueError):  # Arrow's errors are ValueErrors
+        return ""
+
+
 def find_published(
     out_dir: Path, stem: str, slide_sha256: str, segmentation_id: str
 ) -> SegmentationSummary | None:
     """The summary of a whole, unchanged earlier result of the same segmentation, if any."""
-    name = results_stem(out_dir, stem, slide_sha256)
-    path = out_dir / f"{name}{SUMMARY}"
-    if not path.is_file():
+    path = out_dir / f"{results_stem(out_dir, stem, slide_sha256)}{SUMMARY}"
+    try:
+        summary = SegmentationSummary.read(path)
+    except StorageError:  # absent or damaged, as results_stem said
         return None
-    summary = SegmentationSummary.read(path)
     if summary.provenance.segmentation_id != segmentation_id:
         return None
-    for file_name, sha256 in summary.files.items():
-        file = out_dir / file_name
-        if not file.is_file() or file_sha256(file) != sha256:
-            return None
+    changed = changed_files(out_dir, summary)
+    if changed:
+        _LOG.warning("%s The result will be made again.", changed_text(path, changed))
+        return None
     return summary
 
 
-def publish(staging_dir: Path, out_dir: Path, name: str, summary: SegmentationSummary) -> Path:
+def changed_files(folder: Path, summary: SegmentationSummary) -> tuple[str, ...]:
+    """Names of a result's files that are not what the summary says, or are missing."""
+    return tuple(
+        name
+        for name, sha256 in summary.files.items()
+        if not (folder / name).is_file() or file_sha256(folder / name) != sha256
+    )
+
+
+def changed_text(summary_path: Path, changed: tuple[str, ...]) -> str:
+    """Which files of a result are not what was published, for people."""
+    return (
+        f"{', '.join(changed)} changed since {summary_path.name} was written, or went missing. "
+        "Segment the slide again: the result is made anew."
+    )
+
+
+def publish(staging_dir: Path, out_dir: Path, stem: str, summary: SegmentationSummary) -> str:
     """Check the staged files against each other and rename them into place, summary last.
 
     Args:
         staging_dir: Holds ``result.json.gz``, joined of validated features, ``result.parquet``
-            and ``result.preview.jpg``; perhaps ``result.qupath.zip``; on the same filesystem as
-            ``out_dir``.
+            and ``result.preview.jpg``; perhaps ``result.qupath.zip``; below ``.hoverfast`` in
+            ``out_dir``. It is removed.
         out_dir: Where results are wanted.
-        name: From :func:`results_stem`.
+        stem: Name that the files get, or begin with.
         summary: Complete but for ``files``.
 
     Returns:
-        The summary's path.
+        The name that the files have, without ending.
 
     Raises:
         StorageError: If a file is not what was to be written, or cannot be moved.
     """
-    n_features = count_joined_features(staging_dir / f"result{QUPATH}")
-    n_rows = _count_rows(staging_dir / f"result{TABLE}")
-    if not n_features == n_rows == summary.n_nuclei:
+    endings = _checked(staging_dir, summary)
+    with reporting_storage(out_dir / f"{stem}{SUMMARY}"), _publishing(out_dir):
+        name = results_stem(out_dir, stem, summary.provenance.slide.sha256)
+        digests = {ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
+        files = {name + ending: sha256 for ending, sha256 in digests.items()}
+        staged_summary = staging_dir / f"result{SUMMARY}"
+        summary.model_copy(update={"files": files}).write(staged_summary)
+        digests[SUMMARY] = file_sha256(staged_summary)
+        for ending in digests:
+            _fsync(staging_dir / f"result{ending}")
+        publication = _Publication(name=name, files=digests)
+        write_text(staging_dir / _PUBLICATION, publication.model_dump_json(indent=2))
+        _take_steps(staging_dir, out_dir, publication)
+    return name
+
+
+def finish_publications(out_dir: Path) -> None:
+    """Finish what a killed run had begun to publish, and remove what it left behind.
+
+    Raises:
+        StorageError: If a file cannot be moved or removed.
+    """
+    scratch = out_dir / SCRATCH
+    with reporting_storage(scratch), _publishing(out_dir):
+        for folder in sorted(scratch.glob(f"*{_PUBLISHED}")):
+            shutil.rmtree(folder)
+        for path in sorted(scratch.glob(f"*/{_PUBLICATION}")):
+            try:
+                publication = read_settings_file(path, _Publication, what="a publication")
+                can_go_on = _can_go_on(path.parent, out_dir, publication)
+            except SettingsError:
+                can_go_on = False
+            if can_go_on:
+                _LOG.info("Publishing %s, which a killed run had finished.", publication.name)
+                _take_steps(path.parent, out_dir, publication)
+            else:  # the tile blocks are still there, so the result is made anew of them
+                _LOG.warning("%s does not fit its files any more and is left out.", path)
+                path.unlink()
+
+
+def _publishing(out_dir: Path) -> FileLock:
+    """One at a time: two slides may want one name."""
+    return FileLock(out_dir / SCRATCH / "publish.lock")
+
+
+def _can_go_on(folder: Path, out_dir: Path, publication: _Publication) -> bool:
+    """Whether every file is whole, in the run's folder or under its final name."""
+    for ending, sha256 in publication.files.items():
+        staged, final = folder / f"result{ending}", out_dir / (publication.name + ending)
+        found = staged if staged.is_file() else final
+        if not found.is_file() or file_sha256(found) != sha256:
+            return False
+    return True
+
+
+def _take_steps(folder: Path, out_dir: Path, publication: _Publication) -> None:
+    """The steps of publishing; those that were taken already do nothing."""
+    name = publication.name
+    for ending in publication.files:
+        staged = folder / f"result{ending}"
+        if staged.is_file():
+            staged.replace(out_dir / (name + ending))
+    if QUPATH_ZIP not in publication.files:  # an older segmentation's
+        (out_dir / (name + QUPATH_ZIP)).unlink(missing_ok=True)
+    if (out_dir / (name + LABELS)).exists():
+        shutil.rmtree(out_dir / (name + LABELS))
+    _fsync(out_dir)
+    removed = folder.with_name(folder.name + _PUBLISHED)
+    folder.rename(removed)
+    shutil.rmtree(removed)
+
+
+def _checked(staging_dir: Path, summary: SegmentationSummary) -> tuple[str, ...]:
+    """Endings of the staged files; all hold as many nuclei as were found."""
+    counts = {
+        QUPATH: count_joined_features(staging_dir / f"result{QUPATH}"),
+        TABLE: _count_rows(staging_dir / f"result{TABLE}"),
+    }
+    if (staging_dir / f"result{QUPATH_ZIP}").exists():
+        counts[QUPATH_ZIP] = check_qupath_zip(staging_dir / f"result{QUPATH_ZIP}")
+    if set(counts.values()) != {summary.n_nuclei}:
+        read_back = ", ".join(f"{n} from {ending}" for ending, n in counts.items())
         raise StorageError(
-            f"{name}: {summary.n_nuclei} nuclei were found, {n_features} read back from "
-            f"GeoJSON, {n_rows} from the table.",
+            f"{summary.n_nuclei} nuclei were found, but {read_back} were read back.",
             "Nothing was published; run again.",
         )
-    endings: tuple[str, ...] = (TABLE, PREVIEW, QUPATH)
-    staged_zip = staging_dir / f"result{QUPATH_ZIP}"
-    if staged_zip.exists():
-        endings = (QUPATH_ZIP, *endings)
-        n_zipped = check_qupath_zip(staged_zip)
-        if n_zipped != n_rows:
-            raise StorageError(f"{name}: {n_zipped} nuclei in the zip, {n_rows} in the table.", "")
-    files = {name + ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
-    summary_path = out_dir / f"{name}{SUMMARY}"
-    staged_summary = staging_dir / f"result{SUMMARY}"
-    with reporting_storage(summary_path):
-        summary.model_copy(update={"files": files}).write(staged_summary)
-        # A reader that finds the old summary must not trust new files, and the reverse:
-        # the digests in the summary tell a torn set from a whole one.
-        for ending in (*endings, SUMMARY):
-            _fsync(staging_dir / f"result{ending}")
-            (staging_dir / f"result{ending}").replace(out_dir / (name + ending))
-        if QUPATH_ZIP not in endings:  # an older segmentation's
-            (out_dir / (name + QUPATH_ZIP)).unlink(missing_ok=True)
-        if (out_dir / (name + LABELS)).exists():
-            shutil.rmtree(out_dir / (name + LABELS))
-        _fsync(out_dir)
-    return summary_path
+    return (*reversed(counts), PREVIEW)
 
 
 def _count_rows(path: Path) -> int:

@@ -8,12 +8,13 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hoverfast_platform.config import Settings, Staining
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.seams import SeamAudit
 from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.storage.sealed import sealed, unsealed
 
 
 class Seams(Settings):
@@ -119,20 +120,20 @@ class SegmentationSummary(Settings):
     """File name to SHA-256."""
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Write as JSON that ends with its own digest."""
+        path.write_text(sealed(self.model_dump_json(indent=2)), encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read one back.
 
         Raises:
-            StorageError: If it is missing or not a summary.
+            StorageError: If it is missing, was edited, or is not a summary.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            return cls.model_validate_json(unsealed(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
             raise StorageError(
-                f"{path} is no readable summary: {error}",
+                f"{path} cannot be read as a summary: {error}",
                 "It is damaged or of another version; move it away.",
             ) from error

@@ -25,6 +25,7 @@ from hoverfast_platform.config import (
     Tiling,
 )
 from hoverfast_platform.errors import (
+    ChangedSlideError,
     ComputeError,
     Interrupted,
     MaskError,
@@ -35,6 +36,7 @@ from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.mask_file import mask_record, write_mask
 from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
@@ -149,6 +151,26 @@ def test_interrupted_run_goes_on_and_ends_in_the_same_bytes(slide, engine, tmp_p
 
     assert resumed.summary.n_tiles_resumed >= 16
     assert resumed.qupath_path.read_bytes() == whole.qupath_path.read_bytes()
+
+
+def test_a_slide_overwritten_while_it_is_segmented_is_refused_and_leaves_nothing(engine, tmp_path):
+    path = write_slide(tmp_path / "drawn.tiff", drawn_tissue(700, 900)[0])
+    other = write_slide(tmp_path / "other.tiff", drawn_tissue(700, 900, seed=1)[0]).read_bytes()
+    out = tmp_path / "out"
+
+    def overwrite(progress):
+        if progress.n_done == 1:
+            with path.open("r+b") as file:
+                file.write(other)
+
+    with pytest.raises(ChangedSlideError, match="drawn.tiff changed while it was segmented"):
+        segment_slide(
+            path, out_dir=out, engine=engine, settings=settings_of(), on_progress=overwrite
+        )
+    assert [p.name for p in out.rglob("*") if p.suffix != ".lock"] == [".hoverfast"]
+
+    done = segment_slide(path, out_dir=out, engine=engine, settings=settings_of())
+    assert done.summary.provenance.slide.sha256 == slide_digest(path)
 
 
 def test_killed_worker_is_a_named_error_and_the_next_run_works(slide, tmp_path):

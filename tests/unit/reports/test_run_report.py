@@ -7,6 +7,7 @@ from PIL import Image
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import file_sha256
 from hoverfast_platform.reports.run_report import write_run_report
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
 from hoverfast_platform.storage.summary import (
@@ -75,8 +76,31 @@ def test_a_lost_table_or_a_damaged_summary_is_said_and_the_rest_is_shown(tmp_pat
     page = write_run_report(tmp_path).read_text("utf-8")
 
     assert "lost.parquet is missing" in page
-    assert "cut.summary.json is no readable summary" in page
+    assert "cut.summary.json cannot be read as a summary" in page
     assert page.count("data:image/jpeg") == 2
+
+
+def test_a_changed_or_damaged_file_is_told_and_the_other_slides_are_shown(tmp_path):
+    for name in ("good", "cut", "other"):
+        write_result(tmp_path, name, 3)
+        seal(tmp_path, name)
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-9])
+    Image.new("RGB", (64, 32), "blue").save(tmp_path / "other.preview.jpg")
+
+    page = write_run_report(tmp_path).read_text("utf-8")
+
+    assert "A file of cut is damaged" in page
+    assert "cut.parquet changed since cut.summary.json was written" in page
+    assert "other.preview.jpg changed since" in page
+    assert "good.parquet changed" not in page
+    assert page.count("data:image/jpeg") == 4  # preview and density of the two others
+
+
+def seal(folder, name):
+    """The summary as publishing writes it, with the digests of the other files."""
+    files = {f"{name}{ending}": file_sha256(folder / f"{name}{ending}")
+             for ending in (".parquet", ".preview.jpg")}  # fmt: skip
+    summary_of(3).model_copy(update={"files": files}).write(folder / f"{name}.summary.json")
 
 
 def test_images_are_reported_with_their_positivity(tmp_path):
