@@ -32,6 +32,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from hoverfast_platform.texts import clean
+
 
 class HoverFastError(Exception):
     """Base of all errors raised on purpose; carries a remedy for the person who reads it."""
@@ -40,6 +42,7 @@ class HoverFastError(Exception):
     is_transient: ClassVar[bool] = False
 
     def __init__(self, message: str, remedy: str = "") -> None:
+        message, remedy = clean(message), clean(remedy)
         super().__init__(message, remedy)
         self.message = message
         self.remedy = remedy

@@ -157,6 +157,9 @@ def database_url(location: CatalogueLocation) -> URL:
     try:
         url = make_url(location)
     except (ArgumentError, ValueError):  # their text would repeat parts of the password
+        url = None
+    # An @ left in host or name is one of the password, whose rest they would show.
+    if url is None or "@" in f"{url.host}{url.database}":
         raise CatalogueError(
             "The catalogue's URL cannot be parsed.",
             "Give postgresql://user:password@host:5432/name; write @ : / % in a password as "

@@ -16,6 +16,7 @@ import click
 from pydantic import ValidationError
 
 from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.texts import clean
 from hoverfast_platform.version import __version__
 
 _COMMANDS = {
@@ -80,10 +81,16 @@ class _LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
 def hoverfast(verbose: bool) -> None:
     """Find every cell nucleus in H&E whole slide images."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+class _CleanFormatter(logging.Formatter):
+    """Names of files and what libraries say, without passwords and control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
 
 
 def main() -> None:
@@ -104,7 +111,8 @@ def main() -> None:
     except ValidationError as error:
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])
-            click.echo(f"Error: {name} = {problem['input']}: {problem['msg']}.", err=True)
+            text = clean(f"Error: {name} = {problem['input']}: {problem['msg']}.")
+            click.echo(text, err=True)
         sys.exit(2)
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from hoverfast_platform.errors import UnreadableSlideError
+from hoverfast_platform.texts import clean
 
 
 def check_name(path: Path) -> None:
     """Refuse a file whose name cannot be written into a result.
 
     Raises:
-        UnreadableSlideError: If the name's bytes are no UTF-8.
+        UnreadableSlideError: If the name's bytes are no UTF-8, or it has control characters.
     """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
+    if printable(path) != str(path):
         raise UnreadableSlideError(
-            f"{printable(path)} has a name that is not valid UTF-8.", "Rename it."
-        ) from error
+            f"{path} has a name with control characters or that is not valid UTF-8.", "Rename it."
+        )
 
 
 def printable(path: Path | str) -> str:
-    """The path with what cannot be shown replaced."""
-    return str(path).encode("utf-8", "replace").decode()
+    """The path with what cannot be shown written out."""
+    return clean(str(path)).replace("\n", "\\n").replace("\t", "\\t")

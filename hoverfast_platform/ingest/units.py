@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hoverfast_platform.slide.digest import slide_files
+from hoverfast_platform.texts import clean
 
 SLIDE_SUFFIXES = frozenset(
     {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"}
@@ -55,7 +56,7 @@ def list_slides(root: Path) -> FolderListing:
         except FileNotFoundError:
             continue  # renamed or removed since it was listed: the next look will tell
         except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
+            problems.append(clean(f"{path}: {error.strerror}"))
     return FolderListing(units, tuple(problems))
 
 
@@ -83,7 +84,7 @@ def _slide_paths(folder: Path, problems: list[str]) -> Iterator[Path]:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        problems.append(f"{folder}: {error.strerror}")
+        problems.append(clean(f"{folder}: {error.strerror}"))
         return
     suffixes = {entry.name: os.path.splitext(entry.name)[1].lower() for entry in entries}  # noqa: PTH122 - ten thousand Paths are slow
     companions = {

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hoverfast_platform.catalogue.watched_files import WatchedFiles
+from hoverfast_platform.errors import UnreadableSlideError
+from hoverfast_platform.ingest.names import check_name
 from hoverfast_platform.ingest.units import list_slides
 
 
@@ -43,9 +45,17 @@ def look(
         if not listing.units and files.n_present(str(root)):
             problems.append(f"{root} is empty although slides were in it: is it mounted?")
             continue
+        signatures = {}
+        for path, unit in listing.units.items():
+            try:
+                check_name(path)
+            except UnreadableSlideError as error:
+                problems.append(str(error))  # it stays out of the list, alone
+            else:
+                signatures[str(path)] = unit.signature
         files.update(
             str(root),
-            {str(path): unit.signature for path, unit in listing.units.items()},
+            signatures,
             now=now,
             settle_s=settle_s,
             all_listed=not listing.problems,

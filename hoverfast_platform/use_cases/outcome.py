@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.texts import clean
 
+_LOG = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 _Product = TypeVar("_Product")
 
@@ -39,7 +42,7 @@ class Outcome(Generic[_Item, _Product]):
         """Of the failure, for people; empty if there is none."""
         if self.error is None or isinstance(self.error, HoverFastError):
             return str(self.error or "")
-        return f"{type(self.error).__name__}: {self.error}"
+        return clean(f"{type(self.error).__name__}: {self.error}")
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,27 @@ def each(
         except Interrupted:
             raise
         except Exception as error:  # a defect with one odd item must not stop the others
-            record_failure(item, error)
+            _record(item, error, record_failure)
             yield Outcome(item, error=error)
         else:
             yield Outcome(item, product)
+
+
+def _record(
+    item: _Item, error: Exception, record_failure: Callable[[_Item, Exception], None]
+) -> None:
+    """A failure that cannot be recorded, for instance on a full disk, is told in the log."""
+    try:
+        record_failure(item, error)
+    except Interrupted:
+        raise
+    except Exception as unrecorded:
+        _LOG.error(
+            "The failure of %s (%s) could not be recorded: %s",
+            clean(str(item)),
+            clean(str(error)),
+            clean(str(unrecorded)),
+        )
 
 
 def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -> _Product:

@@ -18,6 +18,7 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
+from hoverfast_platform.texts import clean
 
 
 def segmentation_record(
@@ -54,7 +55,7 @@ def failure_record(path: Path, error: Exception, run_id: str = "") -> FailureRec
     where = str(path.absolute())
     if isinstance(error, HoverFastError):
         return FailureRecord(where, error.kind, error.message, error.remedy, run_id)
-    text = f"{type(error).__name__}: {error}"
+    text = clean(f"{type(error).__name__}: {error}")
     return FailureRecord(where, "defect", text, "Please report it with the log of the run.", run_id)
 
 

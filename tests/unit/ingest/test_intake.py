@@ -73,6 +73,22 @@ def test_new_slide_is_registered_once(intake):
     assert intake.settle() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"bad\xff.tiff", r"bad\xff.tiff"), (b"a\x1b[2Jb.tiff", r"a\x1b[2Jb.tiff")]
+)
+def test_a_name_that_cannot_be_kept_is_told_and_stops_no_other_slide(intake, name, shown):
+    good = write_noise(intake.root / "good.tiff")
+    shutil.copy(good, intake.root / os.fsdecode(name))
+
+    problems = intake.look()
+    intake.look()
+
+    (problem,) = problems
+    assert shown in problem
+    assert "Rename it." in problem
+    assert intake.files.n_present(str(intake.root)) == 1
+
+
 def test_growing_file_is_left_alone_until_it_stands_still(intake):
     whole = write_noise(intake.root.parent / "whole.tiff").read_bytes()
     copy = intake.root / "a.tiff"
