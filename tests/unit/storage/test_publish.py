@@ -11,7 +11,6 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
-from hoverfast_platform.storage.read_provenance import read_provenance
 from hoverfast_platform.storage.publish import (
     SCRATCH,
     find_published,
@@ -20,6 +19,7 @@ from hoverfast_platform.storage.publish import (
     results_stem,
 )
 from hoverfast_platform.storage.qupath_shards import write_qupath_zip
+from hoverfast_platform.storage.read_provenance import read_provenance
 from hoverfast_platform.storage.summary import SegmentationSummary
 from tests.builders import NAMESPACE, squares
 from tests.killed_at import killed_before_step
