@@ -26,7 +26,7 @@ from dagster._core.definitions.data_version import (  # no public spelling exist
 from assets.progress_log import duration
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.use_cases.outcome import Outcome, Retries, each
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 
 SlideEvents: TypeAlias = Iterator[dg.MaterializeResult[Any] | dg.Output[Any]]
 
@@ -54,7 +54,7 @@ class SlideProduct:
 
 def process_slides(
     context: dg.AssetExecutionContext,
-    store: PlatformStore,
+    store: ArtefactFolder,
     make: Callable[[str], SlideProduct],
     *,
     pause_s: float = _PAUSE_S,
@@ -68,7 +68,7 @@ def process_slides(
     Raises:
         dagster.Failure: At the end, naming the slides that failed.
     """
-    keys = list(context.partition_keys)
+    keys, run_id = list(context.partition_keys), context.run.run_id
     failed: dict[str, str] = {}
     started = time.monotonic()
 
@@ -81,7 +81,7 @@ def process_slides(
     outcomes = each(
         keys,
         make,
-        record_failure=lambda key, error: store.record_failure(key, error, context.run.run_id),
+        record_failure=lambda key, error: store.slide(key).record_failure(error, run_id),
         retries=Retries(N_ATTEMPTS, pause_s, warn),
     )
     for i, outcome in enumerate(outcomes, 1):

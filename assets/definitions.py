@@ -21,10 +21,10 @@ from assets.sensor_table import build_sensors
 from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
-from resources.compute import Compute
+from resources.artefact_folder import ArtefactFolder
 from resources.environment import Environment
+from resources.leased_device import LeasedDevice
 from resources.patience import Patience
-from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
 
@@ -63,8 +63,8 @@ def build_definitions(
         ],
         sensors=build_sensors(automation),
         resources={
-            "store": PlatformStore(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
-            "compute": Compute(lease_dir=str(root / "leases"), catalogue=catalogue),
+            "store": ArtefactFolder(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
+            "compute": LeasedDevice(lease_dir=str(root / "leases"), catalogue=catalogue),
             "patience": Patience(quiet_s=automation.quiet_s, lost_after_s=automation.lost_after_s),
             "slide_folders": SlideFolders(
                 folders=[str(folder) for folder in slide_folders], settle_s=settle_s

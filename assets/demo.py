@@ -15,7 +15,7 @@ from assets.segmentation_model import segmentation_model
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from hoverfast_platform.errors import HoverFastError
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 
 
 @click.command()
@@ -24,7 +24,7 @@ def main(slide_path: Path | None) -> None:
     """Register SLIDE_PATH (default: a synthetic slide), find its nuclei, say where they are."""
     resources = dict(defs.resources or {})
     store = resources["store"]
-    assert isinstance(store, PlatformStore)
+    assert isinstance(store, ArtefactFolder)
     try:
         key = store.register(slide_path or _synthetic(Path(store.root).parent / "synthetic.tiff"))
     except HoverFastError as error:

@@ -15,8 +15,8 @@ from assets.pictures import inline_picture
 from assets.progress_log import log_progress
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
-from resources.compute import Compute
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
+from resources.leased_device import LeasedDevice
 
 _MAX_PICTURES = 4
 """Of the evaluation, inline: the first images of the validation set."""
@@ -25,7 +25,7 @@ _MAX_PICTURES = 4
 @dg.asset(
     partitions_def=cohorts, group_name="learning", kinds={"sqlalchemy"}, owners=["team:platform"]
 )
-def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.MaterializeResult[Any]:
+def cohort(context: dg.AssetExecutionContext, store: ArtefactFolder) -> dg.MaterializeResult[Any]:
     """A named list of slides a student learns from, in versions.
 
     **Where it is.** Its plan is `cohorts/<name>.json` in the artefact folder, written by you; the
@@ -37,11 +37,10 @@ def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.Materi
 
     **When it fails.** The plan is wrong or no slide matches; the message says which.
     """
-    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.use_cases.learn import resolve_cohort
 
     with store.open_catalogue() as catalogue, failures_by_kind():
-        found = resolve_cohort(LearningFolder(store.folder()), catalogue, context.partition_key)
+        found = resolve_cohort(store.learning(), catalogue, context.partition_key)
     rows = "\n".join(f"| {m.slide.key} | {m.slide.name} | {m.patient} |" for m in found.members)
     return dg.MaterializeResult(
         metadata={
@@ -64,7 +63,7 @@ def cohort(context: dg.AssetExecutionContext, store: PlatformStore) -> dg.Materi
     automation_condition=when_inputs_change(),
 )
 def teacher_labels(
-    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+    context: dg.AssetExecutionContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> dg.MaterializeResult[Any]:
     """Tiles of the cohort's slides with the nuclei a teacher or people found in them.
 
@@ -77,14 +76,13 @@ def teacher_labels(
     **When it fails.** A slide has no tissue, or a label file does not fit its slide; nothing
     half-made is left under the final name.
     """
-    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.storage.previews import draw_instances
     from hoverfast_platform.use_cases.learn import make_teacher_labels
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
         made = make_teacher_labels(
-            LearningFolder(store.folder()),
+            store.learning(),
             catalogue,
             found,
             device=device,
@@ -122,7 +120,7 @@ def teacher_labels(
     automation_condition=when_inputs_change(),
 )
 def student_model(
-    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+    context: dg.AssetExecutionContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> dg.MaterializeResult[Any]:
     """A student trained on the cohort's labels; a candidate, used by nobody yet.
 
@@ -133,11 +131,10 @@ def student_model(
 
     **When it fails.** The loss was not finite (the batch is kept), or the labels cannot teach.
     """
-    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.cohorts.pictures import draw_learning_curves
     from hoverfast_platform.use_cases.learn import train_student
 
-    folder = LearningFolder(store.folder())
+    folder = store.learning()
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
         student = train_student(
@@ -184,7 +181,7 @@ def student_model(
     ],
 )
 def model_evaluation(
-    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+    context: dg.AssetExecutionContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The student and the model it would replace, on patients neither was trained on.
 
@@ -200,13 +197,12 @@ def model_evaluation(
     import numpy as np
     from PIL import Image
 
-    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.use_cases.learn import judge_student
 
     with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
         judged = judge_student(
-            LearningFolder(store.folder()),
+            store.learning(),
             catalogue,
             found,
             device=device,
@@ -256,7 +252,7 @@ def model_evaluation(
     automation_condition=when_inputs_change(sweeps=False),
 )
 def promoted_model(
-    context: dg.AssetExecutionContext, store: PlatformStore
+    context: dg.AssetExecutionContext, store: ArtefactFolder
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The student, once it is what slides are segmented with.
 
@@ -265,12 +261,11 @@ def promoted_model(
 
     **Rolling back.** `hoverfast models promote FORMER --roll-back --reason "..."`.
     """
-    from hoverfast_platform.cohorts.cohort import LearningFolder
     from hoverfast_platform.use_cases.learn import promote_student, read_judgement
 
     with store.open_catalogue() as catalogue, failures_by_kind():
         found = catalogue.cohorts.get(context.partition_key)
-        judgement = read_judgement(LearningFolder(store.folder()), found)
+        judgement = read_judgement(store.learning(), found)
         if not judgement.verdict.passed:
             context.log.warning("Stays a candidate: %s", judgement.verdict)
             return

@@ -14,12 +14,11 @@ from assets.segmentation import nuclei
 from assets.segmentation_model import segmentation_model
 from assets.unfinished import has_unfinished_run
 from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
-from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.model.registry import weights_digest
-from resources.compute import Compute
+from resources.artefact_folder import ArtefactFolder
+from resources.leased_device import LeasedDevice
 from resources.patience import Patience
-from resources.platform_store import PlatformStore
 
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""
@@ -29,7 +28,7 @@ _RESEGMENT_TAG = {"hoverfast/why": "made by another model"}
 
 
 def cohort_changes(
-    context: dg.SensorEvaluationContext, store: PlatformStore, patience: Patience
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, patience: Patience
 ) -> dg.SensorResult:
     """Compares every plan in `cohorts/` with what its student learned from, every 30 s.
 
@@ -40,7 +39,7 @@ def cohort_changes(
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
     with store.open_catalogue() as catalogue:
         found = look_at_cohorts(
-            LearningFolder(store.folder()),
+            store.learning(),
             catalogue,
             before,
             now_s=_now_s(),
@@ -77,7 +76,7 @@ def _request(change: CohortChange) -> dg.RunRequest:
 
 
 def model_changes(
-    context: dg.SensorEvaluationContext, store: PlatformStore, compute: Compute
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> dg.SensorResult | dg.SkipReason:
     """Looks every 30 s whether slides are still segmented with what `segmentation_model` says."""
     try:
@@ -97,7 +96,7 @@ def model_changes(
 
 
 def resegment_slides(
-    context: dg.SensorEvaluationContext, store: PlatformStore, compute: Compute
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> dg.SensorResult | dg.SkipReason:
     """Has slides segmented again that another model did, at most 32 a run, one run at a time.
 

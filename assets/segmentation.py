@@ -10,8 +10,8 @@ from assets.partitions import slides
 from assets.progress_log import log_progress
 from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
 from hoverfast_platform.version import RESULT_VERSION
-from resources.compute import Compute
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
+from resources.leased_device import LeasedDevice
 
 
 @dg.asset(
@@ -28,7 +28,7 @@ from resources.platform_store import PlatformStore
     automation_condition=when_inputs_change(),
 )
 def nuclei(
-    context: dg.AssetExecutionContext, store: PlatformStore, compute: Compute
+    context: dg.AssetExecutionContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> SlideEvents:
     """Every nucleus of one slide, as polygons in level-0 pixels.
 
@@ -54,12 +54,13 @@ def nuclei(
     policy, results = store.check_policy(), ResultOptions(pseudonyms=store.pseudonyms)
 
     def segment(key: str) -> SlideProduct:
-        path, mask, settings = store.slide_path(key), store.mask_path(key), store.settings(key)
+        slide = store.slide(key)
+        path, mask, settings = slide.path(), slide.mask_path, slide.settings()
         stain = settings.staining.stain
         with store.open_catalogue() as catalogue:
             done = segment_and_record(
                 path,
-                store.nuclei_dir(key),
+                slide.nuclei_dir,
                 engine=compute.engine(),
                 catalogue=catalogue,
                 mask=mask,

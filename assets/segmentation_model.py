@@ -6,8 +6,8 @@ import dagster as dg
 
 from assets.learning import promoted_model
 from hoverfast_platform.model.registry import weights_digest
-from resources.compute import Compute
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
+from resources.leased_device import LeasedDevice
 
 
 @dg.asset(
@@ -16,7 +16,7 @@ from resources.platform_store import PlatformStore
     kinds={"pytorch"},
     owners=["team:platform"],
 )
-def segmentation_model(store: PlatformStore, compute: Compute) -> dg.MaterializeResult[Any]:
+def segmentation_model(store: ArtefactFolder, compute: LeasedDevice) -> dg.MaterializeResult[Any]:
     """The model that slides are segmented with: the promoted one, or the one that ships.
 
     **Where it is.** The catalogue says which is promoted; `path` is its weights file.

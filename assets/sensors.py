@@ -15,9 +15,9 @@ from assets.slide_inventory import slide_inventory
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
 from assets.unfinished import has_unfinished_run
+from resources.artefact_folder import ArtefactFolder
 from resources.heartbeat import silent_runs
 from resources.patience import Patience
-from resources.platform_store import PlatformStore
 from resources.slide_folders import SlideFolders
 
 INTAKE_TAG = {"hoverfast/why": "new files"}
@@ -29,7 +29,7 @@ _MAX_NEW_PER_TICK = 5_000
 
 
 def new_slides(
-    context: dg.SensorEvaluationContext, store: PlatformStore, slide_folders: SlideFolders
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, slide_folders: SlideFolders
 ) -> dg.SensorResult:
     """Looks through the watched folders every 15 s; never opens a slide itself.
 
@@ -60,7 +60,7 @@ def new_slides(
 
 
 def returned_slides(
-    context: dg.SensorEvaluationContext, store: PlatformStore
+    context: dg.SensorEvaluationContext, store: ArtefactFolder
 ) -> dg.SensorResult | dg.SkipReason:
     """Has slides go on that failed because their file was away, once it is there again.
 
@@ -97,7 +97,7 @@ def returned_slides(
 
 
 def lost_runs(
-    context: dg.SensorEvaluationContext, store: PlatformStore, patience: Patience
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, patience: Patience
 ) -> dg.SkipReason:
     """Fails runs whose process is gone: a reboot, `kill -9`, a stopped container.
 

@@ -13,7 +13,7 @@ from assets.progress_log import log_progress
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 from resources.slide_folders import SlideFolders
 
 NO_QUARANTINE = "no_slide_in_quarantine"
@@ -52,7 +52,7 @@ class IntakeConfig(dg.Config):
 def slide_inventory(
     context: dg.AssetExecutionContext,
     config: IntakeConfig,
-    store: PlatformStore,
+    store: ArtefactFolder,
     slide_folders: SlideFolders,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Every slide file in the watched folders: registered, still settling, or in quarantine.

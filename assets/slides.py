@@ -6,7 +6,7 @@ from assets.automation import when_inputs_change
 from assets.batch import SlideEvents, SlideProduct, process_slides
 from assets.partitions import slides
 from assets.pictures import inline_picture
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 
 
 @dg.asset(
@@ -19,7 +19,7 @@ from resources.platform_store import PlatformStore
     code_version="1",
     automation_condition=when_inputs_change(),
 )
-def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
+def slide(context: dg.AssetExecutionContext, store: ArtefactFolder) -> SlideEvents:
     """A whole slide image: can it be read, how large is it, at what scale?
 
     **Where it is.** Where it was registered from; nothing is copied.
@@ -33,8 +33,9 @@ def slide(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvent
     from hoverfast_platform.slide.thumbnail import read_thumbnail
 
     def describe(key: str) -> SlideProduct:
-        path, content = store.slide_path(key), store.slide_content(key)
-        with open_slide(path, store.scale(key)) as reader:
+        view = store.slide(key)
+        path, content = view.path(), view.content()
+        with open_slide(path, view.scale()) as reader:
             info = reader.info
             picture = inline_picture(read_thumbnail(reader, 512), info.name)
         return SlideProduct(

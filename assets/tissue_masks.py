@@ -10,7 +10,7 @@ from assets.checks import check_specs, verdicts
 from assets.partitions import slides
 from assets.pictures import inline_picture
 from hoverfast_platform.checks.table import MASK_CHECKS
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 
 if TYPE_CHECKING:
     from hoverfast_platform.mask.make import MadeMask
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     check_specs=check_specs(MASK_CHECKS, "tissue_mask"),
     automation_condition=when_inputs_change(),
 )
-def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> SlideEvents:
+def tissue_mask(context: dg.AssetExecutionContext, store: ArtefactFolder) -> SlideEvents:
     """Usable tissue of a slide, and what was taken from it: pen, blur, folds and the like.
 
     **Where it is.** `masks/<slide>.png` in the artefact folder; above half grey is usable, the
@@ -49,14 +49,15 @@ def tissue_mask(context: dg.AssetExecutionContext, store: PlatformStore) -> Slid
     policy, settings = store.check_policy(), store.mask_settings()
 
     def make(key: str) -> SlideProduct:
+        slide = store.slide(key)
         with store.open_catalogue() as catalogue:
             made = make_and_record_mask(
                 catalogue,
                 key,
-                slide=store.slide_path(key),
-                out_path=store.mask_path(key),
+                slide=slide.path(),
+                out_path=slide.mask_path,
                 settings=settings,
-                scale=store.scale(key),
+                scale=slide.scale(),
             )
         return SlideProduct(
             metadata=_metadata(made),

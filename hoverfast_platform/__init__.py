@@ -76,7 +76,6 @@ if TYPE_CHECKING:
         UnreadableSlideError,
         UnsupportedScaleError,
     )
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
     from hoverfast_platform.evaluation.labelled_set import open_labelled_set
     from hoverfast_platform.evaluation.promotion import Judgement
     from hoverfast_platform.geometry import Box, Mpp
@@ -116,6 +115,7 @@ if TYPE_CHECKING:
     from hoverfast_platform.use_cases.segment_images import PublishedImage, segment_images
     from hoverfast_platform.use_cases.segment_slides import ResultOptions, segment_slides
     from hoverfast_platform.use_cases.train import TrainingRequest, prepare_training, train
+    from hoverfast_platform.verdict import PromotionPolicy
 
 __all__ = [
     "AbsentSlideError",
@@ -221,7 +221,6 @@ _HOMES = {
         "UnreadableSlideError "
         "UnsupportedScaleError "
     ),
-    "evaluation.gate": "PromotionPolicy",
     "evaluation.labelled_set": "open_labelled_set",
     "evaluation.promotion": "Judgement",
     "geometry": "Box Mpp",
@@ -256,6 +255,7 @@ _HOMES = {
     "use_cases.segment_images": "PublishedImage segment_images",
     "use_cases.segment_slides": "ResultOptions segment_slides",
     "use_cases.train": "TrainingRequest prepare_training train",
+    "verdict": "PromotionPolicy",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -16,6 +16,7 @@ from hoverfast_platform.provenance import (
     SlideSource,
 )
 from hoverfast_platform.scores import EvaluationSummary, Interval, MeanScores
+from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy, Verdict
 
 NAMESPACE = uuid.UUID(int=7)
 
@@ -128,4 +129,16 @@ def evaluation_summary(scores, *, n_images, n_true):
         scores=MeanScores(
             **{name: Interval(mean, None, None, n_images, 1) for name, mean in scores.items()}
         ),
+    )
+
+
+def verdict(*reasons, passed=True):
+    """What the gate found of a first model, kept with what it was judged by."""
+    scores = {"dice": 0.81, "aji": 0.62, "pq": 0.58, "f1": 0.84}
+    return Verdict(
+        passed=passed,
+        reasons=reasons,
+        candidate=MeasuredScores("d" * 64, "e" * 64, n_images=7, n_nuclei=412, scores=scores),
+        promoted=None,
+        policy=PromotionPolicy(tolerance=0.01),
     )

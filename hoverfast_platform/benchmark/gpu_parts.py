@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hoverfast_platform.benchmark.benchmark_report import processor_name
 from hoverfast_platform.benchmark.gpu_check import RESTART_EXIT_CODE
 from hoverfast_platform.benchmark.gpu_context import CheckContext
 from hoverfast_platform.benchmark.gpu_equality import (
@@ -39,7 +40,6 @@ from hoverfast_platform.benchmark.gpu_published import (
 )
 from hoverfast_platform.benchmark.gpu_record import Figure, PartEnd, append_line
 from hoverfast_platform.benchmark.gpu_throughput import check_host, check_throughput, check_ways
-from hoverfast_platform.benchmark.report import processor_name
 from hoverfast_platform.cores import available_cores
 
 

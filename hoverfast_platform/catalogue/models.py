@@ -33,6 +33,7 @@ from hoverfast_platform.catalogue.tables import (
 )
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.scores import EvaluationSummary
+from hoverfast_platform.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Entry:
 
     scope: str
     reason: str
-    verdict: dict[str, Any] | None = None
+    verdict: Verdict | None = None
     at: datetime.datetime = field(default_factory=utc_now)
 
 
@@ -69,7 +70,7 @@ class Models:
         *,
         replaces: str | None,
         reason: str,
-        verdict: dict[str, Any] | None = None,
+        verdict: Verdict | None = None,
         scope: str = DEFAULT_SCOPE,
     ) -> None:
         """Make a model the promoted one of a scope; the one it replaces is retired.
@@ -82,7 +83,7 @@ class Models:
             replaces: The model promoted now, against which the verdict was made, or None.
                 When it is another one by now, nothing changes.
             reason: Why, in words.
-            verdict: Of the gate; its key ``passed`` must be true.
+            verdict: What the gate found; it must have passed.
             scope: What it is promoted for.
 
         Raises:
@@ -279,7 +280,7 @@ def _enter(session: Session, model: ModelVersion, stage: ModelStageName, entry: 
             scope=entry.scope,
             stage=stage,
             reason=entry.reason,
-            verdict=entry.verdict,
+            verdict=entry.verdict.model_dump(mode="json") if entry.verdict else None,
             entered_at=entry.at,
         )
     )
@@ -314,10 +315,9 @@ def _check_judged(session: Session, model: ModelVersion, entry: _Entry) -> None:
                 "Evaluate it and let the gate judge; only a model that was promoted before "
                 "may come back without.",
             )
-    elif entry.verdict.get("passed") is not True:
+    elif not entry.verdict.passed:
         raise CatalogueError(
-            f"{model.name} {model.version} did not pass the gate: "
-            + "; ".join(str(reason) for reason in entry.verdict.get("reasons", ())),
+            f"{model.name} {model.version} did not pass the gate: {entry.verdict}",
             "Train a better one, or change the policy and judge again.",
         )
 
@@ -347,7 +347,7 @@ def _standings(session: Session, stages: Select[Any]) -> tuple[ModelStanding, ..
             scope=row.scope,
             stage=cast("ModelStageName", row.stage),
             reason=row.reason,
-            verdict=row.verdict,
+            verdict=Verdict.model_validate(row.verdict) if row.verdict else None,
             since=row.entered_at,
             until=row.left_at,
         )

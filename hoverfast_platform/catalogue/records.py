@@ -11,6 +11,7 @@ from hoverfast_platform.config import Settings
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.scores import EvaluationSummary
 from hoverfast_platform.slide.reader import SlideInfo
+from hoverfast_platform.verdict import MeasuredScores, Verdict
 
 ModelStageName: TypeAlias = Literal["candidate", "promoted", "retired"]
 
@@ -136,7 +137,7 @@ class ModelStanding:
         scope: What it is promoted for: ``default``, a site, an organ.
         stage: ``candidate``, ``promoted`` or ``retired``.
         reason: Why, in words.
-        verdict: Of the gate, where one was asked.
+        verdict: What the gate found, where one was asked.
         since: UTC.
         until: UTC; None while it lasts.
     """
@@ -149,7 +150,7 @@ class ModelStanding:
     scope: str
     stage: ModelStageName
     reason: str
-    verdict: dict[str, Any] | None
+    verdict: Verdict | None
     since: datetime.datetime
     until: datetime.datetime | None
 
@@ -183,6 +184,17 @@ class EvaluationRecord:
     settings_digest: str
     summary: EvaluationSummary
     report_path: str
+
+    @property
+    def measured(self) -> MeasuredScores:
+        """What the gate asks of the measurement: means without intervals, and their set."""
+        return MeasuredScores(
+            dataset_digest=self.dataset_digest,
+            settings_digest=self.settings_digest,
+            n_images=self.summary.n_images,
+            n_nuclei=self.summary.n_true,
+            scores={name: interval.mean for name, interval in self.summary.scores.named()},
+        )
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any)
     Slides of several areas and tissue fractions are composed, and each is segmented by a
     process of its own, in turn, several times. Leave the machine alone meanwhile.
     """
-    from hoverfast_platform.benchmark.report import report_text
+    from hoverfast_platform.benchmark.benchmark_report import report_text
     from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.use_cases.benchmark import BenchmarkRequest, run_benchmark
 

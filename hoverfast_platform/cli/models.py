@@ -16,7 +16,7 @@ from hoverfast_platform.files import read_settings_file
 
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue, ModelStanding
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
+    from hoverfast_platform.verdict import PromotionPolicy
 
 _ask_catalogue = click.option(
     "--catalogue",
@@ -111,7 +111,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
                 "since": entry.since.isoformat(),
                 "until": entry.until.isoformat() if entry.until else None,
                 "reason": entry.reason,
-                "verdict": entry.verdict,
+                "verdict": entry.verdict.model_dump(mode="json") if entry.verdict else None,
             }
             for entry in history
         ],
@@ -359,7 +359,7 @@ def _opened(catalogue: Path | str | None) -> Iterator[Catalogue | None]:
 
 
 def _policy(path: Path | None) -> PromotionPolicy:
-    from hoverfast_platform.evaluation.gate import PromotionPolicy
+    from hoverfast_platform.verdict import PromotionPolicy
 
     if path is None:
         return PromotionPolicy()

@@ -22,11 +22,11 @@ from hoverfast_platform.catalogue.records import (
 )
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, TrainingError
-from hoverfast_platform.evaluation.gate import PromotionPolicy
 from hoverfast_platform.files import read_settings_file, text_sha256
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.teachers.sampling import Sampling
 from hoverfast_platform.training.settings import TrainingSettings
+from hoverfast_platform.verdict import PromotionPolicy
 
 
 class LabelFolder(Settings):

@@ -9,7 +9,8 @@ from hoverfast_platform.catalogue import (
 )
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CatalogueError
-from hoverfast_platform.evaluation.gate import MeasuredScores, PromotionPolicy, Verdict, judge
+from hoverfast_platform.evaluation.gate import judge
+from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy, Verdict
 
 
 class Judgement(Settings):
@@ -62,7 +63,7 @@ def promote_judged(catalogue: Catalogue, judgement: Judgement, *, reason: str) -
         judgement.sha256,
         replaces=judgement.replaces,
         reason=reason,
-        verdict=judgement.verdict.model_dump(mode="json"),
+        verdict=judgement.verdict,
         scope=judgement.scope,
     )
 
@@ -86,7 +87,7 @@ def _judged_on(catalogue: Catalogue, promoted: ModelStanding | None) -> str:
     if promoted is not None:
         for entry in catalogue.models.history(promoted.sha256):
             if entry.scope == promoted.scope and entry.verdict is not None:
-                return Verdict.model_validate(entry.verdict).candidate.dataset_digest
+                return entry.verdict.candidate.dataset_digest
     return ""
 
 
@@ -95,7 +96,7 @@ def _measurement(catalogue: Catalogue, model: ModelStanding, dataset_digest: str
     known = catalogue.models.evaluations(model.sha256)
     for record in known:
         if dataset_digest in ("", record.dataset_digest):
-            return MeasuredScores.of(record)
+            return record.measured
     others = ", ".join(f"{r.dataset} ({r.dataset_digest[:10]})" for r in known) or "nothing"
     raise CatalogueError(
         f"{model.name} {model.version} was measured on {others}, not on the validation set"

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.benchmark.benchmark_report import Measured, write_report
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide, compose_slide, read_tiles
 from hoverfast_platform.benchmark.engines import time_engines
 from hoverfast_platform.benchmark.many_nuclei import measure_many
@@ -25,7 +26,6 @@ from hoverfast_platform.benchmark.published_hovernet import (
     check_hovernet,
     save_without_nuclei,
 )
-from hoverfast_platform.benchmark.report import Measured, write_report
 from hoverfast_platform.benchmark.steps import REGION_PX, time_starts, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
 from hoverfast_platform.cores import available_cores

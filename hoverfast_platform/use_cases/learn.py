@@ -23,7 +23,7 @@ from hoverfast_platform.catalogue import (
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
 from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import SettingsError, TrainingError
-from hoverfast_platform.evaluation.gate import MeasuredScores, judge
+from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.evaluation.labelled_set import (
     open_labelled_set,
 )
@@ -200,7 +200,7 @@ def judge_student(
         sha256=model.digest,
         scope=plan.scope,
         replaces=promoted.sha256 if promoted is not None else None,
-        verdict=judge(MeasuredScores.of(ours), MeasuredScores.of(theirs), card=card, policy=policy),
+        verdict=judge(ours.measured, theirs.measured, card=card, policy=policy),
     )
     write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
     return JudgedStudent(

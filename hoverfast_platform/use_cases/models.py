@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue, ModelStanding
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.evaluation.gate import PromotionPolicy
 from hoverfast_platform.evaluation.labelled_set import LabelledSet
 from hoverfast_platform.evaluation.promotion import Judgement, judge_candidate, promote_judged
 from hoverfast_platform.files import file_sha256
@@ -21,6 +20,7 @@ from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.statistics import retake_statistics
 from hoverfast_platform.use_cases.record import model_record
+from hoverfast_platform.verdict import PromotionPolicy
 
 
 def average_models(

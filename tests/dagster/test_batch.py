@@ -9,7 +9,7 @@ from assets.batch import N_ATTEMPTS, SlideProduct, process_slides
 from assets.partitions import slides
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
-from resources.platform_store import PlatformStore
+from resources.artefact_folder import ArtefactFolder
 
 KEYS = ["s0-aaaaaaaaaa", "s1-bbbbbbbbbb", "s2-cccccccccc"]
 S0, S1, S2 = KEYS
@@ -39,7 +39,7 @@ class Slides:
 @pytest.fixture
 def platform(tmp_path):
     made = Slides()
-    store = PlatformStore(root=str(tmp_path))
+    store = ArtefactFolder(root=str(tmp_path))
     with Catalogue.open(tmp_path / "catalogue.sqlite") as catalogue:
         for key in KEYS:
             name, digest = key.split("-")
@@ -60,11 +60,11 @@ def platform(tmp_path):
         check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=slides)],
         **per_slide,
     )
-    def scan(context: dg.AssetExecutionContext, store: PlatformStore):
+    def scan(context: dg.AssetExecutionContext, store: ArtefactFolder):
         yield from process_slides(context, store, made.make, pause_s=0)
 
     @dg.asset(deps=[scan, model], **per_slide)
-    def product(context: dg.AssetExecutionContext, store: PlatformStore):
+    def product(context: dg.AssetExecutionContext, store: ArtefactFolder):
         def make(key):
             return SlideProduct({}, "of " + made.content[key])
 

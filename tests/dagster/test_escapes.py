@@ -37,9 +37,11 @@ def test_catalogue_with_a_forged_key_writes_nothing_elsewhere(tmp_path):
     resources = build_definitions(tmp_path / "artefacts").resources
     store = resources["store"]
 
-    for make in (store.mask_path, store.nuclei_dir):
-        with pytest.raises(SettingsError, match="another folder"):
-            make("../../outside")
+    forged = store.slide("../../outside")
+    with pytest.raises(SettingsError, match="another folder"):
+        _ = forged.mask_path
+    with pytest.raises(SettingsError, match="another folder"):
+        _ = forged.nuclei_dir
 
 
 @pytest.mark.parametrize("name", ["../../x.svs", "..svs", "a/b.svs", "\x00.svs", "$(rm -rf x).svs"])
@@ -58,5 +60,5 @@ def test_slide_of_an_odd_name_stays_in_its_folder(tmp_path):
 
     key = resources["store"].register(path)
 
-    folder = resources["store"].nuclei_dir(key).resolve()
+    folder = resources["store"].slide(key).nuclei_dir.resolve()
     assert folder.parent == (tmp_path / "artefacts" / "nuclei").resolve()

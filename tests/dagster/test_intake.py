@@ -131,7 +131,7 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
     platform.materialize({"mpp": {"b.tiff": 0.5}})
 
     (key,) = platform.keys()
-    assert platform.store.scale(key).mpp_override == 0.5
+    assert platform.store.slide(key).scale().mpp_override == 0.5
 
 
 def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -22,11 +23,11 @@ from assets.learning_sensors import (
 )
 from assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SlideRecord
-from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
+from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
 from resources.patience import Patience
-from tests.builders import segmentation
+from tests.builders import segmentation, verdict
 
 
 class Platform:
@@ -83,7 +84,7 @@ def platform(tmp_path):
 
 
 def write_plan(platform, **settings):
-    path = LearningFolder(platform.store.folder()).plan("skin")
+    path = platform.store.learning().plan("skin")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"slides_like": "skin*"} | settings))
 
@@ -100,7 +101,7 @@ def test_changed_cohort_is_asked_for_once(platform):
     assert request.partition_key == "skin"
     assert request.run_key == again.run_key  # the daemon starts one run per key
     with platform.store.open_catalogue() as catalogue:
-        folder = LearningFolder(platform.store.folder())
+        folder = platform.store.learning()
         catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
     assert platform.tick(cohort_changes, patience=Patience(quiet_s=0)) == "1 cohorts, none changed"
 
@@ -210,12 +211,14 @@ def test_model_in_use_is_looked_at_after_every_promotion(platform):
     platform.report("segmentation_model", weights_digest(built_in))
     assert "still" in platform.tick(model_changes, compute=platform.compute)
 
-    other = platform.store.folder() / "other.safetensors"
+    other = Path(platform.store.root) / "other.safetensors"
     other.write_bytes(b"weights")
     sha256 = weights_digest(other)
     with platform.store.open_catalogue() as catalogue:
         catalogue.models.register(ModelRecord(sha256, "m", "1", str(other), {}))
-        catalogue.models.promote(sha256, replaces=None, reason="better", verdict={"passed": True})
+        catalogue.models.promote(
+            sha256, replaces=None, reason="better", verdict=verdict("dice 0.81")
+        )
 
     assert len(platform.tick(model_changes, compute=platform.compute)) == 1
     other.unlink()

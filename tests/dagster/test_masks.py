@@ -72,7 +72,7 @@ def test_ui_shows_picture_figures_and_a_table_of_reasons(platform, tmp_path):
     with store.open_catalogue() as catalogue:
         (known,) = catalogue.slides.all()
         (mask,) = catalogue.slides.masks(known.key)
-    assert mask.path == str(store.mask_path(known.key))
+    assert mask.path == str(store.slide(known.key).mask_path)
 
 
 def test_second_run_makes_nothing_and_changed_settings_do(platform, tmp_path):

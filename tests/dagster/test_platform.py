@@ -19,7 +19,7 @@ from assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.compute import Compute, lease_name
+from resources.leased_device import LeasedDevice, lease_name
 
 ALL = [slide, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -164,7 +164,7 @@ def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
     other.start()
     is_held.wait(10)
     device = "auto" if not torch_has_cuda() else "cpu"
-    compute = Compute(
+    compute = LeasedDevice(
         lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device=device
     )
 
@@ -192,7 +192,7 @@ def test_lease_is_of_the_gpu_and_not_of_its_number(monkeypatch):
 
 def test_a_step_of_several_gives_the_device_back(tmp_path):
     """Else its run and one that waits for the device could wait for each other for ever."""
-    compute = Compute(
+    compute = LeasedDevice(
         lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device="cpu"
     )
     with compute.leased() as device:

@@ -20,14 +20,14 @@ from assets.definitions import build_definitions
 from assets.segmentation import nuclei
 from assets.slides import slide
 from assets.tissue_masks import tissue_mask
-from resources.compute import Compute
+from resources.leased_device import LeasedDevice
 from tests.scaling.fake_predictor import use_fake_predictor
 
 folder, catalogue, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 use_fake_predictor(folder / "predicted.txt")
 resources = dict(build_definitions(folder / "artefacts", catalogue=catalogue).resources)
 # A device of its own, as another machine has: nothing but slides and catalogue is shared.
-resources["compute"] = Compute(lease_dir=str(folder / name), catalogue=catalogue)
+resources["compute"] = LeasedDevice(lease_dir=str(folder / name), catalogue=catalogue)
 keys = [resources["store"].register(path) for path in sorted(folder.glob("*.tiff"))]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from hoverfast_platform.benchmark.benchmark_report import phase_table, ratios, table
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide, compose_slide, read_tiles
 from hoverfast_platform.benchmark.engines import (
     EngineTime,
@@ -27,7 +28,6 @@ from hoverfast_platform.benchmark.published_hoverfast import (
 )
 from hoverfast_platform.benchmark.published_hovernet import check_hovernet, save_without_nuclei
 from hoverfast_platform.benchmark.relations import relations
-from hoverfast_platform.benchmark.report import phase_table, ratios, table
 from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.cli.main import hoverfast

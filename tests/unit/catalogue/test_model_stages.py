@@ -11,9 +11,10 @@ from hoverfast_platform.catalogue import Catalogue, EvaluationRecord, ModelRecor
 from hoverfast_platform.catalogue.database import database_url
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.scores import SCORE_NAMES
-from tests.builders import evaluation_summary
+from hoverfast_platform.verdict import Verdict
+from tests.builders import evaluation_summary, verdict
 
-PASSED = {"passed": True, "reasons": ["dice 0.81"]}
+PASSED = verdict("dice 0.81")
 
 
 def model(letter, version="1"):
@@ -62,6 +63,15 @@ def test_promotion_retires_the_former_and_keeps_the_history(with_a_promoted):
     assert "better" in retired.reason
 
 
+def test_history_gives_the_verdict_back_whole_and_none_where_none_was_asked(with_a_promoted):
+    promoted, candidate = with_a_promoted.models.history(A.sha256)
+
+    assert isinstance(promoted.verdict, Verdict)
+    assert promoted.verdict.candidate.scores["pq"] == 0.58
+    assert promoted.verdict.policy.tolerance == 0.01
+    assert candidate.verdict is None
+
+
 def test_rolling_back_is_promoting_the_former_without_a_verdict(with_a_promoted):
     catalogue = with_a_promoted
     catalogue.models.promote(B.sha256, replaces=A.sha256, reason="better", verdict=PASSED)
@@ -76,8 +86,8 @@ def test_model_that_was_never_judged_or_failed_is_refused(with_a_promoted):
     catalogue = with_a_promoted
     with pytest.raises(CatalogueError, match="never judged"):
         catalogue.models.promote(B.sha256, replaces=A.sha256, reason="trust me")
-    failed = {"passed": False, "reasons": ["dice 0.60 is below 0.70"]}
-    with pytest.raises(CatalogueError, match=r"dice 0\.60"):
+    failed = verdict("dice 0.60 is below 0.70", "pq 0.41 is below 0.45", passed=False)
+    with pytest.raises(CatalogueError, match=r"dice 0\.60 is below 0\.70; pq 0\.41"):
         catalogue.models.promote(B.sha256, replaces=A.sha256, reason="", verdict=failed)
 
     assert catalogue.models.promoted().sha256 == A.sha256  # the refusal undid A's retirement
@@ -141,13 +151,14 @@ def test_of_two_promoting_at_once_one_succeeds_and_one_is_told(with_a_promoted, 
         "from hoverfast_platform.errors import CatalogueError\n"
         "c = Catalogue.open(sys.argv[1])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "new, ok = sys.argv[2] * 64, {'passed': True}\n"
+        "from hoverfast_platform.verdict import Verdict\n"
+        "new, ok = sys.argv[2] * 64, Verdict.model_validate_json(sys.argv[3])\n"
         "try: c.models.promote(new, replaces='a' * 64, reason='r', verdict=ok)\n"
         "except CatalogueError as e: sys.exit(3 if 'meanwhile' in str(e) else 4)\n"
     )
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", code, catalogue_location, letter],
+            [sys.executable, "-c", code, catalogue_location, letter, PASSED.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from hoverfast_platform.evaluation.gate import MeasuredScores, PromotionPolicy, judge
+from hoverfast_platform.evaluation.gate import judge
+from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy
 
 GOOD = {"dice": 0.80, "aji": 0.65, "dq": 0.8, "sq": 0.8, "pq": 0.64, "f1": 0.88}
 CARD = {"labels": [{"name": "TNBC", "licence": "CC-BY-4.0"}], "training_set_digest": "t" * 64}

@@ -1,8 +1,9 @@
-"""Where slides, masks, results and the catalogue are."""
+"""Where everything lies: the artefact folder, its settings, its catalogue, and each slide in it."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ from pydantic import PrivateAttr
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy, read_policy
+from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.files import one_name
@@ -20,7 +22,7 @@ from resources.heartbeat import Heartbeat
 from resources.kept_connections import KeptConnections
 
 
-class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
+class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The artefact folder and the catalogue in it."""
 
     root: str
@@ -67,40 +69,6 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.open_catalogue() as catalogue:
             return catalogue.slides.register(record)
 
-    def slide_path(self, key: str) -> Path:
-        """A file that holds the slide now.
-
-        Raises:
-            CatalogueError: If there is none, or its content changed.
-        """
-        with self.open_catalogue() as catalogue:
-            return catalogue.slides.path(key)
-
-    def slide_content(self, key: str) -> str:
-        """Digest of what the slide's file holds now; every byte is read unless known.
-
-        Raises:
-            UnreadableSlideError: If it is not the content that was registered.
-        """
-        from hoverfast_platform.ingest.verify import verified_content
-
-        with self.open_catalogue() as catalogue:
-            return verified_content(catalogue, key)
-
-    def record_failure(self, key: str, error: Exception, run_id: str) -> None:
-        """Record why a slide failed; an error not raised on purpose is a defect."""
-        from hoverfast_platform.use_cases.record import failure_record
-
-        try:
-            path = self.slide_path(key)
-        except CatalogueError:  # the very reason it failed: there is no file of it any more
-            path = Path(key)
-        with self.open_catalogue() as catalogue:
-            catalogue.results.record_failure(failure_record(path, error, run_id))
-
-    def folder(self) -> Path:
-        return Path(self.root)
-
     def open_catalogue(self) -> AbstractContextManager[Catalogue]:
         """The catalogue; use as a context manager.
 
@@ -113,17 +81,6 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._catalogue is None:
             self._catalogue = Catalogue.open(location)
         return nullcontext(self._catalogue)
-
-    def mask_path(self, key: str) -> Path:
-        return Path(self.root) / "masks" / f"{one_name(key)}.png"
-
-    def nuclei_dir(self, key: str) -> Path:
-        return Path(self.root) / "nuclei" / one_name(key)
-
-    def scale(self, key: str) -> Scale:
-        """With the mpp that a person gave for this slide, if any."""
-        with self.open_catalogue() as catalogue:
-            return Scale(mpp_override=catalogue.slides.mpp_override(key))
 
     def check_policy(self) -> CheckPolicy:
         """Thresholds and severities of checks: `checks.json`, and defaults for the rest.
@@ -141,13 +98,89 @@ class PlatformStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         return read_mask_settings(Path(self.root) / "masks.json")
 
-    def staining(self, key: str) -> Staining:
-        """What a slide is stained with, by the rules in `stains.json`; else H&E.
+    def learning(self) -> LearningFolder:
+        """Plans of cohorts, their labels, students and measurements."""
+        return LearningFolder(Path(self.root))
+
+    def slide(self, key: str) -> SlideView:
+        """What the folder and the catalogue hold of the slide with this partition key."""
+        return SlideView(self, key)
+
+
+@dataclass(frozen=True)
+class SlideView:
+    """One slide as the artefact folder and its catalogue have it; each answer is asked for anew.
+
+    Attributes:
+        store: The folder that it is a view of.
+        key: Partition key of the slide.
+    """
+
+    store: ArtefactFolder
+    key: str
+
+    @property
+    def mask_path(self) -> Path:
+        """Where its tissue mask lies, or will.
+
+        Raises:
+            SettingsError: If the key would lead into another folder.
+        """
+        return Path(self.store.root) / "masks" / f"{one_name(self.key)}.png"
+
+    @property
+    def nuclei_dir(self) -> Path:
+        """Folder of its nuclei: table, QuPath file, preview, summary.
+
+        Raises:
+            SettingsError: If the key would lead into another folder.
+        """
+        return Path(self.store.root) / "nuclei" / one_name(self.key)
+
+    def path(self) -> Path:
+        """A file that holds the slide now.
+
+        Raises:
+            CatalogueError: If there is none, or its content changed.
+        """
+        with self.store.open_catalogue() as catalogue:
+            return catalogue.slides.path(self.key)
+
+    def content(self) -> str:
+        """Digest of what the slide's file holds now; every byte is read unless known.
+
+        Raises:
+            UnreadableSlideError: If it is not the content that was registered.
+        """
+        from hoverfast_platform.ingest.verify import verified_content
+
+        with self.store.open_catalogue() as catalogue:
+            return verified_content(catalogue, self.key)
+
+    def scale(self) -> Scale:
+        """With the mpp that a person gave for this slide, if any."""
+        with self.store.open_catalogue() as catalogue:
+            return Scale(mpp_override=catalogue.slides.mpp_override(self.key))
+
+    def staining(self) -> Staining:
+        """What it is stained with, by the rules in `stains.json`; else H&E.
 
         Raises:
             SettingsError: If that file is wrong.
         """
-        return read_stain_rules(Path(self.root) / "stains.json").staining(self.slide_path(key))
+        return read_stain_rules(Path(self.store.root) / "stains.json").staining(self.path())
 
-    def settings(self, key: str) -> SegmentationSettings:
-        return SegmentationSettings(scale=self.scale(key), staining=self.staining(key))
+    def settings(self) -> SegmentationSettings:
+        """How its nuclei are found: with its own scale and stain."""
+        return SegmentationSettings(scale=self.scale(), staining=self.staining())
+
+    def record_failure(self, error: Exception, run_id: str) -> None:
+        """Record why it failed; an error not raised on purpose is a defect."""
+        from hoverfast_platform.use_cases.record import failure_record
+
+        try:
+            path = self.path()
+        except CatalogueError:  # the very reason it failed: there is no file of it any more
+            path = Path(self.key)
+        with self.store.open_catalogue() as catalogue:
+            catalogue.results.record_failure(failure_record(path, error, run_id))

@@ -1,4 +1,4 @@
-"""The compute (GPU) resource: one model and worker pool per run, one lease per device."""
+"""The device of a run (a GPU, the CPU): one lease per device, one engine per run on it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import dagster as dg
 from filelock import FileLock
 from pydantic import PrivateAttr
 
-from hoverfast_platform import config
 from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue
+from hoverfast_platform.config import Compute
 from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from hoverfast_platform.inference.engine import SegmentationEngine
 
 
-class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Batched inference on a device, with post-processing processes beside it.
+class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A device that one run at a time uses, and the engine that segments slides on it.
 
     The model is loaded when first asked for. The lease is a file lock: runs that bypass
     Dagster's pools, such as a materialization from a script, wait for it too.
@@ -48,7 +48,7 @@ class Compute(dg.ConfigurableResource):  # type: ignore[type-arg]
             device = self._take_lease()
             self._engine = SegmentationEngine.of(
                 self.model_path(),
-                config.Compute(device=device, n_workers=self.n_workers),
+                Compute(device=device, n_workers=self.n_workers),
                 for_slides=True,
             )
         return self._engine
