@@ -106,7 +106,30 @@ def file_sha256(path: Path) -> str:
 
 def text_sha256(text: str) -> str:
     """SHA-256 of a text in UTF-8, hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return bytes_sha256(text.encode())
+
+
+def bytes_sha256(*parts: bytes) -> str:
+    """SHA-256 of some bytes, laid end to end, hex."""
+    digest = Sha256()
+    for part in parts:
+        digest.add(part)
+    return digest.hex()
+
+
+class Sha256:
+    """A SHA-256 that grows piece by piece, for what is too large to be held at once."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def add(self, piece: bytes | str) -> None:
+        """Add a piece; a text is added in UTF-8."""
+        self._sha.update(piece.encode() if isinstance(piece, str) else piece)
+
+    def hex(self) -> str:
+        """The digest of all that was added so far, hex."""
+        return self._sha.hexdigest()
 
 
 def read_settings_file(path: Path, model: type[_Model], *, what: str, remedy: str = "") -> _Model:

@@ -34,9 +34,12 @@ HEMATOXYLIN = (0.65, 0.70, 0.29)
 EOSIN = (0.2159, 0.8012, 0.5581)
 DAB = (0.27, 0.57, 0.78)
 """Colours of the stains as optical densities of red, green and blue; QuPath's defaults."""
+RUIFROK_EOSIN = (0.07, 0.99, 0.11)
+"""Eosin as Ruifrok and Johnston give it: far from hematoxylin, so that training, which changes one
+stain without the other, covers more colours than with QuPath's. Nothing is measured in it."""
 
 MEASURED_DENSITY = (-np.log10(np.maximum(np.arange(256), 1) / 255.0)).astype(np.float32)
-"""Of each byte; black is taken as 1, as QuPath does, so that it stays finite."""
+"""The measured density of each byte; black is taken as 1, as QuPath does, so that it is finite."""
 
 REFERENCE_DENSITY: DensityRgb = (0.258, 0.372, 0.247)
 """Mean over tissue of the TNBC training images (Naylor et al. 2019), an ordinary H&E stain."""
@@ -76,6 +79,12 @@ class StainPair:
     def of(cls, stain: Stain) -> StainPair:
         """The pair of a staining."""
         return _PAIRS[stain]
+
+
+def unit_colour(stain: tuple[float, float, float]) -> npt.NDArray[np.float32]:
+    """The colour of a stain, ``(3,)`` float32, as a vector of length 1."""
+    unit: npt.NDArray[np.float32] = (np.array(stain) / np.linalg.norm(stain)).astype(np.float32)
+    return unit
 
 
 def _separation(first: tuple[float, ...], second: tuple[float, ...]) -> npt.NDArray[np.float32]:
@@ -121,7 +130,7 @@ def nuclear_stain_image(rgb: RgbImage) -> RgbImage:
         rgb: ``(H, W, 3)`` uint8.
     """
     density = np.maximum(stain_optical_density(rgb, "ihc_dab"), 0).sum(axis=-1)
-    unit = (np.array(HEMATOXYLIN) / np.linalg.norm(HEMATOXYLIN)).astype(np.float32)
+    unit = unit_colour(HEMATOXYLIN)
     shade = np.round(255 * np.power(np.float32(10), -density[..., None] * unit))
     image: RgbImage = shade.astype(np.uint8)
     return image
@@ -201,7 +210,14 @@ class StainNormalisation:
 def _density_of_byte(gain: float) -> npt.NDArray[np.float64]:
     """Shown density of every byte, ``(256,)``, once brightness is multiplied."""
     brightness = np.minimum(np.arange(256) * gain, 255.0)
-    density: npt.NDArray[np.float64] = -np.log((brightness + 1.0) / 256.0)
+    return shown_density(brightness)
+
+
+def shown_density(
+    brightness: npt.NDArray[np.floating], glass: npt.NDArray[np.floating] | float = 255.0
+) -> npt.NDArray[np.float64]:
+    """Shown density of brightness 0..255, which is 0 where brightness equals that of ``glass``."""
+    density: npt.NDArray[np.float64] = -np.log((brightness + 1.0) / (glass + 1.0))
     return density
 
 

@@ -80,7 +80,7 @@ from hoverfast_platform.config import InstanceDecoding
 @click.option(
     "--counterstain",
     is_flag=True,
-    help="The images show haematoxylin alone: lay eosin over them, as --seed decides. "
+    help="The images show hematoxylin alone: lay eosin over them, as --seed decides. "
     "Needs --validation-fraction 0.",
 )
 @click.option("--weight", type=float, default=1.0, help="How often training draws from it.")

@@ -6,7 +6,6 @@ more came for a while. What was seen is a value that the caller keeps between lo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from hoverfast_platform.catalogue import Catalogue, KnownSlide
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import CatalogueError, HoverFastError
+from hoverfast_platform.files import Sha256
 
 LONGEST_WAIT = 6
 """In quiet times: a cohort to which something is added all the time is not put off for ever."""
@@ -133,18 +133,18 @@ def _newest(catalogue: Catalogue, name: str) -> tuple[int, str]:
 
 
 def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> str:
-    """Of everything a cohort's digest depends on, without reading labels."""
-    sha = hashlib.sha256()
+    """Return a digest of everything that decides a cohort, without reading labels."""
+    sha = Sha256()
     plan_path = folder.plan(name)
     try:
-        sha.update(plan_path.read_bytes())
+        sha.add(plan_path.read_bytes())
         labels_dir = folder.labels_of(read_plan(plan_path))
         if labels_dir is not None:
             for path in sorted(labels_dir.iterdir()):
                 status = path.stat()
-                sha.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+                sha.add(f"{path.name} {status.st_size} {status.st_mtime_ns}\n")
     except (HoverFastError, OSError) as error:  # gone or wrong: resolving it will say so
-        sha.update(str(error).encode())
+        sha.add(str(error))
     for slide in slides:
-        sha.update(f"{slide.key} {slide.name} {slide.sha256} {slide.is_replaced}\n".encode())
-    return sha.hexdigest()
+        sha.add(f"{slide.key} {slide.name} {slide.sha256} {slide.is_replaced}\n")
+    return sha.hex()

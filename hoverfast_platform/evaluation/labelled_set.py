@@ -7,7 +7,6 @@ can be wrong with it is found when it is opened, before any model runs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import LabelError, SettingsError, StorageError, UnreadableSlideError
-from hoverfast_platform.files import text_sha256
+from hoverfast_platform.files import Sha256, file_sha256, text_sha256
 from hoverfast_platform.storage.flat_images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -149,7 +148,7 @@ def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> Labell
     chosen = _choose(path, all_groups, groups)
     stems = [list(pairs)[i] for i in chosen]
     items = []
-    digest = hashlib.sha256()
+    digest = Sha256()
     n_nuclear_px = 0
     for stem, i in zip(stems, chosen, strict=True):
         image_path, label_path = pairs[stem]
@@ -158,9 +157,9 @@ def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> Labell
         label = read_instance_map(label_path)
         _check_size(image_path, label_path, label)
         n_nuclear_px += int(np.count_nonzero(label))
-        digest.update(json.dumps([stem, item.group, item.mpp, label.shape]).encode())
-        digest.update(hashlib.sha256(image_path.read_bytes()).digest())
-        digest.update(np.ascontiguousarray(label).tobytes())
+        digest.add(json.dumps([stem, item.group, item.mpp, label.shape]))
+        digest.add(bytes.fromhex(file_sha256(image_path)))
+        digest.add(np.ascontiguousarray(label).tobytes())
         items.append(item)
     if n_nuclear_px == 0:
         raise _no_nuclei(path)
@@ -172,7 +171,7 @@ def _open_folder(path: Path, mpp: float | None, groups: Sequence[str]) -> Labell
     licences = sorted({row["licence"] for row in manifest.values() if row.get("licence")})
     return LabelledSet(
         name=path.resolve().name,
-        digest=digest.hexdigest(),
+        digest=digest.hex(),
         labels_by="annotations",
         provenance={"folder": path.name, "licences": licences},
         items=tuple(items),

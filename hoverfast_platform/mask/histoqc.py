@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import configparser
 import contextlib
-import hashlib
 import io
 import os
 import signal
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from hoverfast_platform.config import HistoQc, MaskImport
 from hoverfast_platform.errors import ComputeError, MaskError, SettingsError
-from hoverfast_platform.files import reporting_storage
+from hoverfast_platform.files import reporting_storage, text_sha256
 from hoverfast_platform.mask.histoqc_output import MASK_SUFFIX, HistoQcRow, log_lines, read_row
 from hoverfast_platform.mask.imported import lay_on_slide
 from hoverfast_platform.mask.tissue_mask import TissueMask
@@ -87,7 +86,7 @@ def run_histoqc(path: Path, info: SlideInfo, settings: HistoQc) -> TissueMask:
             "command": list(settings.command),
             "config": settings.config,
             "repaired": settings.repair_templates and not Path(settings.config).is_file(),
-            "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+            "config_sha256": text_sha256(config),
             "version": settings.version,
             "seed": settings.seed,
         }

@@ -6,11 +6,11 @@ Ours (see ``mask_file``), HistoQC's, or any image with tissue bright on dark.
 from __future__ import annotations
 
 import glob
-import hashlib
 from pathlib import Path
 
 from hoverfast_platform.config import MaskImport
 from hoverfast_platform.errors import MaskError, StorageError
+from hoverfast_platform.files import file_sha256
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.mask.foreign_pixels import read_foreign_tissue
@@ -181,7 +181,7 @@ def lay_on_slide(
         engine,
         provenance={
             "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "sha256": file_sha256(path),
             "made_by": "HistoQC" if is_histoqc else "unknown",
             "shows": _described(shown, info),
             "settings": how.model_dump(mode="json"),

@@ -6,7 +6,6 @@ never a guess.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import PointsXY, TissuePixels
 from hoverfast_platform.errors import ArrayContractError
+from hoverfast_platform.files import bytes_sha256
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.provenance import MaskSource
@@ -152,7 +152,5 @@ class TissueMask:
 
         Findings do not enter: they explain the mask and decide no nucleus.
         """
-        sha = hashlib.sha256()
-        sha.update(repr((self.is_tissue.shape, self.slide_width, self.slide_height)).encode())
-        sha.update(np.packbits(self.is_tissue).tobytes())
-        return sha.hexdigest()
+        scale = repr((self.is_tissue.shape, self.slide_width, self.slide_height))
+        return bytes_sha256(scale.encode(), np.packbits(self.is_tissue).tobytes())

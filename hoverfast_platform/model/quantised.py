@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydantic import ValidationError
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.files import file_sha256
+from hoverfast_platform.files import Sha256, file_sha256
 from hoverfast_platform.model.builtin_digests import check_builtin
 
 _LOG = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ def int8_paths(weights_path: Path) -> tuple[Path, Path]:
 
 def graph_digest(graph_path: Path) -> str:
     """SHA-256 over a graph's .xml and .bin, hex."""
-    sha = hashlib.sha256()
+    sha = Sha256()
     for path in (graph_path, graph_path.with_suffix(".bin")):
-        sha.update(path.read_bytes() if path.is_file() else b"")
-    return sha.hexdigest()
+        sha.add(path.read_bytes() if path.is_file() else b"")
+    return sha.hex()

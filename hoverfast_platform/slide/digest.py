@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from hoverfast_platform.errors import UnreadableSlideError
-from hoverfast_platform.files import file_sha256
+from hoverfast_platform.files import bytes_sha256, file_sha256
 
 
 def slide_files(path: Path) -> tuple[Path, ...]:
@@ -46,4 +45,4 @@ def slide_digest(path: Path) -> str:
             ) from error
     if len(digests) == 1:
         return digests[0].hex()
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+    return bytes_sha256(*sorted(digests))

@@ -7,7 +7,6 @@ comes from, and attributes hold the mpp and full provenance.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from skimage.measure import label as connected_pieces
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
-from hoverfast_platform.files import file_sha256, storage_error, written_atomically
+from hoverfast_platform.files import Sha256, file_sha256, storage_error, written_atomically
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.storage.hdf5_arrays import Hdf5Array, Hdf5File, open_hdf5
 from hoverfast_platform.version import __version__
@@ -114,7 +113,8 @@ class PatchTableWriter:
         self.patch_px = patch_px
         self._provenance = provenance.model_dump_json()
         self._numpixels = np.array([[0, 1], [0, 0]], dtype=np.int64)
-        self._hash = hashlib.sha256(f"{_FORMAT} {mpp!r}".encode())
+        self._hash = Sha256()
+        self._hash.add(f"{_FORMAT} {mpp!r}")
         self.n_patches = 0
         self.n_nuclei = 0
 
@@ -185,8 +185,8 @@ class PatchTableWriter:
             raise storage_error(self.path, OSError(str(error))) from error
         self._numpixels[1] += (np.sum(pieces == 0), np.sum(pieces > 0))
         for part in (image, pieces.astype(np.uint16)):
-            self._hash.update(np.ascontiguousarray(part).tobytes())
-        self._hash.update(repr(row).encode())
+            self._hash.add(np.ascontiguousarray(part).tobytes())
+        self._hash.add(repr(row))
         self.n_patches += 1
         self.n_nuclei += n_nuclei
 
@@ -206,7 +206,7 @@ class PatchTableWriter:
             attributes.format = _FORMAT
             attributes.mpp = self.mpp
             attributes.provenance = self._provenance
-            attributes.digest = self._hash.hexdigest()
+            attributes.digest = self._hash.hex()
             self._file.create_array(self._file.root, "numpixels", self._numpixels)
             self._file.close()
         except tables.HDF5ExtError as failed:

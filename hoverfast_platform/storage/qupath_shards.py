@@ -8,7 +8,6 @@ be dragged onto its viewer only if every extension inside is one of object files
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 from isal import isal_zlib
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import bytes_sha256
 from hoverfast_platform.storage.geojson import FeaturesPart, collection
 from hoverfast_platform.storage.gzip_parts import write_deflated
 
@@ -60,7 +60,7 @@ def write_qupath_zip(
             crc32, n_bytes = write_deflated(text, collection(group, provenance=provenance))
             deflated = text.getvalue()
             _add_deflated(archive, file, _entry(name), deflated, (crc32, n_bytes))
-            digest = hashlib.sha256(isal_zlib.decompress(deflated, wbits=-15)).hexdigest()
+            digest = bytes_sha256(isal_zlib.decompress(deflated, wbits=-15))
             n_nuclei = sum(part.n for part in group)
             shards.append({"file": name, "n_nuclei": n_nuclei, "sha256": digest})
         n = sum(int(str(shard["n_nuclei"])) for shard in shards)
@@ -132,7 +132,7 @@ def check_qupath_zip(path: Path) -> int:
 
 
 def _is_whole(archive: zipfile.ZipFile, shard: Mapping[str, Any]) -> bool:
-    digest = hashlib.sha256(archive.read(shard["file"])).hexdigest()
+    digest = bytes_sha256(archive.read(shard["file"]))
     return digest == str(shard["sha256"])
 
 

@@ -8,7 +8,6 @@ label images or GeoJSON that are read as they are.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +19,7 @@ import shapely
 
 from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.errors import LabelError, StorageError
+from hoverfast_platform.files import Sha256
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.flat_images import LABEL_SUFFIXES, read_instance_map
 from hoverfast_platform.storage.foreign_outlines import read_outlines
@@ -55,11 +55,11 @@ class AnnotationsTeacher:
 
     def describe(self) -> TeacherDescription:
         """The digest covers every label file of the folder."""
-        sha = hashlib.sha256()
+        sha = Sha256()
         for path in sorted(self.folder.iterdir()):
             if path.name.lower().endswith(_SUFFIXES):
-                sha.update(f"{path.name} {slide_digest(path)}\n".encode())
-        return TeacherDescription(name=self._made_by, digest=sha.hexdigest(), licence=self._licence)
+                sha.add(f"{path.name} {slide_digest(path)}\n")
+        return TeacherDescription(name=self._made_by, digest=sha.hex(), licence=self._licence)
 
     def label(self, tile: TileImage) -> InstanceMap:
         """The labels under a tile.

@@ -26,7 +26,7 @@ class ClassicalSettings(Settings):
     smoothing_um: float = 0.4
     """Sigma of the blur before the threshold."""
     min_contrast: float = 0.02
-    """Least difference of haematoxylin (OD) between nuclei and the rest; flatter images have
+    """Least difference of hematoxylin (OD) between nuclei and the rest; flatter images have
     no nuclei. Otsu's threshold cuts anything in two, blank glass too."""
     min_diameter_um: float = 2.5
     """Smaller objects are dropped, and two peaks nearer than this are one nucleus."""
@@ -45,7 +45,7 @@ class ClassicalTeacher:
         )
 
     def label(self, tile: TileImage) -> InstanceMap:
-        """Nuclei of the tile; none where its haematoxylin is flat."""
+        """Nuclei of the tile; none where its hematoxylin is flat."""
         settings = self._settings
         sigma_px = settings.smoothing_um / tile.mpp
         stain = rgb2hed(tile.rgb)[..., 0].astype(np.float32)

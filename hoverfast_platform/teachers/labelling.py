@@ -6,7 +6,6 @@ died goes on from there; hours of a slow teacher are not lost.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from hoverfast_platform.errors import (
     TrainingError,
     UnreadableSlideError,
 )
-from hoverfast_platform.files import written_atomically
+from hoverfast_platform.files import text_sha256, written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.held_against_slide import load_mask_held
@@ -91,7 +90,7 @@ class Cohort:
         sources: Slides and flat images.
         version: Of the cohort, for provenance.
         labels: Sets the labels come from, with licences, where they are somebody's.
-        counterstained: Images show haematoxylin alone, and eosin is laid over them once they are
+        counterstained: Images show hematoxylin alone, and eosin is laid over them once they are
             labelled; the sampling's seed decides how.
     """
 
@@ -268,7 +267,7 @@ def _read_tiles(source: Source, mpp: float, boxes: Sequence[Box]) -> Iterator[Ti
 
 def _labelled_once(teacher: Teacher, tile: TileImage, kept_dir: Path, key: str) -> InstanceMap:
     """The teacher's labels, from disk where an earlier run got that far."""
-    path = kept_dir / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
+    path = kept_dir / f"{text_sha256(key)}.npz"
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as kept:

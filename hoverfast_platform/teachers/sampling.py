@@ -6,7 +6,6 @@ tiles nor the side of the others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.tissue_mask import TissueMask
 
@@ -141,4 +141,4 @@ def validation_groups(groups: Sequence[str], sampling: Sampling) -> frozenset[st
 
 def _draw(group: str, seed: int) -> float:
     """A number in 0..1 that depends on the group and the seed alone."""
-    return int(hashlib.sha256(f"{seed} {group}".encode()).hexdigest()[:13], 16) / 16**13
+    return int(text_sha256(f"{seed} {group}")[:13], 16) / 16**13

@@ -6,7 +6,6 @@ unlabelled tissue (self-distillation; Radosavovic et al., CVPR 2018, "data disti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.hv.decode import split_foreground, without_small_nuclei
 from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.slide_predictor import slide_predictor
@@ -67,9 +67,7 @@ class StudentsTeacher:
             name=f"students {' + '.join(m.card.name for m in self._models)}, "
             f"{len(self._views)} views, foreground above "
             f"{self._decoding.foreground_threshold:g}",
-            digest=digests[0]
-            if len(digests) == 1
-            else hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+            digest=digests[0] if len(digests) == 1 else text_sha256(" ".join(digests)),
             licence=" and ".join(sorted({m.card.licence for m in self._models})),
         )
 

@@ -13,7 +13,6 @@ A run folder belongs to one training: other settings, data or parent are refused
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 from hoverfast_platform.errors import TrainingError
-from hoverfast_platform.files import written_atomically
+from hoverfast_platform.files import text_sha256, written_atomically
 from hoverfast_platform.training.targets import Targets
 
 
@@ -41,7 +40,7 @@ class TrainingIdentity:
 
     def digest(self) -> str:
         """SHA-256 of all of it, hex: equal trainings have equal digests."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+        return text_sha256(json.dumps(asdict(self)))
 
 
 class Example(NamedTuple):

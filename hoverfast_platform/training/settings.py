@@ -19,7 +19,7 @@ class Augmentation(Settings):
     nuclei of other organs are smaller or larger."""
 
     hed_sigma: float = Field(default=0.25, ge=0, le=1)
-    """Strength of each stain (haematoxylin, eosin, residual) is multiplied by 1 +- this."""
+    """Strength of each stain (hematoxylin, eosin, residual) is multiplied by 1 +- this."""
 
     hed_shift: float = Field(default=0.03, ge=0, le=0.5)
     """Optical density added to each stain, +- this: background that is not white."""

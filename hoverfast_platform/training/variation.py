@@ -21,16 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hoverfast_platform.stain import HEMATOXYLIN
+from hoverfast_platform.stain import DAB, HEMATOXYLIN, RUIFROK_EOSIN
 from hoverfast_platform.training.settings import Augmentation
 from hoverfast_platform.training.targets import MAX_INSTANCES
 
-_OD_OF_STAIN = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+_OD_OF_STAIN = np.array([HEMATOXYLIN, RUIFROK_EOSIN, DAB])
 _OD_OF_STAIN /= np.linalg.norm(_OD_OF_STAIN, axis=1, keepdims=True)
-"""Optical density of haematoxylin, eosin and DAB (the residual) in red, green and blue.
-
-Ruifrok and Johnston, Anal Quant Cytol Histol 23 (2001) 291.
-"""
+"""Optical density of hematoxylin, eosin and DAB (the residual) in red, green and blue."""
 _STAIN_OF_OD = np.linalg.inv(_OD_OF_STAIN)
 
 _YIQ_OF_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -186,7 +183,7 @@ def vary_contrast(image: Tensor, instance_map: Tensor, chance: Chance) -> Tensor
         instance_map: ``(N, H, W)``.
         chance: Decides how much of each.
     """
-    density = -((image + 1.0) / 256.0).log()
+    density = _shown_density(image)
     nuclei = (instance_map > 0).float()
     change = density * (_density_of_nuclei(instance_map, chance)[:, None] - 1.0)
     change += _stained_surroundings(density, nuclei, chance)
@@ -196,7 +193,7 @@ def vary_contrast(image: Tensor, instance_map: Tensor, chance: Chance) -> Tensor
         candidate = density + share * change
         keeps = _contrast(candidate, nuclei) >= enough
         varied = torch.where(keeps[:, None, None, None], candidate, varied)
-    return 256.0 * (-varied).exp() - 1.0
+    return _brightness(varied)
 
 
 def vary_stains(image: Tensor, settings: Augmentation, chance: Chance) -> Tensor:
@@ -207,10 +204,20 @@ def vary_stains(image: Tensor, settings: Augmentation, chance: Chance) -> Tensor
     od_of_stain, stain_of_od = _constant(_OD_OF_STAIN, image), _constant(_STAIN_OF_OD, image)
     # To stains, scaled, back: one matrix for each image.
     matrix = (stain_of_od[None] * factor[:, None, :]) @ od_of_stain
-    density = -((image + 1.0) / 256.0).log()
+    density = _shown_density(image)
     varied = torch.einsum("nchw,ncd->ndhw", density, matrix)
     varied += (shift @ od_of_stain)[:, :, None, None]
-    return (256.0 * (-varied).exp() - 1.0).clamp(0, 255)
+    return _brightness(varied).clamp(0, 255)
+
+
+def _shown_density(image: Tensor) -> Tensor:
+    """The shown density of :mod:`hoverfast_platform.stain`, on the device that trains."""
+    return -((image + 1.0) / 256.0).log()
+
+
+def _brightness(density: Tensor) -> Tensor:
+    """Turn shown density back into brightness, 0..255 unless it was out of range."""
+    return 256.0 * (-density).exp() - 1.0
 
 
 def gaussian_blur(image: Tensor, sigma_px: Tensor) -> Tensor:
@@ -248,7 +255,7 @@ def _density_of_nuclei(instance_map: Tensor, chance: Chance) -> Tensor:
 
 
 def _stained_surroundings(density: Tensor, nuclei: Tensor, chance: Chance) -> Tensor:
-    """What to add to density outside nuclei: a factor, and patches of haematoxylin in tissue."""
+    """What to add to density outside nuclei: a factor, and patches of hematoxylin in tissue."""
     n, _, height, width = density.shape
     sigma = torch.full((n,), _EDGE_SIGMA_PX, device=density.device)
     outside = 1.0 - gaussian_blur(nuclei[:, None], sigma)

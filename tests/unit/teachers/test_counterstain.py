@@ -1,4 +1,4 @@
-"""Eosin over images of haematoxylin alone."""
+"""Eosin over images of hematoxylin alone."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ SEEDS = range(10)
 
 @pytest.fixture
 def purple():
-    """Violet discs on lilac, as in slides stained with haematoxylin alone."""
+    """Violet discs on lilac, as in slides stained with hematoxylin alone."""
     image = np.full((96, 96, 3), (180, 160, 210), dtype=np.uint8)
     labels = np.zeros((96, 96), dtype=np.int32)
     y, x = np.mgrid[:96, :96]
@@ -34,7 +34,7 @@ def test_surroundings_become_pink_and_nuclei_stay_blue(purple, seed):
 
     assert around[0] > around[1] + 10  # eosin takes green
     assert around[0] > image[0, 0, 0]  # the lilac is gone
-    assert nuclei[0] < around[0] - 40  # haematoxylin takes red
+    assert nuclei[0] < around[0] - 40  # hematoxylin takes red
     assert nuclei[2] > nuclei[0]
 
 

@@ -105,7 +105,7 @@ def test_what_is_shown_are_bytes(batch):
         assert torch.equal(shown, shown.round())
 
 
-def test_stronger_haematoxylin_darkens_blue_nuclei_more_than_pink(batch):
+def test_stronger_hematoxylin_darkens_blue_nuclei_more_than_pink(batch):
     image, instance_map = batch
     nuclei = instance_map > 0
     darker = []
