@@ -6,10 +6,31 @@ from pathlib import Path
 
 import click
 
+_LIST = "?"
+
+
+def _list_forms(ctx: click.Context, _option: click.Parameter, value: str) -> str:
+    if value == _LIST:
+        from hoverfast_platform.storage.exporters.table import listing
+
+        click.echo(listing())
+        ctx.exit()
+    return value
+
 
 @click.command("convert")
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    is_flag=False,
+    flag_value=_LIST,
+    default="",
+    is_eager=True,
+    callback=_list_forms,
+    help="Name of the form, where TARGET's ending does not say it. `hoverfast convert --to` lists "
+    "all forms.",
+)
 @click.option(
     "--mpp",
     type=float,
@@ -18,16 +39,16 @@ import click
 @click.option(
     "--per-shard", type=int, help="Nuclei in each file of a .zip. [default: 50000]", default=50_000
 )
-def command(source: Path, target: Path, mpp: float | None, per_shard: int) -> None:
-    """Convert SOURCE to TARGET, by their suffixes.
+def command(source: Path, target: Path, to: str, mpp: float | None, per_shard: int) -> None:
+    """Convert SOURCE to TARGET, by their endings.
 
     SOURCE is a .parquet of ours, or GeoJSON (.geojson, .json, .json.gz) of the published
-    HoverFast, of QuPath or of ours. TARGET is .json.gz (for QuPath), .zip (for QuPath, in
-    shards), .parquet, or .zarr (OME-Zarr labels).
+    HoverFast, of QuPath or of ours. TARGET ends as `hoverfast convert --to` lists: .json.gz for
+    QuPath, .parquet, .csv, .h5ad, .coco.json, .zarr and others.
     """
     from hoverfast_platform.use_cases.convert import convert
 
-    done = convert(source, target, mpp=mpp, per_shard=per_shard)
+    done = convert(source, target, to=to, mpp=mpp, per_shard=per_shard)
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
     click.echo(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
     for note in done.notes:

@@ -192,3 +192,18 @@ def _turn(
 ) -> float:
     """Above 0 where the way from a over b to c turns counter-clockwise."""
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+
+@compiled
+def enclosed_areas(vertices_xy: npt.NDArray[np.float64], starts: Starts) -> npt.NDArray[np.float64]:
+    """Area inside each closed ring, in squares of its unit."""
+    areas = np.empty(len(starts) - 1, np.float64)
+    for i in range(len(starts) - 1):
+        ring = vertices_xy[starts[i] : starts[i + 1]]
+        twice = 0.0
+        for j in range(len(ring) - 1):
+            ax, ay = ring[j, 0] - ring[0, 0], ring[j, 1] - ring[0, 1]
+            bx, by = ring[j + 1, 0] - ring[0, 0], ring[j + 1, 1] - ring[0, 1]
+            twice += ax * by - bx * ay
+        areas[i] = abs(twice) / 2
+    return areas

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import shapely
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.storage.geojson_reading import Feature, GeoJsonFile
 from hoverfast_platform.storage.json_of_other_tools import features_of
 
@@ -46,6 +47,7 @@ _LEFT_OUT_TYPES = {
     "tmacoreobject": "TMA core",
 }
 _MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+_OUR_NAMES = [m.qupath_name for m in MEASUREMENTS]
 _FLAT = {"Point": "point", "MultiPoint": "point", "LineString": "line", "MultiLineString": "line"}
 
 
@@ -58,6 +60,8 @@ class ForeignOutlines:
         polygons: ``(N,)`` shapely polygons, level-0 pixels, holes kept, not repaired.
         class_names: Of each; empty where it has none.
         ids: Of each, as the file has them; empty where it has none.
+        measured: ``(N, M)`` float32, what the file says of each of our ``MEASUREMENTS``, in
+            their order; NaN where it says nothing.
         left_out: What was left out, by its name in the singular, and how often.
         members: The file's top level besides its features.
     """
@@ -66,6 +70,7 @@ class ForeignOutlines:
     polygons: npt.NDArray[np.object_]
     class_names: npt.NDArray[np.object_]
     ids: npt.NDArray[np.object_]
+    measured: npt.NDArray[np.float32]
     left_out: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,6 +89,7 @@ class ForeignOutlines:
             polygons=self.polygons[kept],
             class_names=self.class_names[kept],
             ids=self.ids[kept],
+            measured=self.measured[kept],
             left_out=left_out,
         )
 
@@ -185,6 +191,7 @@ def read_outlines(path: Path) -> ForeignOutlines:
     polygons: list[Any] = []
     class_names: list[str] = []
     ids: list[str] = []
+    measured: list[list[float]] = []
     left_out: Counter[str] = Counter()
     for i, feature in enumerate(features):
         name = _class_name(feature)
@@ -199,6 +206,7 @@ def read_outlines(path: Path) -> ForeignOutlines:
                 polygons.append(polygon)
                 class_names.append(name)
                 ids.append(str(feature.get("id", "")))
+                measured.append(_measured(feature))
         except _MALFORMED as error:
             raise StorageError(
                 f"{path}: object {i + 1} is not a polygon as GeoJSON has it.",
@@ -209,6 +217,7 @@ def read_outlines(path: Path) -> ForeignOutlines:
         _array(polygons),
         _array(class_names),
         _array(ids),
+        np.array(measured, np.float32).reshape(len(ids), len(_OUR_NAMES)),
         left_out,
         file.members if file is not None else {},
     )
@@ -218,6 +227,13 @@ def _array(items: list[Any]) -> npt.NDArray[np.object_]:
     array = np.empty(len(items), dtype=np.object_)
     array[:] = items
     return array
+
+
+def _measured(feature: Feature) -> list[float]:
+    found = (feature.get("properties") or {}).get("measurements")
+    if not isinstance(found, Mapping):
+        return [np.nan] * len(_OUR_NAMES)
+    return [float(found.get(name, np.nan)) for name in _OUR_NAMES]
 
 
 def _geometry(feature: Feature) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from hoverfast_platform.errors import StorageError
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, repaired_polygons
 from hoverfast_platform.nuclei.measurements import measure_polygons
-from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
 from hoverfast_platform.storage.foreign_outlines import ForeignOutlines
 
 
@@ -36,6 +36,9 @@ def import_nuclei(
 ) -> ImportedNuclei:
     """Outlines of others as nuclei; holes are filled, and annotations around nuclei left out.
 
+    Measurements of a file of ours are kept as they are. Those of other files are not, because
+    other programs mean other things by the same names.
+
     Args:
         outlines: Of the published HoverFast, QuPath, another tool, or ours.
         mpp: Micrometres per pixel of its coordinates; without it only ``solidity`` is measured.
@@ -51,15 +54,31 @@ def import_nuclei(
         raise StorageError(
             f"{kept.path}: {misfit}.", "Export in pixels, or give the scale of its coordinates."
         )
-    valid, nuclei = _valid_nuclei(kept, mpp)
-    return ImportedNuclei(nuclei, len(kept) - valid, kept.notes())
+    is_valid, nuclei = _valid_nuclei(kept, mpp)
+    if is_ours:
+        nuclei = _with_stated(nuclei, kept.measured[is_valid])
+    return ImportedNuclei(nuclei, len(kept) - len(nuclei), kept.notes())
 
 
-def _valid_nuclei(outlines: ForeignOutlines, mpp: Mpp | None) -> tuple[int, Nuclei]:
+def _with_stated(nuclei: Nuclei, stated: npt.NDArray[np.float32]) -> Nuclei:
+    """The nuclei with what their file says of them, columns in the usual order."""
+    is_stated = [bool(np.isfinite(column).any()) for column in stated.T]
+    columns = {
+        m.column: stated[:, i] if is_stated[i] else nuclei.measurements[m.column]
+        for i, m in enumerate(MEASUREMENTS)
+        if is_stated[i] or m.column in nuclei.measurements
+    }
+    return replace(nuclei, measurements=columns)
+
+
+def _valid_nuclei(
+    outlines: ForeignOutlines, mpp: Mpp | None
+) -> tuple[npt.NDArray[np.bool_], Nuclei]:
     filled = shapely.polygons(shapely.get_exterior_ring(outlines.polygons))
     rounded = shapely.transform(filled, lambda xy: np.round(xy, COORDINATE_DECIMALS))
     valid = repaired_polygons(shapely.remove_repeated_points(rounded))
-    kept = shapely.orient_polygons(valid[~shapely.is_empty(valid)], exterior_cw=False)
+    is_valid = np.asarray(~shapely.is_empty(valid), np.bool_).reshape(len(valid))
+    kept = shapely.orient_polygons(valid[is_valid], exterior_cw=False)
     vertices, ring_of = shapely.get_coordinates(shapely.get_exterior_ring(kept), return_index=True)
     lengths = np.bincount(ring_of, minlength=len(kept))
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -71,7 +90,7 @@ def _valid_nuclei(outlines: ForeignOutlines, mpp: Mpp | None) -> tuple[int, Nucl
         decimals=COORDINATE_DECIMALS,
         measurements=_measured(kept, vertices, starts, mpp),
     )
-    return len(kept), nuclei
+    return is_valid, nuclei
 
 
 def _measured(

@@ -1,55 +1,36 @@
-"""Nuclei from one form of file to any other."""
+"""Nuclei from one form of file to any other; the forms are in ``storage.exporters``."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.storage.exporters.exporter import NucleiSource
+from hoverfast_platform.storage.exporters.table import exporter_for
 from hoverfast_platform.storage.foreign_outlines import read_outlines
-from hoverfast_platform.storage.geojson import deflate_features, write_geojson
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
-from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
-from hoverfast_platform.storage.nuclei_table import (
-    read_nuclei_table,
-    read_table_metadata,
-    write_nuclei_table,
-)
-from hoverfast_platform.storage.qupath_shards import (
-    NUCLEI_PER_SHARD,
-    check_qupath_zip,
-    write_qupath_zip,
-)
-from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.storage.nuclei_table import read_nuclei_table, read_table_metadata
+from hoverfast_platform.storage.qupath_shards import NUCLEI_PER_SHARD
 from hoverfast_platform.version import __version__
 
-_BLOCK = 10_000
 _GEOJSON = (".geojson", ".json", ".geojson.gz", ".json.gz")
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Nuclei and what is known of their slide."""
+class _Read:
+    """What a source holds, and what of it was left out."""
 
-    nuclei: Nuclei
-    provenance: Mapping[str, Any]
-    namespace: uuid.UUID
+    source: NucleiSource
     n_dropped: int = 0
     notes: tuple[str, ...] = ()
-
-    def blocks(self) -> Iterator[Nuclei]:
-        """The nuclei in pieces, so that writers need little room."""
-        for start in range(0, len(self.nuclei), _BLOCK):
-            yield self.nuclei.take(np.arange(start, min(start + _BLOCK, len(self.nuclei))))
 
 
 @dataclass(frozen=True)
@@ -70,66 +51,72 @@ class Converted:
 
 
 def convert(
-    source: Path, target: Path, *, mpp: float | None = None, per_shard: int = NUCLEI_PER_SHARD
+    source: Path,
+    target: Path,
+    *,
+    to: str = "",
+    mpp: float | None = None,
+    per_shard: int = NUCLEI_PER_SHARD,
 ) -> Converted:
-    """Convert one file, by its suffix and the target's.
+    """Convert one file to a form of ``storage.exporters.table``.
 
     Args:
         source: A ``.parquet`` of ours, or GeoJSON of the published tool, of QuPath or of ours.
-        target: ``.json.gz``, ``.zip``, ``.parquet`` or ``.zarr``.
+        target: What is written; its ending says the form where ``to`` does not.
+        to: Name of the form; empty goes by the target's ending.
         mpp: Micrometres per pixel, where the source does not say.
         per_shard: Nuclei in each file of a ``.zip``.
 
     Raises:
-        SettingsError: If a suffix is not known, or something that the target needs is not.
+        SettingsError: If a form or suffix is not known, or something that the form needs is not.
         StorageError: If the source is damaged or the target cannot be written.
     """
-    if not target.name.endswith((".json.gz", ".geojson.gz", ".zip", ".parquet", ".zarr")):
-        raise SettingsError(
-            f"{target.name} has no known suffix.", "Use .json.gz, .zip, .parquet or .zarr."
-        )
+    exporter = exporter_for(target.name, to)
     if per_shard < 1:
         raise SettingsError(f"A shard of {per_shard} nuclei was asked for.")
     if source.resolve() == target.resolve():
         raise SettingsError("SOURCE and TARGET are the same file.")
-    if target.suffix == ".zarr":
-        if source.suffix != ".parquet":
-            raise SettingsError(
-                "The source does not say how large its slide is, which a label image needs.",
-                "Convert from the .parquet of a result.",
-            )
-        return Converted(target, label_pyramid_of_table(source, target))
-    found = _read(source, mpp)
-    _write(found, target, per_shard)
-    return Converted(target, len(found.nuclei), found.n_dropped, found.notes)
+    read = _read(source, mpp)
+    exporter.check(read.source)
+    if exporter.renames_itself:
+        exporter.write(read.source, target, per_shard)
+    else:
+        with written_atomically(target) as part:
+            exporter.write(read.source, part, per_shard)
+    return Converted(target, len(read.source), read.n_dropped, read.notes)
 
 
-def _read(source: Path, mpp: float | None) -> _Source:
-    if source.suffix == ".parquet":
-        provenance = read_table_metadata(source)
-        return _Source(
-            read_nuclei_table(source),
-            provenance,
-            _namespace(provenance, source),
-        )
-    if not source.name.endswith(_GEOJSON):
-        raise SettingsError(f"{source.name} is neither a .parquet table nor GeoJSON.")
-    outlines = read_outlines(source)
+def _read(path: Path, mpp: float | None) -> _Read:
+    if path.suffix == ".parquet":
+        provenance = read_table_metadata(path)
+        return _Read(_source(path, read_nuclei_table(path), provenance, mpp))
+    if not path.name.endswith(_GEOJSON):
+        raise SettingsError(f"{path.name} is neither a .parquet table nor GeoJSON.")
+    outlines = read_outlines(path)
     stated = outlines.members.get("provenance")
     ours: dict[str, Any] | None = stated if isinstance(stated, dict) else None
     imported = import_nuclei(outlines, _scale(ours or {}, mpp), is_ours=ours is not None)
     provenance = ours or {
-        "converted_from": source.name,
-        "converted_from_sha256": file_sha256(source),
+        "converted_from": path.name,
+        "converted_from_sha256": file_sha256(path),
         "mpp": mpp,
         "code_version": __version__,
     }
-    return _Source(
-        imported.nuclei,
-        provenance,
-        _namespace(provenance, source),
-        imported.n_dropped,
-        imported.notes,
+    source = _source(path, imported.nuclei, provenance, mpp)
+    return _Read(source, imported.n_dropped, imported.notes)
+
+
+def _source(
+    path: Path, nuclei: Nuclei, provenance: Mapping[str, Any], mpp: float | None
+) -> NucleiSource:
+    found = Provenance.found_in(provenance, path.name)
+    return NucleiSource(
+        path=path,
+        nuclei=nuclei,
+        provenance=provenance,
+        namespace=_namespace(provenance, path),
+        mpp=_scale(provenance, mpp),
+        size_px=(found.slide.width_px, found.slide.height_px) if found is not None else None,
     )
 
 
@@ -147,31 +134,3 @@ def _namespace(provenance: Mapping[str, Any], source: Path) -> uuid.UUID:
     if "segmentation_id" in provenance:
         return uuid.UUID(provenance["segmentation_id"])
     return uuid.UUID(file_sha256(source)[:32])
-
-
-def _write(found: _Source, target: Path, per_shard: int) -> None:
-    provenance, namespace = found.provenance, found.namespace
-    with written_atomically(target) as part:
-        if target.suffix == ".parquet":
-            columns = list(found.nuclei.measurements)
-            write_nuclei_table(
-                part, found.blocks(), columns, metadata=provenance, namespace=namespace
-            )
-        elif target.suffix == ".zip":
-            parts = (
-                deflate_features(piece, namespace)
-                for block in found.blocks()
-                for piece in _pieces(block, per_shard)
-            )
-            write_qupath_zip(part, parts, provenance=provenance, per_shard=per_shard)
-        else:
-            write_geojson(part, found.blocks(), provenance=provenance, namespace=namespace)
-    if target.suffix == ".gz":
-        validate_qupath_file(target)
-    elif target.suffix == ".zip":
-        check_qupath_zip(target)
-
-
-def _pieces(nuclei: Nuclei, n_at_most: int) -> Iterator[Nuclei]:
-    for first in range(0, len(nuclei), n_at_most):
-        yield nuclei.take(np.arange(first, min(first + n_at_most, len(nuclei))))

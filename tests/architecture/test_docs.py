@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.storage.exporters.table import EXPORTERS, with_reference_table
 from resources.environment import Environment, reference_page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,3 +37,12 @@ def test_environment_variables_become_settings(monkeypatch, tmp_path):
     assert found.slides == (tmp_path / "a", tmp_path / "b")
     assert (found.sensors, found.resegment, found.settle_s) == (True, False, 5.0)
     assert found.catalogue == ""
+
+
+def test_the_table_of_forms_is_what_convert_writes():
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+
+    assert page == with_reference_table(page), (
+        "python -m hoverfast_platform.storage.exporters.table docs/results.md writes it anew"
+    )
+    assert all(f"| `{one.name}` |" in page for one in EXPORTERS)

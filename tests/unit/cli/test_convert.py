@@ -2,6 +2,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from click.testing import CliRunner
 
 from hoverfast_platform.cli.convert import command
 from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.storage.exporters.table import EXPORTERS
+from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.label_pyramid import LABELS
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table, write_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from tests.builders import NAMESPACE, provenance, squares
 
+MEASURED = ("area_um2", "perimeter_um")
 FIRST = [[100.0, 100.0], [120.0, 100.0], [120.0, 116.0], [100.0, 116.0], [100.0, 100.0]]
 BOWTIE = [[0.0, 0.0], [20.0, 20.0], [20.0, 0.0], [0.0, 20.0], [0.0, 0.0]]
 COLLAPSED = [[5.0, 5.0], [9.0, 5.0], [5.0, 5.0], [5.0, 5.0]]
@@ -115,7 +120,50 @@ def test_a_table_becomes_every_other_form_and_comes_back(table, tmp_path):
     assert (
         shapely.area(shapely.symmetric_difference(before.polygons(), after.polygons())) == 0
     ).all()
-    assert np.allclose(after.measurements["area_um2"], 105 * 0.0625)
+    assert list(after.measurements) == [*MEASURED, "equivalent_diameter_um", "solidity"]
+    for name in MEASURED:
+        assert np.array_equal(before.measurements[name], after.measurements[name])
+
+
+def test_a_table_made_of_our_own_geojson_has_every_measurement(tmp_path):
+    """Also those that only the pixels could give."""
+    nuclei = squares(5)
+    for i, measurement in enumerate(MEASUREMENTS):
+        column = np.arange(5, dtype=np.float32) + i
+        column[3] = np.nan
+        nuclei = nuclei.with_column(measurement.column, column)
+    write_geojson(
+        tmp_path / "a.json.gz",
+        [nuclei],
+        provenance=provenance(NAMESPACE.hex).model_dump(mode="json"),
+        namespace=NAMESPACE,
+    )
+
+    converted(tmp_path / "a.json.gz", tmp_path / "b.zip")
+    converted(tmp_path / "a.json.gz", tmp_path / "b.parquet")
+
+    found = read_nuclei_table(tmp_path / "b.parquet").measurements
+    assert list(found) == [m.column for m in MEASUREMENTS]
+    for name, column in nuclei.measurements.items():
+        assert np.array_equal(found[name], column, equal_nan=True)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        first = json.loads(archive.read("nuclei-0001.geojson"))["features"][0]
+    assert list(first["properties"]["measurements"]) == [m.qupath_name for m in MEASUREMENTS]
+
+
+def test_forms_are_listed(tmp_path):
+    done = CliRunner().invoke(command, ["--to"])
+
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.output.splitlines()] == [e.name for e in EXPORTERS]
+
+
+def test_a_form_is_chosen_by_name(table, tmp_path):
+    converted(table, tmp_path / "x.txt", "--to", "csv")
+
+    assert (tmp_path / "x.txt").read_text().startswith('"id","centroid_x"')
+    with pytest.raises(SettingsError, match="no form 'excel'"):
+        converted(table, tmp_path / "y.txt", "--to", "excel")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""What an exporter is: the facts that the command, the documentation and the checks go by."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.nuclei.nucleus import Nuclei
+
+_BLOCK = 10_000
+
+
+class Need(Enum):
+    """Something that a form cannot be written without; the value is how it is named to people."""
+
+    SCALE = "the scale"
+    SLIDE_SIZE = "the size of the slide"
+
+
+@dataclass(frozen=True)
+class NucleiSource:
+    """Nuclei that are to be written, and what is known of their slide.
+
+    Attributes:
+        path: The file they were read from.
+        nuclei: All of them, level-0 pixels.
+        provenance: What the file says of its making.
+        namespace: Of the nuclei's ids.
+        mpp: Micrometres per level-0 pixel; None where nobody said.
+        size_px: (width, height) of the slide's frame; None where nobody said.
+    """
+
+    path: Path
+    nuclei: Nuclei
+    provenance: Mapping[str, Any]
+    namespace: uuid.UUID
+    mpp: Mpp | None
+    size_px: tuple[int, int] | None
+
+    def __len__(self) -> int:
+        return len(self.nuclei)
+
+    def blocks(self, n_at_most: int = _BLOCK) -> Iterator[Nuclei]:
+        """The nuclei in pieces, so that writers need little room."""
+        for start in range(0, len(self.nuclei), n_at_most):
+            end = min(start + n_at_most, len(self.nuclei))
+            yield self.nuclei.take(np.arange(start, end))
+
+    @property
+    def scale(self) -> Mpp:
+        """Micrometres per level-0 pixel, for exporters that need :attr:`Need.SCALE`."""
+        assert self.mpp is not None
+        return self.mpp
+
+    @property
+    def frame_px(self) -> tuple[int, int]:
+        """(width, height), for exporters that need :attr:`Need.SLIDE_SIZE`."""
+        assert self.size_px is not None
+        return self.size_px
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """One form in which nuclei can be written.
+
+    Attributes:
+        name: For ``--to``.
+        extensions: Endings of its files; the first one is the usual one.
+        what: One line for people: what it is.
+        opens_in: Programs that read it.
+        write: Writes a source to a path, with at most so many nuclei in a piece.
+        needs: What the source must know.
+        package: Python package that must be installed, and the extra of ours that brings it.
+        renames_itself: Whether ``write`` takes care that nobody sees half a result (folders).
+        streams: Whether it writes block by block, so that besides the nuclei themselves memory
+            does not grow with their number.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    what: str
+    opens_in: str
+    write: Callable[[NucleiSource, Path, int], None]
+    needs: tuple[Need, ...] = ()
+    package: str = ""
+    renames_itself: bool = False
+    streams: bool = True
+
+    @property
+    def needs_text(self) -> str:
+        """What it needs, for people; empty if it needs nothing."""
+        needs = [need.value for need in self.needs]
+        return ", ".join([*needs, *([f"the extra {self.package!r}"] if self.package else [])])
+
+    def check(self, source: NucleiSource) -> None:
+        """Pass if the source and this installation have all that is needed.
+
+        Raises:
+            SettingsError: Naming what is missing and how it is given.
+        """
+        if Need.SLIDE_SIZE in self.needs and source.size_px is None:
+            raise SettingsError(
+                f"{source.path.name} does not say how large its slide is, which {self.name} needs.",
+                "Convert from the .parquet or the .json.gz of a slide's result.",
+            )
+        if Need.SCALE in self.needs and source.mpp is None:
+            raise SettingsError(
+                f"{source.path.name} does not say its micrometres per pixel, which "
+                f"{self.name} needs.",
+                "Give --mpp, or convert from the .parquet of a slide's result.",
+            )
+        if self.package and find_spec(self.package) is None:
+            raise SettingsError(
+                f"The form {self.name} is written by the package {self.package}, which is not "
+                "installed.",
+                f"pip install 'hoverfast-platform[{self.package}]'",
+            )

@@ -1,0 +1,90 @@
+"""Label images: every pixel holds the number of its nucleus, 0 is background."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+import zarr
+
+from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.storage.exporters.exporter import Exporter, Need, NucleiSource
+from hoverfast_platform.storage.label_pyramid import LABELS, write_label_pyramid
+
+_TILE_PX = 1024
+_GROUP_PX = 2048
+
+
+def _write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
+    width, height = source.frame_px
+    write_label_pyramid(
+        path,
+        _in_tiles(source),
+        width=width,
+        height=height,
+        mpp=source.scale,
+        provenance=source.provenance,
+    )
+
+
+def _in_tiles(source: NucleiSource) -> Iterator[Nuclei]:
+    """Blocks whose tiles are small, also where the source does not say who found a nucleus."""
+    for nuclei in source.blocks():
+        if source.nuclei.tile_index.any():
+            yield nuclei
+            continue
+        column, row = (nuclei.centroid_xy // _GROUP_PX).astype(np.int32).T
+        columns = source.frame_px[0] // _GROUP_PX + 1
+        yield replace(nuclei, tile_index=row * columns + column)
+
+
+def _write_tiff(source: NucleiSource, path: Path, _per_piece: int) -> None:
+    width, height = source.frame_px
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".labels-") as folder:
+        pyramid = Path(folder) / "labels.zarr"
+        _write_zarr(source, pyramid, 0)
+        labels = zarr.open_group(pyramid / LABELS, mode="r")["0"]
+
+        def tiles() -> Iterator[npt.NDArray[np.int32]]:
+            for y in range(0, height, _TILE_PX):
+                for x in range(0, width, _TILE_PX):
+                    tile = np.zeros((_TILE_PX, _TILE_PX), np.int32)
+                    part = np.asarray(labels[y : y + _TILE_PX, x : x + _TILE_PX])  # type: ignore[index]
+                    tile[: part.shape[0], : part.shape[1]] = part
+                    yield tile
+
+        tifffile.imwrite(
+            path,
+            tiles(),
+            shape=(height, width),
+            dtype=np.int32,
+            tile=(_TILE_PX, _TILE_PX),
+            compression="zlib",
+            bigtiff=width * height > 2**29,
+            metadata=None,
+        )
+
+
+EXPORTER = Exporter(
+    name="ome-zarr",
+    extensions=(".zarr",),
+    what="a pyramid of labels, OME-Zarr 0.5",
+    opens_in="napari, ome-zarr-py, SpatialData",
+    write=_write_zarr,
+    needs=(Need.SCALE, Need.SLIDE_SIZE),
+    renames_itself=True,
+)
+
+TIFF_EXPORTER = Exporter(
+    name="label-tiff",
+    extensions=("_cp_masks.tif", ".labels.tif"),
+    what="one label image, 32-bit TIFF in level-0 pixels",
+    opens_in="Cellpose, Space Ranger, Xenium Ranger, ImageJ, scikit-image",
+    write=_write_tiff,
+    needs=(Need.SCALE, Need.SLIDE_SIZE),
+)
