@@ -26,7 +26,7 @@ class Automation:
 
     @property
     def status(self) -> dg.DefaultSensorStatus:
-        """Of sensors that nobody has switched in the UI."""
+        """The state of sensors that nobody has switched in the UI."""
         return _status(self.is_on)
 
     @property

@@ -169,7 +169,7 @@ def provenance_tags(
 def _latest_record(
     context: dg.AssetExecutionContext, dep: dg.AssetKey, key: str
 ) -> dg.EventLogRecord | None:
-    """Of the slide, or of an input that is the same for all slides, such as a model."""
+    """The newest record of the slide, or of an input that all slides share, such as a model."""
     for partitions in ([key], None):
         records: Sequence[dg.EventLogRecord] = context.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=dep, asset_partitions=partitions), limit=1

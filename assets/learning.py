@@ -19,7 +19,7 @@ from resources.artefact_folder import ArtefactFolder
 from resources.leased_device import LeasedDevice
 
 _MAX_PICTURES = 4
-"""Of the evaluation, inline: the first images of the validation set."""
+"""How many images of the evaluation are shown inline: the first of the validation set."""
 
 
 @dg.asset(

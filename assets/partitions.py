@@ -14,7 +14,7 @@ cohorts = dg.DynamicPartitionsDefinition(name="cohorts")
 
 
 def add_slides(instance: dg.DagsterInstance, keys: Iterable[str]) -> list[str]:
-    """Make partitions of slides that are none yet; those made, in order."""
+    """Make partitions of slides that have none yet, and return those made, in order."""
     new = missing_slides(instance, keys)
     if new:
         instance.add_dynamic_partitions(SLIDES, new)

@@ -23,7 +23,7 @@ def log_progress(
     """A listener that writes a line every ten seconds, with speed and time left.
 
     Args:
-        context: Of the running step.
+        context: The running step's.
         name: What is being worked on, first word of the line.
         every_s: Seconds between lines.
         clock: Seconds, for tests.

@@ -19,7 +19,7 @@ from resources.slide_folders import SlideFolders
 NO_QUARANTINE = "no_slide_in_quarantine"
 
 _MAX_ROWS = 200
-"""Of the quarantine shown in the UI; all of it is in the catalogue."""
+"""Number of quarantined files shown in the UI; the catalogue has all of them."""
 
 
 class IntakeConfig(dg.Config):

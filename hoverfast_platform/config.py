@@ -77,8 +77,8 @@ class ArtefactDetection(Settings):
     counterstain, ``red`` for slides stained very red."""
 
     min_pen_area_um2: float = Field(default=6_400, ge=0)
-    """Coloured spots smaller than this are no stroke. Lower finds dots, and dyes at tissue
-    margins."""
+    """Coloured spots smaller than this are not taken for strokes. Lower finds dots, and dyes at
+    tissue margins."""
 
     pen_margin_um: float = Field(default=16, ge=0, le=500)
     """How far around a stroke its faded rim is taken along."""
@@ -94,7 +94,7 @@ class ArtefactDetection(Settings):
     """
 
     min_blur_area_um2: float = Field(default=20_000, ge=0)
-    """Blurred spots smaller than this are kept: a smooth vessel wall is no defect."""
+    """Blurred spots smaller than this are kept: a smooth vessel wall is not a defect."""
 
     fold_dark: FindingAction = "remove"
     """Folds, and what is too dark to see nuclei in."""

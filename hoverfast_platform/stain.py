@@ -184,7 +184,7 @@ class StainNormalisation:
     def between(
         cls, found: DensityRgb | None, target: DensityRgb | None, gain: float = 1.0
     ) -> StainNormalisation:
-        """From the density found on a slide to a model's; either None: the stain stays."""
+        """Make the factors that take a slide's density to a model's; 1 if either is None."""
         if found is None or target is None:
             return cls(gain=gain)
         log_ratio = np.log(np.array(target) / np.array(found))
@@ -222,7 +222,7 @@ def shown_density(
 
 
 def exposure_gain(samples: Sequence[RgbImage], white_level: float | None) -> float:
-    """By what to multiply brightness so that the brightest 1 % of pixels reach a level.
+    """Factor of brightness with which the brightest 1 % of pixels reach a level.
 
     A pixel counts by its brightest colour, since no stain of H&E takes all colours away: eosin
     leaves red. At least 1, and at most 3, beyond which noise would be taken for tissue.
@@ -263,7 +263,7 @@ def tissue_density(samples: Iterable[RgbImage], gain: float = 1.0) -> DensityRgb
 
 
 def normalisation_of(samples: Sequence[RgbImage], wanted: Appearance) -> StainNormalisation:
-    """For what the samples were taken of: a slide, or an image by itself."""
+    """The normalisation for what the samples were taken of: a slide, or an image by itself."""
     gain = exposure_gain(samples, wanted.white_level)
     if wanted.stain_density is None:
         return StainNormalisation(gain=gain)

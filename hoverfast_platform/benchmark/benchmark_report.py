@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """As Linux or the platform module knows it."""
+    """The name of the processor, as Linux or the platform module knows it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

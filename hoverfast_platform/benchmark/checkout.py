@@ -29,7 +29,7 @@ def check_checkout(checkout: Path, *, holds: str, url: str, importing: str, need
     """
     if not (checkout / holds).is_file():
         raise SettingsError(
-            f"{checkout} is no checkout of {url}: {holds} is missing.", f"git clone {url}"
+            f"{checkout} is not a checkout of {url}: {holds} is missing.", f"git clone {url}"
         )
     tried = subprocess.run(
         [sys.executable, "-c", importing, str(checkout)],

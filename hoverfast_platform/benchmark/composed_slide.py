@@ -72,7 +72,7 @@ def compose_slide(
         mpp: Of the tiles and the slide.
 
     Raises:
-        SettingsError: If the side is no multiple of 256 px.
+        SettingsError: If the side is not a multiple of 256 px.
         StorageError: If the disk is full.
     """
     if slide.side_px % _BLOCK_PX or slide.side_px <= 0:

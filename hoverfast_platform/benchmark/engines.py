@@ -140,7 +140,7 @@ def engine_table(times: Sequence[EngineTime]) -> str:
 
 
 def multiplications_per_pixel(model: LoadedModel) -> float:
-    """Of the convolutions, each with its addition, per pixel of the input."""
+    """Count multiplications with their additions in all convolutions, per pixel of the input."""
     side, total = 64, 0.0
 
     def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -107,7 +107,7 @@ class CheckContext:
 
 @contextlib.contextmanager
 def exact_fp32() -> Iterator[None]:
-    """Convolutions and products without TF32, whose 10 bits are no single precision."""
+    """Compute convolutions and products without TF32, which has 10 bits instead of 23."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

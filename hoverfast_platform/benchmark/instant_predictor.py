@@ -36,7 +36,7 @@ class InstantPredictor:
         return self._maps[: len(regions)]
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:
-        """As given."""
+        """The size that was given; the shape of a region changes nothing."""
         return self._n_regions
 
 

@@ -19,7 +19,7 @@ NetworkMaps = npt.NDArray[np.float32]
 
 
 def network_maps(network: HoverFast, rgb: RgbImage) -> NetworkMaps:
-    """Of one image, sides multiples of 4, in single precision."""
+    """Predict the maps of one image, whose sides are multiples of 4, in single precision."""
     with torch.inference_mode():
         maps: NetworkMaps = MapsFromPixels(network).eval()(torch.from_numpy(rgb[None]))[0].numpy()
     return maps

@@ -51,7 +51,7 @@ def check_hoverfast(checkout: Path) -> str:
     """Its commit, or ``unknown``.
 
     Raises:
-        SettingsError: If it is no checkout of choosehappy/HoverFast, or cannot be imported here.
+        SettingsError: If it is not a checkout of choosehappy/HoverFast, or cannot be imported here.
     """
     return check_checkout(
         checkout,

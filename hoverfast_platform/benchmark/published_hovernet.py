@@ -81,7 +81,7 @@ def check_hovernet(checkout: Path) -> str:
     """Its commit, or ``unknown``.
 
     Raises:
-        SettingsError: If it is no checkout of vqdang/hover_net, or cannot be imported here.
+        SettingsError: If it is not a checkout of vqdang/hover_net, or cannot be imported here.
     """
     return check_checkout(
         checkout,

@@ -44,7 +44,7 @@ class Catalogue:
 
         Raises:
             CatalogueUnavailableError: If the server cannot be reached.
-            CatalogueError: If it is no catalogue, or was made by another version.
+            CatalogueError: If it is not a catalogue, or was made by another version.
         """
         return cls(open_database(location))
 

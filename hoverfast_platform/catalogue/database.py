@@ -99,7 +99,7 @@ def open_database(
 
     Raises:
         CatalogueUnavailableError: If the server did not come back.
-        CatalogueError: If it is no catalogue, or was made by another version.
+        CatalogueError: If it is not a catalogue, or was made by another version.
     """
     url = database_url(location)
     database = _connect(url, server_away_s)
@@ -184,7 +184,7 @@ def shown(location: CatalogueLocation | URL) -> str:
 
 @functools.cache
 def newest_revision() -> str:
-    """Of the migrations that this version of the platform has."""
+    """Return the newest revision among the migrations of this version of the platform."""
     head = ScriptDirectory(str(MIGRATIONS_DIR)).get_current_head()
     assert head is not None
     return head
@@ -326,7 +326,7 @@ class _Knock:
 
 
 def _explain(context: ExceptionContext) -> None:
-    """A lost server and a lock that is never given are no defects of a query."""
+    """Raise an error of our own where the server was lost or a lock was never given."""
     if context.is_pre_ping:
         return  # the pool connects anew by itself
     error = context.original_exception

@@ -65,7 +65,7 @@ class DriftCheck(Settings):
     max_deviations: float = Field(default=4, gt=0)
     """Robust standard deviations from the cohort's median."""
     min_slides: int = Field(default=8, ge=3)
-    """Fewer others are no cohort to compare with."""
+    """Fewest other slides of a cohort to compare with; with fewer, nothing is compared."""
 
 
 class GateSeverity(Settings):

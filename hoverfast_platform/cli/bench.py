@@ -17,7 +17,14 @@ import click
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of images full of tissue at 0.25 um/px to compose slides of. Default: synthetic.",
 )
-@click.option("--side", "side_px", type=int, default=2048, show_default=True, help="Of area 1x.")
+@click.option(
+    "--side",
+    "side_px",
+    type=int,
+    default=2048,
+    show_default=True,
+    help="Side of the slide of area 1x.",
+)
 @click.option(
     "--areas",
     default="1,4,16",
@@ -28,7 +35,12 @@ import click
     "--tissue", default="0,50,100", show_default=True, help="Percent of a slide that is tissue."
 )
 @click.option(
-    "--rounds", "n_rounds", type=int, default=3, show_default=True, help="Of every slide."
+    "--rounds",
+    "n_rounds",
+    type=int,
+    default=3,
+    show_default=True,
+    help="How often every slide is run.",
 )
 @click.option("-m", "--model", default="", help="Built-in name or file.")
 @click.option(
@@ -48,7 +60,7 @@ import click
     type=click.Choice(["fp32", "fp16"]),
     default="fp32",
     show_default=True,
-    help="Of hoverfast; fp16 is what it does by itself; CPUs emulate that.",
+    help="Precision of hoverfast. It uses fp16 by itself; CPUs emulate that.",
 )
 @click.option(
     "--hovernet-weights",

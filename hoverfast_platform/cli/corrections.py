@@ -20,7 +20,7 @@ import click
 )
 @click.option("--patient", default="", help="Whose slide it is. [default: the slide's stem]")
 @click.option("--by", "reviewed_by", default="", help="Who reviewed it; recorded.")
-@click.option("--mpp", type=float, help="Of the slide, where it does not say.")
+@click.option("--mpp", type=float, help="Micrometres per pixel, for a slide that does not say.")
 def command(  # noqa: PLR0913 - one parameter per option
     slide: Path,
     edited: Path,

@@ -25,7 +25,7 @@ import click
 )
 @click.option("--device", default="cuda:0", show_default=True, help="cpu tries the check itself.")
 @click.option("-m", "--model", default="cross-organ", show_default=True, help="Name or file.")
-@click.option("--areas", default="1,10,50", show_default=True, help="Of the slides, mm2.")
+@click.option("--areas", default="1,10,50", show_default=True, help="Areas of the slides, mm2.")
 @click.option("--hoverfast", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
 @click.option("--hovernet", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
 def command(  # noqa: PLR0913 - one per option

@@ -19,14 +19,20 @@ from hoverfast_platform.cli.options import compute_of, inference_options, settin
     "the published tool does; every result says so.",
 )
 @click.option(
-    "-w", "--width", "width_px", type=int, default=2, show_default=True, help="Of overlay lines."
+    "-w",
+    "--width",
+    "width_px",
+    type=int,
+    default=2,
+    show_default=True,
+    help="Width of overlay lines.",
 )
 @click.option(
     "-c",
     "--color",
     default="limegreen",
     show_default=True,
-    help="Of overlay lines: a CSS name, a letter of rgbcmykw, or #rrggbb.",
+    help="Colour of overlay lines: a CSS name, a letter of rgbcmykw, or #rrggbb.",
 )
 @inference_options
 def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:

@@ -93,8 +93,8 @@ _OPTIONS = (
         "--precision",
         default="auto",
         show_default=True,
-        help="Of the network: auto, fp32, bf16, fp16 (GPU), int8 (CPU); part of a result's "
-        "identity.",
+        help="Numbers the network computes with: auto, fp32, bf16, fp16 (GPU), int8 (CPU). "
+        "Part of a result's identity.",
     ),
     click.option(
         "--compile",

@@ -36,7 +36,9 @@ from hoverfast_platform.config import InstanceDecoding
     help="Folder of label images or QuPath GeoJSON, one per source, of the same name.",
 )
 @click.option(
-    "--licence", default="", help="Of those labels, or of HoVer-Net's weights; students inherit it."
+    "--licence",
+    default="",
+    help="Licence of the labels or of HoVer-Net's weights; students inherit it.",
 )
 @click.option("--citation", default="", help="What to cite for them.")
 @click.option("--made-by", default="people", show_default=True, help="Who made those labels.")
@@ -64,7 +66,9 @@ from hoverfast_platform.config import InstanceDecoding
 )
 @click.option("--tiles-per-slide", type=int, help="Random tiles of each slide. [default: 20]")
 @click.option("--tile-px", type=int, help="Side of tiles and patches. [default: 1024]")
-@click.option("--validation-fraction", type=float, help="Of the patients; 0: none. [default: 0.2]")
+@click.option(
+    "--validation-fraction", type=float, help="Share of patients; 0: none. [default: 0.2]"
+)
 @click.option(
     "--validation-group",
     "validation_groups",
@@ -84,7 +88,7 @@ from hoverfast_platform.config import InstanceDecoding
     "Needs --validation-fraction 0.",
 )
 @click.option("--weight", type=float, default=1.0, help="How often training draws from it.")
-@click.option("--seed", type=int, help="Of tiles, split and eosin. [default: 0]")
+@click.option("--seed", type=int, help="Seed of tiles, split and eosin. [default: 0]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) -> None:
     """Label SOURCES with a teacher, into OUTDIR/NAME_train.pytable and NAME_test.pytable.

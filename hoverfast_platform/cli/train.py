@@ -68,7 +68,7 @@ import click
 @click.option("--mpp", type=float, help="For sets of the published trainer, which do not say.")
 @click.option("--crop-px", type=int, help="Side of the crops. [default: 256]")
 @click.option("--learning-rate", type=float, help="The largest. [default: 0.001]")
-@click.option("--seed", type=int, help="Of weights and crops. [default: 0]")
+@click.option("--seed", type=int, help="Seed of weights and crops. [default: 0]")
 @click.option(
     "--settings",
     "settings_file",

@@ -58,7 +58,7 @@ class CohortPlan(Settings):
     files joined by ``+``. Not used with labels."""
 
     teacher_licence: str = ""
-    """Of HoVer-Net's weights: students inherit it, and the gate asks for it."""
+    """Licence of HoVer-Net's weights: students inherit it, and the gate asks for it."""
 
     labels: LabelFolder | None = None
     """Labels to use instead of a teacher; slides without one are left out."""

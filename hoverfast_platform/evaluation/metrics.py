@@ -85,7 +85,7 @@ def score(
         detection_radius_um: Largest distance of two centroids that are one detection.
 
     Raises:
-        ArrayContractError: If they are no instance maps, or differ in size.
+        ArrayContractError: If they are not instance maps, or differ in size.
         SettingsError: If ``mpp`` is not a positive number.
     """
     _check(true, predicted)

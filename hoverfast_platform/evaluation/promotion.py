@@ -77,7 +77,7 @@ def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
                 )
             return standing
     raise CatalogueError(
-        f"The model {sha256[:10]} is no candidate in scope {scope!r}.",
+        f"The model {sha256[:10]} is not a candidate in scope {scope!r}.",
         "Measure it with `hoverfast evaluate --catalogue`, which registers it.",
     )
 

@@ -15,7 +15,7 @@ from hoverfast_platform.compiled import compiled
 from hoverfast_platform.hv.components import Runs
 
 N_LEVELS = 1024
-"""Of steepness between 0 and 1: a step is an eightieth of what makes a border."""
+"""Number of levels of steepness between 0 and 1: a step is an eightieth of what makes a border."""
 
 _UNCLAIMED = -1
 
@@ -148,7 +148,7 @@ def _enqueue(
 ) -> int:
     """Put a pixel at the end of its level's queue; returns the level."""
     scaled = float(steepness) * N_LEVELS
-    level = int(min(scaled, N_LEVELS - 1.0)) if scaled > 0 else 0  # 0 too if it is no number
+    level = int(min(scaled, N_LEVELS - 1.0)) if scaled > 0 else 0  # 0 too if it is not a number
     following[at] = -1
     if first[level] < 0:
         first[level] = at

@@ -1,4 +1,4 @@
-"""From the regions of a slide to blocks on disk, and from these to the files of the result.
+"""Write the regions of a slide to blocks on disk, and these to the files of the result.
 
 All of it beside prediction: a thread writes blocks, workers make and check the QuPath features of
 each, and in the order of the slide the thread adds them to table and preview.

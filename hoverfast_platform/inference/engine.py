@@ -50,8 +50,8 @@ from hoverfast_platform.tiling import FieldOfView, HasTissue, Tile, TilePlan
 
 _N_READERS = 2
 _READERS_SHARE = 3 / 8
-"""Of the cores beside a GPU: reading a region takes a core about as long as post-processing it,
-and one core is left to the threads that feed the device."""
+"""Share of the cores beside a GPU that read regions. Reading a region takes a core about as long
+as post-processing it, and one core is left to the threads that feed the device."""
 _STALLED_S = 600.0
 """No worker takes ten minutes for a region: it hangs."""
 _LEAVING_S = 30.0
@@ -137,7 +137,7 @@ class SegmentationEngine:
     def fitting(
         cls, model: LoadedModel, predictor: Predictor, n_workers: int = 0
     ) -> SegmentationEngine:
-        """With as many readers and workers as the available cores allow beside a predictor.
+        """Make an engine with as many readers and workers as the cores allow beside a predictor.
 
         Args:
             model: Whose predictor it is.

@@ -94,14 +94,14 @@ class ResultFiles:
                 table.close()
 
     def seam_audit(self) -> SeamAudit:
-        """Of all blocks."""
+        """Compare nuclei near seams with the others, over all blocks."""
         near = Nuclei.concatenate(self._near_seams)
         return audit_seams(near, self.n_nuclei - len(near), self._plan)
 
     def _check_ids(self) -> None:
         ids = np.concatenate([np.empty((0, 16), np.uint8), *self._ids])
         n_different = len(np.unique(ids[:, :8].copy().view(np.uint64)))
-        if n_different < len(ids):  # two that begin alike, which is no fault yet
+        if n_different < len(ids):  # two that begin alike, which alone is not a fault
             n_different = len(np.unique(ids.view("V16")))
         if n_different != self.n_nuclei:
             raise StorageError(

@@ -27,7 +27,7 @@ class StainRules(Settings):
     rules: tuple[StainRule, ...] = ()
 
     otherwise: Staining = Staining()
-    """Of slides that no rule matches."""
+    """The stain of slides that no rule matches."""
 
     def staining(self, slide_path: Path) -> Staining:
         """What a slide is stained with."""

@@ -41,7 +41,7 @@ class Finding(enum.IntEnum):
 
     @property
     def label(self) -> str:
-        """For people and for files: ``fold_dark``."""
+        """The name for people and for files: ``fold_dark``."""
         return self.name.lower()
 
 

@@ -23,9 +23,9 @@ _GLASS_CHROMA = 24
 _MIN_DENSITY = 0.04
 """Decadic optical density above the glass from which a pixel of a thumbnail is stained."""
 _PADDING_LEVEL = 40
-"""Darker pixels are no tissue and no glass, but what a scanner left black."""
+"""Darker pixels are neither tissue nor glass, but what a scanner left black."""
 _MIN_SHARE = 0.01
-"""Of the slide; on less nothing is said."""
+"""Smallest share of the slide that is judged; on less nothing is said."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _MAX_LEVEL_PIXELS = 1_000_000_000
 """HistoQC holds the level it shrinks whole in memory: 3 GB of RGB."""
 
 _WORK_MPP = 8.0
-"""Of HistoQC's work image with the shipped configurations."""
+"""Micrometres per pixel of HistoQC's work image with the shipped configurations."""
 
 _REPAIRS = {
     "BlurDetectionModule.identifyBlurryRegions/blur_radius": "7",
@@ -151,7 +151,7 @@ def _configuration(settings: HistoQc, info: SlideInfo, scratch: Path) -> str:
         parser.read_string(text)
     except configparser.Error as error:
         raise SettingsError(
-            f"{settings.config} is no configuration of HistoQC: {error}.", "Correct the file."
+            f"{settings.config} is not a configuration of HistoQC: {error}.", "Correct the file."
         ) from error
     changes = {
         name: value

@@ -2,7 +2,7 @@
 
 HistoQC (Janowczyk et al., JCO Clin Cancer Inform 3 (2019)), layout of its master at b795612:
 ``OUT/results.tsv``, ``OUT/error.log``, ``OUT/<name>/<name>_<step>.png``. A step's picture shows
-the pixels which that step took away. Its exit code and its log are no proof of success; what
+the pixels which that step took away. Its exit code and its log do not prove success; what
 lies in the folder is.
 """
 

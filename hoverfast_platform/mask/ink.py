@@ -13,7 +13,7 @@ def name_ink_on_glass(findings: FindingPixels, is_tissue: TissuePixels) -> Findi
     """Findings in which ink far from tissue is ``PEN_ON_GLASS``.
 
     What lies under ink cannot be seen. A pixel of ink is taken to cover what is nearest to it
-    and is no ink: tissue, usable or lost for another reason, or glass.
+    and is not ink: tissue, usable or lost for another reason, or glass.
     """
     is_ink = findings == Finding.PEN
     if not is_ink.any() or is_ink.all():

@@ -32,7 +32,7 @@ from hoverfast_platform.version import __version__
 _CHUNK = "hoverfast-mask"
 _USABLE = 128
 _MAX_PIXELS = 150_000_000
-"""Of a mask image: 25 mm x 24 mm at 2 um/px. More is no mask but a slide."""
+"""Most pixels of a mask image: 25 mm x 24 mm at 2 um/px. A larger image is a slide, not a mask."""
 
 
 class MaskRecord(Settings):
@@ -63,7 +63,7 @@ class MaskRecord(Settings):
 def mask_record(
     mask: TissueMask, slide_name: str, slide_sha256: str, *, made_with: str = ""
 ) -> MaskRecord:
-    """Everything about a mask that is no pixel."""
+    """Everything about a mask besides its pixels."""
     return MaskRecord(
         engine=mask.engine,
         slide_name=slide_name,
@@ -103,7 +103,7 @@ def read_record(path: Path) -> MaskRecord | None:
     """The record in a mask file; None if another program made it.
 
     Raises:
-        MaskError: If the file is no readable image, or its record is damaged or newer.
+        MaskError: If the file is not a readable image, or its record is damaged or newer.
     """
     with opened_image(path) as image:
         text = getattr(image, "text", {}).get(_CHUNK)
@@ -122,7 +122,7 @@ def read_levels(path: Path) -> npt.NDArray[np.uint8]:
     """``(H, W)`` grey levels of a mask of ours, or of a step of HistoQC.
 
     Raises:
-        MaskError: If the file is no readable image, or too large to be a mask.
+        MaskError: If the file is not a readable image, or too large to be a mask.
     """
     with opened_image(path) as image:
         return np.asarray(image.convert("L"))
@@ -142,7 +142,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
     """An image that is no larger than a mask may be.
 
     Raises:
-        MaskError: If the file is no readable image, or too large to be a mask.
+        MaskError: If the file is not a readable image, or too large to be a mask.
     """
     try:
         with warnings.catch_warnings():

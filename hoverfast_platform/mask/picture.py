@@ -14,7 +14,7 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 _EDGE_COLOUR = (20, 60, 220)
 _ROW_PX = 18
 _PLAIN_WIDTH_PX = 700
-"""Of a picture whose legend has rows of that height; wider ones are seen shrunk."""
+"""Width of a picture whose legend has rows of that height; wider ones are seen shrunk."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 

@@ -36,8 +36,8 @@ class TissueMask:
         frame: ``full``, or ``bounds`` where level-0 coordinates start at the slide's bounds.
         origin_px: (x, y) of the frame's origin in the file's full level 0.
         provenance: Settings, versions, source file and its digest; goes into results.
-        findings: ``(H, W)``, what was found where; None where the engine names nothing. A
-            finding on a pixel that is no tissue is why it is none; on tissue it is a remark.
+        findings: ``(H, W)``, what was found where; None where the engine names nothing. On a
+            pixel that is not tissue it is the reason why; on tissue it is a remark.
         warnings: What a person should know before trusting the mask.
     """
 

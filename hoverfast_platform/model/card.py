@@ -55,7 +55,7 @@ class ModelCard(Settings):
     choose_when: str = ""
     """One sentence that tells a user when to choose this model over the others."""
     licence: str = "unknown"
-    """Of the weights."""
+    """Licence of the weights."""
     labels: tuple[LabelSource, ...] = ()
     teacher: str = ""
     """What made the labels: people, or the teacher network and its weights' digest."""

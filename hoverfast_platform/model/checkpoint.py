@@ -133,7 +133,7 @@ def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
     missing = {"model_dict", "depth", "wf"} - set(content if isinstance(content, dict) else ())
     if missing:
         raise CheckpointError(
-            f"{path} is no HoverFast checkpoint: {', '.join(sorted(missing))} missing.",
+            f"{path} is not a HoverFast checkpoint: {', '.join(sorted(missing))} missing.",
             "Expected the published format (model_dict, depth, wf, ...) or .safetensors.",
         )
     for key, expected in _PUBLISHED_FORM.items():

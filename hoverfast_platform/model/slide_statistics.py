@@ -26,7 +26,7 @@ MAX_SQUARES = 8
 """Half a mega pixel. A pass over more costs small slides more than it brings."""
 
 _MIN_PX = 64
-"""Of a smaller image most that a layer sees is the padding around it."""
+"""Smallest side of an image. In smaller ones a layer sees mostly the padding around it."""
 
 
 @torch.no_grad()

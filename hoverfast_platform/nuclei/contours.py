@@ -15,8 +15,8 @@ from hoverfast_platform.nuclei.outline import HalfPixels, trace_outlines
 from hoverfast_platform.nuclei.rings import Starts, WholeXY, are_clear, are_simple, closed_rings
 
 COORDINATE_DECIMALS = 1
-"""Of polygons in level-0 pixels. Whole pixels would push every straight edge outwards, 4 % of
-the area of a nucleus at 0.25 mpp (measured on TNBC); a tenth costs a fifth more file."""
+"""Decimals of a polygon's level-0 pixels. Whole pixels would push every straight edge outwards,
+4 % of the area of a nucleus at 0.25 mpp (measured on TNBC); tenths make the file a fifth larger."""
 
 MIN_CLEARANCE_PX = 0.015
 """Least distance of a vertex from another side. QuPath 0.6 and later rounds to hundredths of a

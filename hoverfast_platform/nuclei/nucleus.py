@@ -45,13 +45,13 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     Measurement(
         "eccentricity",
         "Eccentricity",
-        "Of the ellipse with the same second moments: 0 is a circle, towards 1 a line.",
+        "The ellipse has the same second moments: 0 is a circle, near 1 a line.",
     ),
     Measurement("solidity", "Solidity", "Area of the polygon over that of its convex hull, 0..1."),
     Measurement(
         "orientation_deg",
         "Orientation degrees",
-        "Of that ellipse's long axis to the x axis, counter-clockwise as seen, 0..180.",
+        "Angle of that ellipse's long axis to the x axis, counter-clockwise as seen, 0..180.",
     ),
     Measurement("hematoxylin_od_mean", "Hematoxylin: Mean", "Mean optical density of hematoxylin."),
     Measurement("hematoxylin_od_sd", "Hematoxylin: Std.Dev.", "Its standard deviation."),

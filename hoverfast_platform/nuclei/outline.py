@@ -64,7 +64,7 @@ def _longer(points: HalfPixels, length: int) -> HalfPixels:
 
 @compiled
 def _first_pixels(instances: InstanceMap, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Of each label, in raster order, as an index into the flat map."""
+    """Find the first pixel of each label, in raster order, as an index into the flat map."""
     flat = instances.reshape(-1)
     n_wanted = len(labels)
     highest = 0
@@ -170,7 +170,7 @@ def _corners_to_keep(ring: HalfPixels, tolerance: float) -> npt.NDArray[np.bool_
 def _squared_distance(
     point: npt.NDArray[np.int64], a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]
 ) -> float:
-    """Of a point from the side between two others."""
+    """Square of the distance of a point from the side between two others."""
     side_x, side_y = b[0] - a[0], b[1] - a[1]
     x, y = point[0] - a[0], point[1] - a[1]
     along, side_squared = x * side_x + y * side_y, side_x * side_x + side_y * side_y

@@ -117,7 +117,7 @@ def are_clear(
 
 @compiled
 def _comes_near(ring: npt.NDArray[np.float64], side: int, clearance: float) -> bool:
-    """Whether a vertex that is no end of the side lies within ``clearance`` of it."""
+    """Whether a vertex that is not an end of the side lies within ``clearance`` of it."""
     n = len(ring) - 1
     ax, ay, bx, by = ring[side, 0], ring[side, 1], ring[side + 1, 0], ring[side + 1, 1]
     low_x, high_x = min(ax, bx) - clearance, max(ax, bx) + clearance
@@ -160,7 +160,7 @@ def lengths_and_solidity(
 
 @compiled
 def _twice_hull_area(ring: npt.NDArray[np.float64]) -> float:
-    """Of the convex hull, from its lower and upper chain (Andrew)."""
+    """Area of the convex hull, from its lower and upper chain (Andrew)."""
     n_points = len(ring) - 1
     points = np.empty((n_points, 2), np.float64)  # sorted by x, then y
     for i in range(n_points):

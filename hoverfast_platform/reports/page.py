@@ -125,6 +125,6 @@ def write_page(path: Path, title: str, blocks: Iterable[Block]) -> Path:
         StorageError: If it cannot be written.
     """
     html = _TEMPLATES.get_template("page.html.j2").render(title=title, blocks=list(blocks))
-    # Names of files may hold bytes that are no text.
+    # Names of files may hold bytes that are not text.
     write_bytes(path, html.encode(errors="replace"))
     return path

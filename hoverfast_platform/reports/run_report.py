@@ -268,7 +268,7 @@ def _outlined(pixels: RgbImage, nuclei: Nuclei, x: int, y: int) -> RgbImage:
 
 
 def _densest_corner(centroid_xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Of the grid cell of a close-up's size with the most nuclei."""
+    """Find the corner of the grid cell of a close-up's size with the most nuclei."""
     cells, counts = np.unique(centroid_xy // _CLOSE_UP_PX, axis=0, return_counts=True)
     corner: npt.NDArray[np.float64] = cells[np.argmax(counts)] * _CLOSE_UP_PX
     return corner
@@ -295,7 +295,7 @@ def _dab(dab: DabPositivity | None) -> Iterable[Table]:
 
 
 def _histograms(nuclei: Nuclei) -> Iterable[Histogram]:
-    """Of the measurements a person looks at; the last per cent on the right is cut off."""
+    """Count the measurements a person looks at; the last per cent on the right is cut off."""
     for column in _HISTOGRAMS:
         values = nuclei.measurements.get(column, np.empty(0))
         finite = values[np.isfinite(values)].astype(np.float64)

@@ -120,7 +120,7 @@ def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None
     mpp = Mpp(mpp_override, mpp_override) if mpp_override is not None else _mpp(path, properties)
     check_plausible(path, mpp)
     power: float | None = None
-    with contextlib.suppress(ValueError, KeyError):  # shown only: an odd text is no reason to fail
+    with contextlib.suppress(ValueError, KeyError):  # shown only: an odd text must not fail
         power = float(properties[openslide.PROPERTY_NAME_OBJECTIVE_POWER])
     return SlideInfo(
         name=path.name,

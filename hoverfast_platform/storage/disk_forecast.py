@@ -12,12 +12,12 @@ from hoverfast_platform.errors import StorageError
 
 _DAY_S = 86_400.0
 _SHORTEST_S = 3_600.0
-"""Of observation: a rate from seconds says nothing about days."""
+"""Shortest time of observation: a rate from seconds says nothing about days."""
 
 
 @dataclass(frozen=True)
 class DiskForecast:
-    """Of the disk a folder lies on.
+    """What to expect of the disk that a folder lies on.
 
     Attributes:
         used_bytes: All files of the folder.

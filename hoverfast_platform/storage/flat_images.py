@@ -181,7 +181,7 @@ def _one_channel(path: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if flat.ndim != 2:
         raise LabelError(
             f"{path} has the shape {pixels.shape}; a label image has one value per pixel.",
-            "Colour overlays are no labels; export the label image itself.",
+            "Colour overlays are not labels; export the label image itself.",
         )
     return flat
 
@@ -200,7 +200,7 @@ def _ids(path: Path, pixels: npt.NDArray[Any]) -> InstanceMap:
         raise LabelError(
             f"{path} holds {pixels.dtype} from {low} to {high}; "
             "expected whole numbers from 0 to 2147483647.",
-            "Probability maps are no labels; export instance ids.",
+            "Probability maps are not labels; export instance ids.",
         )
     instance_map: InstanceMap = np.maximum(pixels, 0).astype(np.int32)
     return instance_map

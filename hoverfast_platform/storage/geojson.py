@@ -40,7 +40,7 @@ class FeaturesPart:
     n: int
 
     def stored(self) -> bytes:
-        """As bytes for a file; :meth:`read` takes them."""
+        """The part as bytes for a file; :meth:`read` takes them."""
         return self.n.to_bytes(8, "little") + self.text.stored()
 
     @classmethod

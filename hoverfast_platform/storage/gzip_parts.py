@@ -17,7 +17,7 @@ from isal import igzip_lib, isal_zlib
 from hoverfast_platform.errors import StorageError
 
 DEFLATE_ERROR: type[Exception] = cast(type[Exception], igzip_lib.IsalError)
-"""What isal raises for bytes that are no deflate; its stubs do not say that it is an exception."""
+"""What isal raises for bytes that are not deflate; its stubs hide that it is an exception."""
 
 _LEVEL = 2
 _HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"  # no name, no time: equal text, equal bytes
@@ -35,7 +35,7 @@ class GzipPart:
     n_bytes: int
 
     def stored(self) -> bytes:
-        """As bytes for a file; :meth:`read` takes them."""
+        """The part as bytes for a file; :meth:`read` takes them."""
         return _STORED.pack(self.crc32, self.n_bytes) + self.deflated
 
     @classmethod

@@ -23,7 +23,7 @@ from hoverfast_platform.errors import HoverFastError, StorageError
 _BLOSC = 32001
 """Number of PyTables' usual filter, which h5py does not bring."""
 _MAX_ITEM_BYTES = 2**30
-"""Of one patch or of one table of rows: an image of 16,000 x 16,000 px has less."""
+"""Most bytes of one patch or of one table of rows: an image of 16,000 x 16,000 px has less."""
 
 
 class Hdf5File:

@@ -59,7 +59,7 @@ def label_pyramid_of_table(table_path: Path, path: Path) -> int:
 
 
 def _segmentation_id(path: Path) -> str | None:
-    """Of a pyramid on disk; None where there is none, or it does not say."""
+    """Read the segmentation id of a pyramid on disk; None if it is missing or has none."""
     try:
         attributes = zarr.open_group(path, mode="r").attrs.asdict()
     except (OSError, ValueError):

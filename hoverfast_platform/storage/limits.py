@@ -6,7 +6,7 @@ Slides need none of this, they are read region by region.
 from __future__ import annotations
 
 MAX_FLAT_PIXELS = 178_956_970
-"""Of an image read as a whole; where Pillow, too, takes a file for a decompression bomb."""
+"""Most pixels of an image read as a whole. Pillow, too, takes a larger file for a bomb."""
 
 MAX_EXPANSION = 100
 """Bytes of JSON per byte of gzip. Outlines of nuclei have 3 to 10; a bomb has 1,000."""

@@ -26,7 +26,7 @@ _GEO = {
         "geometry": {
             "encoding": "WKB",
             "geometry_types": ["Polygon"],
-            "crs": None,  # pixels are no place on earth
+            "crs": None,  # pixels are not places on earth
             "edges": "planar",
             "orientation": "counterclockwise",
         }
@@ -172,7 +172,7 @@ def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
             for index in range(file.num_row_groups):
                 yield nuclei_of_rows(file.read_row_group(index))
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise StorageError(f"{path} is no readable nuclei table: {error}.", "") from error
+        raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
 
 
 def nuclei_of_rows(table: pa.Table) -> Nuclei:

@@ -43,16 +43,16 @@ class Line:
 
     @classmethod
     def of(cls, colour: str, width_px: int) -> Line:
-        """From a CSS colour name, one of the letters ``rgbcmykw``, or ``#rrggbb``.
+        """Read a style from a CSS colour name, one of the letters ``rgbcmykw``, or ``#rrggbb``.
 
         Raises:
-            SettingsError: If it is no colour, or the width is not 1..50.
+            SettingsError: If it is not a colour, or the width is not 1..50.
         """
         try:
             red, green, blue = ImageColor.getrgb(_LETTERS.get(colour, colour))[:3]
         except ValueError as error:
             raise SettingsError(
-                f"{colour!r} is no colour.", "Give a CSS name (limegreen) or #rrggbb."
+                f"{colour!r} is not a colour.", "Give a CSS name (limegreen) or #rrggbb."
             ) from error
         if not 1 <= width_px <= 50:
             raise SettingsError(f"Lines are 1 to 50 pixels wide, {width_px} was asked for.")

@@ -33,7 +33,7 @@ QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summ
 """Endings of the four files of a result, after the slide's stem."""
 
 QUPATH_ZIP, LABELS = ".qupath.zip", ".zarr"
-"""Of what large slides get too, and of what is made on demand."""
+"""Endings of what large slides get too, and of what is made on demand."""
 
 SCRATCH = ".hoverfast"
 """Folder beside the results with one folder for every run that is not finished."""

@@ -121,7 +121,7 @@ def check_qupath_zip(path: Path) -> int:
             wrong |= {name for name, is_whole in zip(both, whole, strict=True) if not is_whole}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StorageError(
-            f"{path} is no whole zip of nuclei: {error}.", "Make it anew."
+            f"{path} is not a whole zip of nuclei: {error}.", "Make it anew."
         ) from error
     if wrong:
         raise StorageError(

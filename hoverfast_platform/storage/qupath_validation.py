@@ -118,7 +118,7 @@ def validate_features(
         with _no_search_for_cycles():
             _, problems = _checked(features(), width, height)
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise _not_for_qupath(name, [f"a line is no feature: {error}"]) from error
+        raise _not_for_qupath(name, [f"a line is not a feature: {error}"]) from error
     if problems:
         raise _not_for_qupath(name, problems)
     return [uuid.UUID(identity).bytes for identity in ids]
@@ -263,7 +263,7 @@ def _problems(
     try:
         uuid.UUID(identity)
     except (ValueError, TypeError, AttributeError):
-        yield f"id {identity!r} is no UUID"
+        yield f"id {identity!r} is not a UUID"
     if identity in seen:
         yield f"id {identity} occurs twice"
     seen.add(str(identity))

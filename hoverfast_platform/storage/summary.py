@@ -36,7 +36,7 @@ class Seams(Settings):
 
 
 class Distribution(Settings):
-    """Of one measurement over the nuclei that have it."""
+    """How one measurement is distributed over the nuclei that have it."""
 
     mean: float
     sd: float
@@ -48,7 +48,7 @@ class Distribution(Settings):
 
     @classmethod
     def of(cls, values: npt.NDArray[np.floating]) -> Distribution | None:
-        """Of the finite ones among ``(N,)`` values; None if there is none."""
+        """The distribution of the finite values among ``(N,)``; None if no value is finite."""
         finite = values[np.isfinite(values)].astype(np.float64)
         if not len(finite):
             return None
@@ -66,7 +66,7 @@ class DabPositivity(Settings):
     n_moderate: int
     n_strong: int
     positive_fraction: float | None
-    """Of all nuclei, 0..1; None without nuclei."""
+    """Share of all nuclei, 0..1; None without nuclei."""
     h_score: float | None
     """Percent weak + 2 percent moderate + 3 percent strong, 0..300; None without nuclei."""
 
@@ -95,14 +95,14 @@ class SegmentationSummary(Settings):
     tissue_area_mm2: float
     """Where nuclei were looked for; the whole of a flat image."""
     stain_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Of optical density (red, green, blue), by which the model saw the slide; 1: as it is."""
+    """Factors of optical density (red, green, blue) with which the model saw the slide; 1: none."""
     exposure_gain: float = 1.0
-    """By which brightness was multiplied before that; 1: as it is."""
+    """Factor by which brightness was multiplied before that; 1: left as it was."""
     tissue_fraction: float
     nuclei_per_mm2: float | None
     """None without tissue."""
     distributions: dict[str, Distribution] = Field(default_factory=dict)
-    """Of every measurement, by column; empty without nuclei."""
+    """The distribution of every measurement, by column; empty without nuclei."""
     dab: DabPositivity | None = None
     """With ``ihc_dab`` staining only."""
     n_dropped_invalid: int = 0

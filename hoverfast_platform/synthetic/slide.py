@@ -1,6 +1,6 @@
 """One synthetic slide: pink fibres, purple nuclei, white glass; a pyramidal TIFF.
 
-It looks enough like H&E for a student to find most nuclei; it is no substitute for tissue.
+It looks enough like H&E for a student to find most nuclei; it does not replace tissue.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _SUFFIXES = (*sorted(LABEL_SUFFIXES), *_GEOJSON_SUFFIXES)
 _SUBPIXEL_BITS = 4
 
 Rings: TypeAlias = list[npt.NDArray[np.float64]]
-"""Of one nucleus, the outer ring first, then its holes."""
+"""The rings of one nucleus, the outer ring first, then its holes."""
 
 
 class AnnotationsTeacher:
@@ -147,7 +147,7 @@ def read_nuclei(
         The nuclei, and what was left out, for people.
 
     Raises:
-        LabelError: If it is no GeoJSON of nuclei, or not of this image.
+        LabelError: If it is not GeoJSON of nuclei, or not of this image.
     """
     try:
         found = read_outlines(path).without_regions(mpp**2)

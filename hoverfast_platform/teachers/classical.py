@@ -20,7 +20,7 @@ from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
 
 class ClassicalSettings(Settings):
-    """Of :class:`ClassicalTeacher`."""
+    """Settings of :class:`ClassicalTeacher`."""
 
     mpp: float = 0.25
     smoothing_um: float = 0.4

@@ -16,7 +16,7 @@ MIN_SOLIDITY = 0.88
 """Area over that of the convex hull. Most of what is below is two nuclei."""
 
 MAX_NUCLEUS_AREA_UM2 = 112.0
-"""Of a disc 12 um across; larger nuclei are rare outside anaplastic tumours."""
+"""The area of a disc 12 um across; larger nuclei are rare outside anaplastic tumours."""
 
 _SMALLEST_JUDGED_UM2 = 9.4
 """Pixels make the outlines of smaller ones ragged."""

@@ -18,7 +18,7 @@ class TeacherDescription(Settings):
     digest: str = ""
     """SHA-256 of its weights, or over all label files it read from; empty where it has none."""
     licence: str = ""
-    """Of its weights, or of the labels."""
+    """Licence of its weights, or of the labels."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Teacher(Protocol):
     mpp: float
 
     def describe(self) -> TeacherDescription:
-        """For provenance; the same teacher always says the same."""
+        """Describe the teacher for provenance; the same teacher always says the same."""
         ...
 
     def label(self, tile: TileImage) -> InstanceMap:

@@ -1,4 +1,4 @@
-"""From a training set to a judged student: targets, loss, augmentation, the loop, checkpoints.
+"""Make a judged student of a training set: targets, loss, augmentation, the loop, checkpoints.
 
 Needs torch. Metrics are in ``evaluation``, files of training sets in ``storage.patch_table``.
 """

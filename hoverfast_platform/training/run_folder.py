@@ -71,7 +71,7 @@ class Validation:
 
     @property
     def selection_score(self) -> float:
-        """By which the best student is chosen: pixels, instances and detection alike."""
+        """The score by which the best student is chosen: pixels, instances and detection alike."""
         return (self.dice + self.aji + self.pq) / 3
 
 

@@ -59,19 +59,19 @@ class TrainingSettings(Settings):
     """Steps in which the learning rate rises from 0."""
 
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Of AdamW, on convolution kernels only."""
+    """Weight decay of AdamW, on convolution kernels only."""
 
     gradient_clip: float = Field(default=5.0, gt=0)
     """Longest gradient; longer ones are shortened to it."""
 
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
-    """Of the moving average of the weights, which is what is validated and kept."""
+    """Decay of the moving average of the weights; this average is validated and kept."""
 
     hv_weight: float = Field(default=1.0, ge=0)
-    """Of the mean squared error of the HV maps, as in HoVer-Net."""
+    """Weight of the mean squared error of the HV maps, as in HoVer-Net."""
 
     hv_gradient_weight: float = Field(default=1.0, ge=0)
-    """Of the error of the HV maps' gradients inside nuclei, as in HoVer-Net."""
+    """Weight of the error of the HV maps' gradients inside nuclei, as in HoVer-Net."""
 
     nucleus_centred_share: float = Field(default=0.7, ge=0, le=1)
     """Share of crops that are centred on a nucleus; the rest lies anywhere. Higher shows more
@@ -116,7 +116,7 @@ class TrainingSettings(Settings):
     """
 
     seed: int = 0
-    """Of initial weights and of every crop."""
+    """Seed of the initial weights and of every crop."""
 
     precision: Literal["auto", "fp32", "amp"] = "auto"
     """``amp`` computes in half precision where safe; ``auto`` does so where that is faster: on

@@ -129,7 +129,7 @@ def _labelled(request: BenchmarkRequest, model: LoadedModel) -> LabelledSet | No
 
 
 def _slides(request: BenchmarkRequest) -> list[ComposedSlide]:
-    """Raises SettingsError for numbers that are none."""
+    """Raise SettingsError where a text should be a number and is not."""
     try:
         areas = [int(text) for text in request.areas.split(",")]
         percents = [float(text) for text in request.tissue.split(",")]

@@ -84,7 +84,7 @@ def evaluate_models(
     loaded = [load_model(name) for name in models]
     if len({model.digest for model in loaded}) < len(loaded):
         raise SettingsError(
-            f"Of the models {', '.join(models)} two are the same weights.", "Give each once."
+            f"Two of the models {', '.join(models)} are the same weights.", "Give each once."
         )
     taken: set[str] = set()
     for model in loaded:

@@ -32,14 +32,14 @@ class Outcome(Generic[_Item, _Product]):
 
     @property
     def kind(self) -> str:
-        """Of the failure, as the catalogue keeps it; empty if there is none."""
+        """The kind of failure, as the catalogue keeps it; empty if nothing failed."""
         if self.error is None:
             return ""
         return self.error.kind if isinstance(self.error, HoverFastError) else "defect"
 
     @property
     def failure_text(self) -> str:
-        """Of the failure, for people; empty if there is none."""
+        """The failure in words for people; empty if nothing failed."""
         if self.error is None or isinstance(self.error, HoverFastError):
             return str(self.error or "")
         return clean(f"{type(self.error).__name__}: {self.error}")

@@ -240,7 +240,7 @@ def test_slides_of_another_model_are_made_again_in_bounded_runs(platform):
             (tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"])
         )
 
-    # Nothing was made: each is asked for once all the same, so a bad slide is no loop.
+    # Nothing was made: each is asked for once all the same, so a bad slide does not loop.
     assert ranges == [
         (keys[0], keys[MAX_RESEGMENTED_PER_RUN - 1]),
         (keys[-2], keys[-1]),

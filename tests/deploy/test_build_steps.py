@@ -41,7 +41,7 @@ def execute(target, folder):
     environment = {
         "PATH": f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
         "HOME": str(folder),
-        # How this machine reaches a package registry is no part of the image.
+        # How this machine reaches a package registry is not part of the image.
         **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
     }
     for _, keyword, rest in chain(target):

@@ -196,7 +196,7 @@ def test_frozen_section(shared_data):
 
 
 def test_dust_on_a_real_slide(shared_data):
-    """A slide of CAMELYON, overview resolution: what is grey on its glass is no tissue."""
+    """A slide of CAMELYON, overview resolution: what is grey on its glass is not tissue."""
     with open_slide(shared_data / "slides" / "camelyon_lowres_dicom.dcm") as reader:
         mask = find_tissue(reader)
         kept = find_tissue(reader, TissueDetection(min_colourfulness=0))

@@ -76,7 +76,7 @@ def _norms(network: HoverFast) -> dict[str, nn.BatchNorm2d]:
 def _change(
     old: nn.BatchNorm2d, new: nn.BatchNorm2d
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """By what a layer's slope is multiplied, and what is then added, per channel."""
+    """Return what a layer's slope is multiplied by, and what is then added, per channel."""
     with torch.no_grad():
         slope = new.weight * torch.rsqrt(_of(new.running_var) + new.eps)
         ratio = torch.sqrt((_of(old.running_var) + old.eps) / (_of(new.running_var) + new.eps))

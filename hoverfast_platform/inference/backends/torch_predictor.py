@@ -42,8 +42,8 @@ _LOG = logging.getLogger(__name__)
 
 _LANES_PER_GPU = 2
 _FILLING_PIXELS = 12 * 2**20
-"""Of a batch: a tenth of a second of an H100, in which the host prepares the next; a larger one
-leaves the device idle until so many regions are read."""
+"""Pixels in a batch. An H100 needs a tenth of a second for it, in which the host prepares the next;
+a larger batch leaves the device idle until so many regions are read."""
 
 _Maps = TypeVar("_Maps", bound=npt.NDArray[np.floating])
 
@@ -115,7 +115,7 @@ class TorchPredictor:
                     self._free.put(lane)
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:
-        """As set; else what keeps a GPU busy while the host prepares more, elsewhere 1."""
+        """The size that was set; else what keeps a GPU busy while the host prepares more, or 1."""
         if self._batch_size:
             return self._batch_size
         return filling_batch(region_shape) if self._devices[0].startswith("cuda") else 1

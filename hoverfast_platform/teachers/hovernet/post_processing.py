@@ -18,7 +18,7 @@ FOREGROUND_THRESHOLD = 0.5
 SLOPE_KERNEL_PX = 21
 BORDER_THRESHOLD = 0.4
 MIN_OBJECT_PX = 10
-"""Of foreground pieces and of markers."""
+"""Smallest area of foreground pieces and of markers."""
 
 
 def decode_as_hovernet(

@@ -32,7 +32,7 @@ class HoverNetTeacher:
         device: As the settings name it.
 
     Raises:
-        CheckpointError: If it is no such checkpoint.
+        CheckpointError: If it is not such a checkpoint.
     """
 
     mpp = 0.25

@@ -1,4 +1,4 @@
-"""Of a mask: its file, and what the file says of itself (statistics, settings, warnings)."""
+"""Record of a mask: its file, and what the file says of itself (statistics, settings, warnings)."""
 
 import sqlalchemy as sa
 from alembic import op
