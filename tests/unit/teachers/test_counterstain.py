@@ -12,10 +12,10 @@ SEEDS = range(10)
 @pytest.fixture
 def purple():
     """Violet discs on lilac, as in slides stained with hematoxylin alone."""
-    image = np.full((96, 96, 3), (180, 160, 210), dtype=np.uint8)
-    labels = np.zeros((96, 96), dtype=np.int32)
-    y, x = np.mgrid[:96, :96]
-    for number, (cy, cx) in enumerate([(20, 20), (60, 30), (45, 75)], start=1):
+    image = np.full((80, 112, 3), (180, 160, 210), dtype=np.uint8)
+    labels = np.zeros((80, 112), dtype=np.int32)
+    y, x = np.mgrid[:80, :112]
+    for number, (cy, cx) in enumerate([(20, 20), (60, 30), (45, 90)], start=1):
         disc = (y - cy) ** 2 + (x - cx) ** 2 <= 81
         image[disc], labels[disc] = (90, 50, 150), number
     return image, labels
