@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from hoverfast_platform.catalogue.database import database_url
+from tests.builders import provenance
 
 
 def fill(location, n=3):
@@ -36,6 +37,8 @@ def row_of(table, i):
     for column in table.columns:
         if column.primary_key or column.foreign_keys:
             values[column.name] = i
+        elif column.name == "provenance":
+            values[column.name] = provenance(f"{i} Gr\u00f6\u00dfe").model_dump(mode="json")
         elif isinstance(column.type, JSON):
             values[column.name] = {"n": i, "text": "Gr\u00f6\u00dfe"}
         elif isinstance(column.type, DateTime):
