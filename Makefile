@@ -79,8 +79,10 @@ viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for 
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
 	$(BIN)/hoverfast bench -o bench $(BENCH)
 
-test: $(STAMP)  ## Tests that need nothing but this checkout; K=expression chooses
-	$(BIN)/python -m pytest $(if $(K),-k '$(K)')
+# A file's tests stay together: they share what its fixtures made. JOBS=0 runs all in one process.
+JOBS ?= auto
+test: $(STAMP)  ## Tests that need nothing but this checkout, on all cores; K=expression chooses
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(K),-k '$(K)')
 
 # Arithmetic, formats, rules and one kind of database: no network runs, no server, no subprocess.
 FAST := $(addprefix tests/unit/,hv nuclei slide storage evaluation checks cohorts reports \
