@@ -60,7 +60,7 @@ def promote(path, model, *args, exit_code=0):
 
 def test_alone_and_list_show_what_ships():
     assert run() == run("list")
-    assert "cross-organ (default)" in run()
+    assert "This is the default." in run()
 
 
 def test_better_one_replaces_and_the_former_can_come_back(catalogue):
