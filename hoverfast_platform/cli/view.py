@@ -16,7 +16,7 @@ import click
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Where slides lie that have moved since; may be given several times.",
 )
-@click.option("--mpp", type=float, help="Of slides that do not say it.")
+@click.option("--mpp", type=float, help="Micrometres per pixel of slides that do not say it.")
 @click.option("--review", is_flag=True, help="Corrections can be made and are saved.")
 @click.option(
     "--review-folder",

@@ -12,7 +12,7 @@ def check_name(path: Path) -> None:
     """Refuse a file whose name cannot be written into a result.
 
     Raises:
-        UnreadableSlideError: If the name's bytes are no UTF-8, or it has control characters.
+        UnreadableSlideError: If the name's bytes are not UTF-8, or it has control characters.
     """
     if printable(path) != str(path):
         raise UnreadableSlideError(

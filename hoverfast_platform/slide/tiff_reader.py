@@ -127,7 +127,7 @@ class TiffReader:
         return fitting[0]
 
     def _brightest(self) -> float:
-        """Of the coarsest level, a part of it where it is large."""
+        """Read the coarsest level, or a part of it where it is large."""
         part = np.asarray(
             self._region(
                 self._levels[-1],

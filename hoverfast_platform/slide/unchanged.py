@@ -37,7 +37,7 @@ class SlideState:
 
     @classmethod
     def of(cls, path: Path) -> SlideState:
-        """Of a slide now.
+        """The state of a slide now.
 
         Raises:
             UnreadableSlideError: If a file went missing.

@@ -23,7 +23,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.nuclei_table import nuclei_of_rows
 
 _KEPT_BYTES = 64 << 20
-"""Of blocks kept in memory, decoded."""
+"""Most bytes of decoded blocks kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class NucleiLookup:
             StorageError: If there is no such row, or the table cannot be read.
         """
         if not 0 <= number < self.n_rows:
-            raise StorageError(f"Of {self.n_rows} nuclei none has the number {number}.", "")
+            raise StorageError(f"None of the {self.n_rows} nuclei has the number {number}.", "")
         group = int(np.searchsorted(self._first_rows, number, side="right")) - 1
         place = number - int(self._first_rows[group])
         ids = self._read(group, ["id"])["id"]

@@ -47,7 +47,7 @@ class _Publication(Settings):
     """What is left to do once a result is finished."""
 
     name: str
-    """Of its files, without ending."""
+    """The stem of its files, without ending."""
     files: dict[str, str]
     """Ending to SHA-256 of every file, the summary last."""
 

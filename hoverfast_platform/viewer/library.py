@@ -53,7 +53,7 @@ class Exhibit:
 
     @property
     def stem(self) -> str:
-        """Of the result's files; of the slide where there is none."""
+        """The stem of the result's files, or of the slide where there is no result."""
         if self.summary_path is not None:
             return self.summary_path.name.removesuffix(SUMMARY)
         return Path(self.name).stem

@@ -63,7 +63,7 @@ class OpenExhibit:
 
     @cached_property
     def pictures(self) -> SlidePictures:
-        """Of the slide.
+        """The pictures of the slide.
 
         Raises:
             SlideError: If its file is away, damaged, or another one.

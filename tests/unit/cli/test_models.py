@@ -133,7 +133,7 @@ def test_policy_file_sets_tolerance_and_is_checked(catalogue, tmp_path):
 
 
 def test_scopes_are_promoted_apart_and_need_registration(catalogue):
-    with pytest.raises(CatalogueError, match="no candidate in scope 'site-2'"):
+    with pytest.raises(CatalogueError, match="not a candidate in scope 'site-2'"):
         promote(catalogue, "student-a", "--scope", "site-2")
 
 
@@ -151,7 +151,7 @@ def test_retired_model_and_list(catalogue):
 def test_model_file_is_known_by_its_bytes(catalogue, tmp_path):
     (tmp_path / "other.safetensors").write_bytes(b"weights")
 
-    with pytest.raises(CatalogueError, match="no candidate"):
+    with pytest.raises(CatalogueError, match="not a candidate"):
         promote(catalogue, tmp_path / "other.safetensors")
 
 

@@ -162,7 +162,7 @@ def test_programs_that_are_not_there_are_named_with_how_to_get_them(cmu, tmp_pat
     with pytest.raises(SettingsError, match=r"/nowhere/x\.ini does not exist"):
         run(cmu, HistoQc(config="/nowhere/x.ini"))
     (tmp_path / "x.ini").write_text("no section")
-    with pytest.raises(SettingsError, match="no configuration of HistoQC"):
+    with pytest.raises(SettingsError, match="not a configuration of HistoQC"):
         run(cmu, HistoQc(config=str(tmp_path / "x.ini")))
 
 

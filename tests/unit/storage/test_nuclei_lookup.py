@@ -59,7 +59,7 @@ def test_rows_have_the_ids_of_the_table(table):
     name, nucleus = lookup.row(11)
     assert lookup.ids(np.array([11, 3])) == [name, lookup.row(3)[0]]
     assert nucleus.centroid_xy[0, 1] > 3000
-    with pytest.raises(StorageError, match="none has the number 15"):
+    with pytest.raises(StorageError, match="has the number 15"):
         lookup.row(15)
 
 

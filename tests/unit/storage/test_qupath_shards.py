@@ -81,7 +81,7 @@ def test_a_truncated_zip_is_noticed(tmp_path):
     path = written(tmp_path / "a.zip", [squares(9)])
     path.write_bytes(path.read_bytes()[:-40])
 
-    with pytest.raises(StorageError, match="no whole zip"):
+    with pytest.raises(StorageError, match="not a whole zip"):
         check_qupath_zip(path)
 
 

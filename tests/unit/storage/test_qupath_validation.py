@@ -39,7 +39,7 @@ def ring(*points):
 
 SPOILT = {
     "type": (("type",), "feature"),
-    "no UUID": (("id",), "nucleus 1"),
+    "not a UUID": (("id",), "nucleus 1"),
     "no id": (("id",), None),
     "annotation": (("properties", "objectType"), "annotation"),
     "object_type": (("properties", "object_type"), "cell"),

@@ -121,7 +121,7 @@ def broken_files():
 
     ring = good["geometry"]["coordinates"][0]
     bowtie = [[0, 0], [9, 9], [9, 0], [0, 9], [0, 0]]
-    yield "no UUID", [good | {"id": "7"}]
+    yield "not a UUID", [good | {"id": "7"}]
     yield "occurs twice", [good, good]
     yield "objectType", [changed(objectType="cell")]
     yield "colour", [changed(classification={"name": "Nucleus"})]
