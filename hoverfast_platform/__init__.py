@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         ArrayContractError,
         CatalogueError,
         CatalogueUnavailableError,
+        ChangedSlideError,
         CheckpointError,
         ComputeError,
         HoverFastError,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         LabelError,
         MaskError,
         MissingMppError,
+        ReviewConflictError,
         SettingsError,
         SlideError,
         StorageError,
@@ -125,6 +127,7 @@ __all__ = [
     "Catalogue",
     "CatalogueError",
     "CatalogueUnavailableError",
+    "ChangedSlideError",
     "CheckpointError",
     "Comparison",
     "Compute",
@@ -151,6 +154,7 @@ __all__ = [
     "PromotionPolicy",
     "PublishedImage",
     "ResultOptions",
+    "ReviewConflictError",
     "Scale",
     "SegmentationEngine",
     "SegmentationSettings",
@@ -206,6 +210,7 @@ _HOMES = {
         "ArrayContractError "
         "CatalogueError "
         "CatalogueUnavailableError "
+        "ChangedSlideError "
         "CheckpointError "
         "ComputeError "
         "HoverFastError "
@@ -214,6 +219,7 @@ _HOMES = {
         "LabelError "
         "MaskError "
         "MissingMppError "
+        "ReviewConflictError "
         "SettingsError "
         "SlideError "
         "StorageError "

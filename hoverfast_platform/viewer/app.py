@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hoverfast_platform.errors import (
@@ -67,7 +67,7 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
     room = Showroom(load, review_folder)
     pages = _Pages(room, access)
     one = "/api/slides/{key}"
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/", pages.index),
         Route("/api/slides", pages.slides),
         Route(one, pages.slide),
@@ -80,8 +80,9 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
         Route(one + "/queue", pages.queue),
         Route(one + "/review", pages.review),
         Route(one + "/review", pages.add_edit, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=STATIC / "static", check_dir=False)),
     ]
+    if (STATIC / "static").is_dir():  # else the page is not built, and its address says so
+        routes.append(Mount("/static", StaticFiles(directory=STATIC / "static")))
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],

@@ -66,6 +66,10 @@ def test_an_unknown_stain_is_wrong_usage():
 
 
 def test_a_magnification_against_the_models_card_is_refused(tmp_path):
-    done = CliRunner().invoke(infer_wsi.command, ["x.svs", "-l", "20", "-o", str(tmp_path / "out")])
+    slide = tmp_path / "x.svs"
+    slide.write_bytes(b"opened only after the model")
+    done = CliRunner().invoke(
+        infer_wsi.command, [str(slide), "-l", "20", "-o", str(tmp_path / "out")]
+    )
 
     assert "trained at 0.25" in str(done.exception)

@@ -148,7 +148,7 @@ def test_validator_refuses_truncated_and_foreign_files(tmp_path):
     path = tmp_path / "a.json.gz"
     write_geojson(path, [squares(50)], provenance={}, namespace=NAMESPACE)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(StorageError, match="not whole"):
+    with pytest.raises(StorageError, match="cannot be read whole"):
         validate_qupath_file(path)
     with gzip.open(path, "wt") as file:
         json.dump([], file)
