@@ -47,8 +47,8 @@ def written(path, content):
         text_of(NUCLEI).encode("utf-16"),
         text_of(NUCLEI).encode("utf-16-be"),
         text_of(NUCLEI, name="Größe").encode("utf-32"),
-        gzip.compress(text_of(NUCLEI).encode()),
-        gzip.compress(text_of(NUCLEI).encode("utf-16")),
+        gzip.compress(text_of(NUCLEI).encode(), mtime=0),
+        gzip.compress(text_of(NUCLEI).encode("utf-16"), mtime=0),
         json.dumps(
             {"type": "MultiPolygon", "coordinates": [f["geometry"]["coordinates"] for f in NUCLEI]}
         ),
@@ -173,7 +173,7 @@ SECRET = "Patient Erika Mustermann"
         f'"{SECRET}"'.encode(),
         b"PK\x03\x04" + SECRET.encode(),
         b"\x1f\x8b" + SECRET.encode(),
-        gzip.compress(SECRET.encode() * 50)[:-12],
+        gzip.compress(SECRET.encode() * 50, mtime=0)[:-12],
         b"",
         b"[" * 100_000,
         b'{"features":' * 50_000,
