@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+_NEEDED = ("starlette", "uvicorn")
+
 
 @click.command("view")
 @click.argument("what", type=click.Path(path_type=Path, exists=True))
@@ -56,8 +58,18 @@ def command(  # noqa: PLR0913 - one parameter per option
     The page is on this machine only (127.0.0.1), and nothing leaves it. The address has a token
     in it: whoever knows the address sees the slides.
     """
+    import importlib.util
     import secrets
     import webbrowser
+
+    from hoverfast_platform.errors import SettingsError
+
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"The viewer needs {' and '.join(missing)}, which is not installed.",
+            "pip install 'hoverfast-platform[viewer]'.",
+        )
 
     from hoverfast_platform.viewer.access import Access
     from hoverfast_platform.viewer.app import check_built, viewer_app

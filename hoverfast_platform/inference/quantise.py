@@ -120,7 +120,9 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         ) from error
     import openvino as ov
 
-    images = list(_calibration_images(calibration, model.card.appearance))
+    images = list(
+        _calibration_images(calibration, model.card.appearance, model.card.architecture.multiple_px)
+    )
     # Values inside the network are those of slides it was adapted to, where it will be.
     adapted = adapted_to(model.network, [image[0] for image in images], model.card.statistics_share)
     graph = nncf.quantize(
@@ -135,15 +137,15 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
 
 
 def _calibration_images(
-    calibration: LabelledSet, appearance: Appearance
+    calibration: LabelledSet, appearance: Appearance, multiple_px: int
 ) -> Iterator[np.ndarray[Any, Any]]:
-    """``(1, H, W, 3)`` uint8, evenly spread over the set, sides cut to multiples of 4."""
+    """``(1, H, W, 3)`` uint8, evenly spread over the set; sides fit the network."""
     n = min(len(calibration), _MAX_CALIBRATION_IMAGES)
     for i in np.linspace(0, len(calibration) - 1, n).round().astype(int):
         whole = calibration.read(int(i)).image
         stain = normalisation_of([whole], appearance)
         image = stain.apply(whole[:_CALIBRATION_PX, :_CALIBRATION_PX])
-        height, width = (side - side % 4 for side in image.shape[:2])
+        height, width = (side - side % multiple_px for side in image.shape[:2])
         yield np.ascontiguousarray(image[None, :height, :width])
 
 

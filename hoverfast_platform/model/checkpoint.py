@@ -7,6 +7,7 @@ HoverFast format is a ``.pth`` that torch pickled; it is only ever read with
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,10 @@ _NUMPY_SCALARS: list[Any] = [
     (_SCALAR, "numpy._core.multiarray.scalar"),
     *{type(np.dtype(code)) for code in "?bhilqBHILQefd"},
 ]
+
+
+_MAX_PUBLISHED_WF = 8
+"""256 filters first, 16 times the published network's: more is a damaged number."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +152,7 @@ def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
     card = ModelCard(
         name=path.stem,
         version="published-format",
-        architecture=Architecture(
-            depth=int(content["depth"]), first_filters=2 ** int(content["wf"])
-        ),
+        architecture=_published_architecture(path, content["depth"], content["wf"]),
         description="Loaded from the published checkpoint format, which carries no card.",
     )
     if not isinstance(content["model_dict"], Mapping):
@@ -158,6 +161,32 @@ def _read_published(path: Path) -> tuple[ModelCard, Mapping[str, torch.Tensor]]:
             "Expected the published format (model_dict, depth, wf, ...) or .safetensors.",
         )
     return card, {_plain_name(name): tensor for name, tensor in content["model_dict"].items()}
+
+
+def _published_architecture(path: Path, depth: Any, wf: Any) -> Architecture:
+    """The architecture of a published checkpoint: ``depth`` levels, ``2 ** wf`` filters first.
+
+    Raises:
+        CheckpointError: If one is not a whole number, or no network of that size can be meant.
+    """
+    return Architecture(
+        depth=_whole_number(path, "depth", depth, least=1, most=6),
+        first_filters=2 ** _whole_number(path, "wf", wf, least=0, most=_MAX_PUBLISHED_WF),
+    )
+
+
+def _whole_number(path: Path, name: str, value: Any, *, least: int, most: int) -> int:
+    try:
+        number = operator.index(value)  # NumPy's whole numbers too
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise CheckpointError(
+            f"{path} is not a HoverFast checkpoint: {name} is {str(value)[:40]!r}, and a whole "
+            f"number from {least} to {most} was expected.",
+            "The published network has depth 3 and wf 4; copy the file again.",
+        )
+    return number
 
 
 def load_weights_only(path: Path) -> Any:

@@ -22,6 +22,12 @@ def test_a_numpy_scalar_beside_the_weights_is_harmless(tmp_path, value):
     assert load_model(saved(tmp_path / "m.pth", best_loss_on_test=value)).card.name == "m"
 
 
+def test_numbers_of_numpy_say_the_size_too(tmp_path):
+    loaded = load_model(saved(tmp_path / "m.pth", depth=np.int64(2), wf=np.int64(2)))
+
+    assert loaded.card.architecture == Architecture(depth=2, first_filters=4)
+
+
 @pytest.mark.parametrize("before", ["module.", "_orig_mod.", "_orig_mod.module."])
 def test_names_of_wrappers_are_taken_off(tmp_path, before):
     path = saved(tmp_path / "m.pth", {before + name: value for name, value in WEIGHTS.items()})
@@ -45,6 +51,10 @@ class Evil:
         lambda path: saved(path, dict(list(WEIGHTS.items())[:5])),
         lambda path: saved(path, {"x" * 90 + str(i): torch.zeros(2) for i in range(500)}),
         lambda path: saved(path, 3),
+        lambda path: saved(path, wf=40),
+        lambda path: saved(path, wf=-1),
+        lambda path: saved(path, depth=0),
+        lambda path: saved(path, depth="3\x1b"),
         lambda path: saved(path, dict.fromkeys(WEIGHTS, "text")),
     ],
 )

@@ -8,8 +8,10 @@ import os
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from hoverfast_platform.cli import view
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
 from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.viewer.access import Access
@@ -220,6 +222,15 @@ def test_every_answer_keeps_the_page_to_itself(browser):
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_without_the_servers_packages_the_command_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(view, "_NEEDED", ("starlette", "surely_not_installed"))
+
+    done = CliRunner().invoke(view.command, [str(tmp_path)])
+
+    assert "surely_not_installed" in str(done.exception)
+    assert "hoverfast-platform[viewer]" in str(done.exception)
 
 
 def test_a_foreign_name_for_this_machine_reads_nothing(browser):
