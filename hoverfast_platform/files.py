@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.errors import HoverFastError, SettingsError, StorageError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -29,21 +29,48 @@ def written_atomically(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except StorageError:
-        part.unlink(missing_ok=True)
-        raise
-    except OSError as error:
+        with reporting_storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            fsync(part)
+            part.replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to report
             part.unlink(missing_ok=True)
-        raise storage_error(path, error) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def folder_written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; rename it to ``path`` when the block succeeds.
+
+    What a killed run left under the temporary name is removed first, so only one process at
+    a time may write a folder.
+
+    Raises:
+        StorageError: If the folder is not writable or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with reporting_storage(path):
+            shutil.rmtree(part, ignore_errors=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            if path.exists():
+                shutil.rmtree(path)
+            part.rename(path)
+            fsync(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,29 +93,36 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def reporting_storage(path: Path) -> Iterator[None]:
+def reporting_storage(path: Path, *also: type[Exception]) -> Iterator[None]:
     """Turn an ``OSError`` of the block into the error that says what to do about ``path``.
+
+    Errors that the platform raised on purpose pass unchanged: a slide that cannot be read is an
+    ``OSError`` too, and says more than "cannot be written".
+
+    Args:
+        path: What the block writes.
+        also: What a library raises for a full disk, if that is not an ``OSError``.
 
     Raises:
         StorageError: Instead of the ``OSError``.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield
-    except StorageError:
+    except HoverFastError:
         raise
-    except OSError as error:
-        raise storage_error(path, error) from error
+    except kinds as error:
+        raise _storage_error(path, error) from error
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """The error to raise when ``path`` could not be written, with what the disk has left."""
+def _storage_error(path: Path, error: Exception) -> StorageError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     free_gib = shutil.disk_usage(folder).free / 2**30
     return StorageError(
-        f"{path} cannot be written: {error.strerror or error} "
-        f"({free_gib:.2f} GiB free in {folder}).",
+        f"{path} cannot be written: {reason} ({free_gib:.2f} GiB free in {folder}).",
         "Free space, choose another output folder, or check its permissions; finished tile "
         "blocks are kept and the next run goes on from them.",
     )
@@ -132,7 +166,14 @@ class Sha256:
         return self._sha.hexdigest()
 
 
-def read_settings_file(path: Path, model: type[_Model], *, what: str, remedy: str = "") -> _Model:
+def read_settings_file(
+    path: Path,
+    model: type[_Model],
+    *,
+    what: str,
+    remedy: str = "",
+    raises: type[HoverFastError] = SettingsError,
+) -> _Model:
     """A JSON file as settings.
 
     Args:
@@ -140,14 +181,39 @@ def read_settings_file(path: Path, model: type[_Model], *, what: str, remedy: st
         model: What it holds.
         what: What it should have been, for the message: ``a policy of checks``.
         remedy: What to do where it is wrong.
+        raises: The error to raise where it is wrong.
 
     Raises:
-        SettingsError: If it cannot be read or is wrong; every wrong field is named.
+        HoverFastError: Of the type ``raises``, if the file cannot be read or is wrong; every
+            wrong field is named.
+    """
+    with reporting_content(path, what, remedy, raises):
+        return model.model_validate_json(path.read_bytes())
+
+
+@contextlib.contextmanager
+def reporting_content(
+    path: Path, what: str, remedy: str, raises: type[HoverFastError]
+) -> Iterator[None]:
+    """Turn what a block finds wrong in a file into one error that names the file.
+
+    For files that :func:`read_settings_file` cannot read: settings inside a picture, a text with
+    its digest.
+
+    Args:
+        path: The file.
+        what: What it should have been: ``a summary``.
+        remedy: What to do about it.
+        raises: The error to raise.
+
+    Raises:
+        HoverFastError: Of the type ``raises``, instead of ``OSError`` and ``ValueError``, which
+            pydantic's are.
     """
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
-        raise SettingsError(f"{path} is not {what}: {error}", remedy) from error
+        yield
+    except (OSError, ValueError) as error:
+        raise raises(f"{path} is not {what}: {error}", remedy) from error
 
 
 def read_settings_file_if_any(path: Path, model: type[_Model], *, what: str) -> _Model:

@@ -126,7 +126,7 @@ class SlideView:
         Raises:
             SettingsError: If the key would lead into another folder.
         """
-        return Path(self.store.root) / "masks" / f"{one_name(self.key)}.png"
+        return self.store.learning().mask(self.key)
 
     @property
     def nuclei_dir(self) -> Path:

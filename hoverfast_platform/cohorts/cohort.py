@@ -41,7 +41,7 @@ class LearningFolder:
         return self.root / "evaluations" / f"{cohort.name}-v{cohort.version}"
 
     def mask(self, slide_key: str) -> Path:
-        return self.root / "masks" / f"{slide_key}.png"
+        return self.root / "masks" / f"{one_name(slide_key)}.png"
 
 
 def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> CohortRecord:

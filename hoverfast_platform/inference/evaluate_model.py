@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.evaluation.labelled_set import LabelledImage, LabelledSet
 from hoverfast_platform.evaluation.metrics import DETECTION_RADIUS_UM, MATCH_IOU, score
 from hoverfast_platform.evaluation.results import Evaluation, ImageScores, MeasuredModel
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.segment_image import segment_image
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
@@ -72,9 +72,7 @@ def evaluate_model(
         dataset_provenance=dataset.provenance,
         reference=reference or dataset.labels_by,
         settings=measured_with,
-        settings_digest=hashlib.sha256(
-            json.dumps(measured_with, sort_keys=True).encode()
-        ).hexdigest(),
+        settings_digest=text_sha256(json.dumps(measured_with, sort_keys=True)),
         code_version=__version__,
         images=tuple(images),
     )

@@ -7,7 +7,7 @@ results are equal bytes; then little is left to do when the last tile is done.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.files import storage_error
+from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.nuclei.seams import SeamAudit, audit_seams, is_near_seam
@@ -52,7 +52,7 @@ class ResultFiles:
 
     def begin(self, columns: Sequence[str], provenance: Provenance) -> None:
         """Open the table and read the thumbnail."""
-        with _writing(self.table_path):
+        with reporting_storage(self.table_path):
             metadata = provenance.model_dump(mode="json")
             self._table = NucleiTableWriter(self.table_path, columns, metadata)
         thumbnail = read_thumbnail(self._reader, _PREVIEW_PX)
@@ -66,7 +66,7 @@ class ResultFiles:
         self._ids.append(ids)
         self.n_nuclei += len(nuclei)
         self.n_dropped_invalid += int(statistics["n_dropped_invalid"])
-        with _writing(self.table_path):
+        with reporting_storage(self.table_path):
             self._table.write(nuclei, ids)
         height, width = self._picture.shape[:2]
         info = self._reader.info
@@ -80,10 +80,10 @@ class ResultFiles:
         """
         self._check_ids()
         assert self._table is not None
-        with _writing(self.table_path):
+        with reporting_storage(self.table_path):
             self._table.close()
         self._table = None
-        with _writing(self._preview_path):
+        with reporting_storage(self._preview_path):
             self._preview_path.write_bytes(encode_jpeg(self._picture, max_side_px=_PREVIEW_PX))
 
     def close(self) -> None:
@@ -108,11 +108,3 @@ class ResultFiles:
                 f"{self.n_nuclei} nuclei have {n_different} ids.",
                 "Run again; if it happens again, please report it.",
             )
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(path, error) from error

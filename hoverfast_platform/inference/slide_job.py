@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.files import storage_error
+from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.block_writer import BlockWriter, Ids
 from hoverfast_platform.inference.engine import SegmentationEngine
@@ -181,18 +181,15 @@ class SlideJob:
         provenance = self.provenance.model_dump(mode="json")
         n_blocks = math.ceil(len(self.plan.tiles) / TILES_PER_BLOCK)
         path = self.staging_dir / f"result{QUPATH}"
-        try:
+        with reporting_storage(path):
             parts = map(self.blocks.read_features, range(n_blocks))
             n = join_features(path, parts, provenance=provenance)
-            path = self.staging_dir / f"result{QUPATH_ZIP}"
+        path = self.staging_dir / f"result{QUPATH_ZIP}"
+        with reporting_storage(path):
             path.unlink(missing_ok=True)  # of a run that was killed
             if with_zip:
                 parts = map(self.blocks.read_features, range(n_blocks))
                 write_qupath_zip(path, parts, provenance=provenance)
-        except StorageError:
-            raise
-        except OSError as error:
-            raise storage_error(path, error) from error
         if n != n_nuclei:
             raise StorageError(f"{n} nuclei were written, {n_nuclei} expected.", "Run again.")
 

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
-from pydantic import ValidationError
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import MaskError
-from hoverfast_platform.files import written_atomically
+from hoverfast_platform.files import reporting_content, written_atomically
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.statistics import MaskStatistics, mask_statistics
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
@@ -109,13 +108,9 @@ def read_record(path: Path) -> MaskRecord | None:
         text = getattr(image, "text", {}).get(_CHUNK)
     if text is None:
         return None
-    try:
+    remedy = "It may be of a newer version of the platform; make the mask anew."
+    with reporting_content(path, "a mask with a readable record", remedy, MaskError):
         return MaskRecord.model_validate_json(text)
-    except ValidationError as error:
-        raise MaskError(
-            f"{path} carries a record that cannot be read: {error}.",
-            "It may be of a newer version of the platform; make the mask anew.",
-        ) from error
 
 
 def read_levels(path: Path) -> npt.NDArray[np.uint8]:

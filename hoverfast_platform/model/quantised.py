@@ -16,11 +16,9 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.files import Sha256, file_sha256
+from hoverfast_platform.files import Sha256, file_sha256, read_settings_file
 from hoverfast_platform.model.builtin_digests import check_builtin
 
 _LOG = logging.getLogger(__name__)
@@ -94,13 +92,13 @@ def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
     graph_path, card_path = int8_paths(weights_path)
     if not card_path.is_file():
         return None
-    try:
-        card = Int8Card.model_validate_json(card_path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"{card_path} is not a readable int8 card: {error}",
-            "Delete it, or make the int8 form again: hoverfast models quantise.",
-        ) from error
+    card = read_settings_file(
+        card_path,
+        Int8Card,
+        what="a readable int8 card",
+        remedy="Delete it, or make the int8 form again: hoverfast models quantise.",
+        raises=CheckpointError,
+    )
     if card.weights_digest != (weights_digest or file_sha256(weights_path)):
         _LOG.warning(
             "%s was made from other weights than %s and is not used; "

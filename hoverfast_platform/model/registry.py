@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.files import file_sha256
+from hoverfast_platform.files import file_sha256, read_settings_file
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR, check_builtin
 from hoverfast_platform.model.card import ModelCard
 
@@ -55,10 +53,10 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         CheckpointError: If it is not a model card.
     """
-    try:
-        return ModelCard.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable model card: {error}",
-            "A .safetensors model needs its .json card of the same name beside it.",
-        ) from error
+    return read_settings_file(
+        path,
+        ModelCard,
+        what="a readable model card",
+        remedy="A .safetensors model needs its .json card of the same name beside it.",
+        raises=CheckpointError,
+    )

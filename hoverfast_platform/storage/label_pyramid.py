@@ -7,7 +7,6 @@ centre lies inside.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from skimage.draw import polygon
 from zarr.codecs import BloscCodec
 
 from hoverfast_platform.errors import StorageError
-from hoverfast_platform.files import reporting_storage
+from hoverfast_platform.files import folder_written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.provenance import Provenance
@@ -93,18 +92,9 @@ def write_label_pyramid(
     Raises:
         StorageError: If it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with reporting_storage(path):
-            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-            path.parent.mkdir(parents=True, exist_ok=True)
-            n = _write(part, blocks, (height, width), mpp)
-            zarr.open_group(part, mode="r+").attrs["hoverfast"] = dict(provenance)
-            if path.exists():
-                shutil.rmtree(path)
-            part.rename(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with folder_written_atomically(path) as part:
+        n = _write(part, blocks, (height, width), mpp)
+        zarr.open_group(part, mode="r+").attrs["hoverfast"] = dict(provenance)
     return n
 
 

@@ -7,6 +7,7 @@ comes from, and attributes hold the mpp and full provenance.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from skimage.measure import label as connected_pieces
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
-from hoverfast_platform.files import Sha256, file_sha256, storage_error, written_atomically
+from hoverfast_platform.files import Sha256, file_sha256, reporting_storage, written_atomically
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.storage.hdf5_arrays import Hdf5Array, Hdf5File, open_hdf5
 from hoverfast_platform.version import __version__
@@ -30,6 +31,8 @@ from hoverfast_platform.version import __version__
 _FORMAT = "hoverfast_platform patch table 1"
 _COMPRESSION = tables.Filters(complevel=5, complib="blosc:zstd", shuffle=True)
 _MAX_NUCLEI = np.iinfo(np.uint16).max
+_FULL_DISK = (tables.HDF5ExtError,)
+"""What PyTables raises where a file cannot be written."""
 
 
 class _PatchRow(tables.IsDescription):  # type: ignore[misc]
@@ -119,25 +122,45 @@ class PatchTableWriter:
         self.n_nuclei = 0
 
     def __enter__(self) -> Self:
-        self._atomic = written_atomically(self.path)
-        part = self._atomic.__enter__()
-        p = self.patch_px
-        try:
-            self._file = tables.open_file(str(part), "w")
-            root = self._file.root
-            self._img = self._file.create_earray(
-                root, "img", tables.UInt8Atom(), (0, p, p, 3), chunkshape=(1, p, p, 3),
-                filters=_COMPRESSION,
-            )  # fmt: skip
-            self._label = self._file.create_earray(
-                root, "label", tables.UInt16Atom(), (0, p, p), chunkshape=(1, p, p),
-                filters=_COMPRESSION,
-            )  # fmt: skip
-            self._rows = self._file.create_table(root, "patches", _PatchRow, filters=_COMPRESSION)
-        except BaseException as error:
-            self._atomic.__exit__(type(error), error, error.__traceback__)
-            raise
+        self._writing = self._written()
+        self._writing.__enter__()
         return self
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        with written_atomically(self.path) as part, reporting_storage(self.path, *_FULL_DISK):
+            self._file = tables.open_file(str(part), "w")
+            try:
+                self._create_arrays()
+                yield
+                self._refuse_empty()
+                self._describe()
+                self._file.close()
+            except BaseException:
+                # Closing flushes, which may fail again; the first error is the one reported.
+                with contextlib.suppress(*_FULL_DISK):
+                    self._file.close()
+                raise
+
+    def _create_arrays(self) -> None:
+        root, p = self._file.root, self.patch_px
+        self._img = self._file.create_earray(
+            root, "img", tables.UInt8Atom(), (0, p, p, 3), chunkshape=(1, p, p, 3),
+            filters=_COMPRESSION,
+        )  # fmt: skip
+        self._label = self._file.create_earray(
+            root, "label", tables.UInt16Atom(), (0, p, p), chunkshape=(1, p, p),
+            filters=_COMPRESSION,
+        )  # fmt: skip
+        self._rows = self._file.create_table(root, "patches", _PatchRow, filters=_COMPRESSION)
+
+    def _describe(self) -> None:
+        attributes = self._file.root._v_attrs
+        attributes.format = _FORMAT
+        attributes.mpp = self.mpp
+        attributes.provenance = self._provenance
+        attributes.digest = self._hash.hex()
+        self._file.create_array(self._file.root, "numpixels", self._numpixels)
 
     def append(self, patch: Patch) -> None:
         """Add an image, cut into patches if it is larger than one.
@@ -177,12 +200,10 @@ class PatchTableWriter:
         border = ((0, p - height), (0, p - width))
         row = (patch.source.encode(), patch.group.encode(), patch.x0_px + x0, patch.y0_px + y0,
                width, height, n_nuclei, patch.weight)  # fmt: skip
-        try:
+        with reporting_storage(self.path, *_FULL_DISK):
             self._img.append(np.pad(image, (*border, (0, 0)), constant_values=255)[None])
             self._label.append(np.pad(pieces, border).astype(np.uint16)[None])
             self._rows.append([row])
-        except tables.HDF5ExtError as error:
-            raise storage_error(self.path, OSError(str(error))) from error
         self._numpixels[1] += (np.sum(pieces == 0), np.sum(pieces > 0))
         for part in (image, pieces.astype(np.uint16)):
             self._hash.add(np.ascontiguousarray(part).tobytes())
@@ -196,29 +217,7 @@ class PatchTableWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
-            self._close_failed()
-            self._atomic.__exit__(kind, error, traceback)
-            return
-        try:
-            self._refuse_empty()
-            attributes = self._file.root._v_attrs
-            attributes.format = _FORMAT
-            attributes.mpp = self.mpp
-            attributes.provenance = self._provenance
-            attributes.digest = self._hash.hex()
-            self._file.create_array(self._file.root, "numpixels", self._numpixels)
-            self._file.close()
-        except tables.HDF5ExtError as failed:
-            full = storage_error(self.path, OSError(str(failed)))
-            self._close_failed()
-            self._atomic.__exit__(type(full), full, None)
-            raise full from failed
-        except BaseException as failed:
-            self._close_failed()
-            self._atomic.__exit__(type(failed), failed, failed.__traceback__)
-            raise
-        self._atomic.__exit__(None, None, None)
+        self._writing.__exit__(kind, error, traceback)
 
     def _refuse_empty(self) -> None:
         if self.n_patches == 0:
@@ -226,13 +225,6 @@ class PatchTableWriter:
                 f"{self.path}: no images, so there is nothing to learn from.",
                 "The cohort is empty, or every slide was left out.",
             )
-
-    def _close_failed(self) -> None:
-        """Close the unfinished file; closing flushes, which may fail again on a full disk."""
-        import contextlib
-
-        with contextlib.suppress(tables.HDF5ExtError):  # the first error is the one reported
-            self._file.close()
 
 
 class PatchTable:

@@ -15,7 +15,6 @@ the folder of the run is gone::
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +22,13 @@ from filelock import FileLock
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, StorageError
-from hoverfast_platform.files import file_sha256, read_settings_file, reporting_storage, write_text
+from hoverfast_platform.files import (
+    file_sha256,
+    fsync,
+    read_settings_file,
+    reporting_storage,
+    write_text,
+)
 from hoverfast_platform.storage.nuclei_table import read_table_metadata
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import count_joined_features
@@ -149,7 +154,7 @@ def publish(staging_dir: Path, out_dir: Path, stem: str, summary: SegmentationSu
         summary.model_copy(update={"files": files}).write(staged_summary)
         digests[SUMMARY] = file_sha256(staged_summary)
         for ending in digests:
-            _fsync(staging_dir / f"result{ending}")
+            fsync(staging_dir / f"result{ending}")
         publication = _Publication(name=name, files=digests)
         write_text(staging_dir / _PUBLICATION, publication.model_dump_json(indent=2))
         _take_steps(staging_dir, out_dir, publication)
@@ -206,7 +211,7 @@ def _take_steps(folder: Path, out_dir: Path, publication: _Publication) -> None:
         (out_dir / (name + QUPATH_ZIP)).unlink(missing_ok=True)
     if (out_dir / (name + LABELS)).exists():
         shutil.rmtree(out_dir / (name + LABELS))
-    _fsync(out_dir)
+    fsync(out_dir)
     removed = folder.with_name(folder.name + _PUBLISHED)
     folder.rename(removed)
     shutil.rmtree(removed)
@@ -234,11 +239,3 @@ def _count_rows(path: Path) -> int:
 
     n_rows: int = pq.read_metadata(path).num_rows
     return n_rows
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from hoverfast_platform.config import Settings, Staining
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.files import reporting_content
 from hoverfast_platform.nuclei.seams import SeamAudit
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.sealed import sealed, unsealed
@@ -130,10 +131,6 @@ class SegmentationSummary(Settings):
         Raises:
             StorageError: If it is missing, was edited, or is not a summary.
         """
-        try:
+        remedy = "It is damaged or of another version; move it away."
+        with reporting_content(path, "a readable summary", remedy, StorageError):
             return cls.model_validate_json(unsealed(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise StorageError(
-                f"{path} cannot be read as a summary: {error}",
-                "It is damaged or of another version; move it away.",
-            ) from error

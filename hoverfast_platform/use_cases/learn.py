@@ -29,7 +29,7 @@ from hoverfast_platform.evaluation.labelled_set import (
 )
 from hoverfast_platform.evaluation.promotion import Judgement, promote_judged
 from hoverfast_platform.evaluation.results import Evaluation
-from hoverfast_platform.files import write_text
+from hoverfast_platform.files import read_settings_file, write_text
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
@@ -219,13 +219,14 @@ def read_judgement(folder: LearningFolder, cohort: CohortRecord) -> Judgement:
         TrainingError: If the student was not judged yet.
     """
     path = folder.evaluation(cohort) / "verdict.json"
-    try:
-        return Judgement.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+    remedy = "Materialize `model_evaluation` first."
+    if not path.is_file():
         raise TrainingError(
-            f"The student of cohort {cohort.name} v{cohort.version} was not judged: {path}.",
-            "Materialize `model_evaluation` first.",
-        ) from error
+            f"The student of cohort {cohort.name} v{cohort.version} was not judged: {path}.", remedy
+        )
+    return read_settings_file(
+        path, Judgement, what="a readable verdict", remedy=remedy, raises=TrainingError
+    )
 
 
 def promote_student(

@@ -6,7 +6,6 @@ so that it neither stays in the address bar nor goes along when somebody copies 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -15,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hoverfast_platform.files import text_sha256
 
 WRITE_HEADER = "x-hoverfast-write"
 """A page of another site cannot send it without asking, and is not answered."""
@@ -54,7 +55,7 @@ class Access:
     @property
     def cookie(self) -> str:
         """Its name; two viewers on one machine have two."""
-        return f"hoverfast-viewer-{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
+        return f"hoverfast-viewer-{text_sha256(self.token)[:8]}"
 
     def knows_token(self, request: Request) -> bool:
         """Whether a request carries the token."""

@@ -5,7 +5,7 @@ A browser only ever names a result by its key here, so no address can lead to an
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from hoverfast_platform.catalogue import Catalogue, FailureRecord, KnownSlide
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, SlideError, StorageError
+from hoverfast_platform.files import bytes_sha256
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.open import open_slide
 from hoverfast_platform.storage.publish import SUMMARY, TABLE
@@ -159,7 +160,7 @@ def _slide_alone(path: Path, root: Path, mpp: float | None) -> Exhibit:
 
 def _key(path: Path, root: Path) -> str:
     inside = path.relative_to(root) if path.is_relative_to(root) else path
-    return hashlib.sha256(str(inside).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return bytes_sha256(os.fsencode(inside))[:12]
 
 
 def _catalogued(

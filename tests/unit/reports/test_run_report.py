@@ -76,7 +76,7 @@ def test_a_lost_table_or_a_damaged_summary_is_said_and_the_rest_is_shown(tmp_pat
     page = write_run_report(tmp_path).read_text("utf-8")
 
     assert "lost.parquet is missing" in page
-    assert "cut.summary.json cannot be read as a summary" in page
+    assert "cut.summary.json is not a readable summary" in page
     assert page.count("data:image/jpeg") == 2
 
 

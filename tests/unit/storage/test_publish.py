@@ -154,7 +154,7 @@ def test_an_edited_or_torn_summary_is_told_and_made_again(published, spoil):
     whole, path = tree(published), published / "a.summary.json"
     path.write_text(spoil(path.read_text()))
 
-    with pytest.raises(StorageError, match="cannot be read as a summary"):
+    with pytest.raises(StorageError, match="is not a readable summary"):
         SegmentationSummary.read(path)
     run(published)
     assert tree(published) == whole
