@@ -26,7 +26,7 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 	cp $< $@
 
 demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else synthetic
-	$(BIN)/python -m assets.demo $(SLIDE)
+	$(BIN)/python -m hoverfast_platform.assets.demo $(SLIDE)
 
 # Where slides arrive, and whether sensors run without being switched on in the UI.
 ui: export HOVERFAST_SLIDES ?= $(CURDIR)/demo/slides
@@ -42,8 +42,8 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
 	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
-	@# Warnings only, so that the lines above stay in sight; `Function`: `dg dev` would need more packages.
-	@exec $(BIN)/python -W ignore:Function -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
+	@# Warnings only, so that the lines above stay in sight.
+	@exec $(BIN)/dg dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
 
 # The paper's experiments on your slides; docs/learning.md says what to expect.
 SLIDES  ?=
@@ -148,11 +148,12 @@ N ?= 200
 simulate: $(STAMP)  ## What the platform costs besides prediction; N=slides; goes on where it was ended
 	$(BIN)/python -m tests.scaling.simulate --slides $(N) --folder simulation/$(N) $(SIMULATE)
 
-check: $(STAMP)  ## Format, lint, types, import contracts
+check: $(STAMP)  ## Format, lint, types, import contracts, Dagster's definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/dg check toml && $(BIN)/dg check yaml && $(BIN)/dg check defs
 
 fix: $(STAMP)  ## Format and apply safe fixes
 	$(BIN)/ruff check --fix .

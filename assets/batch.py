@@ -23,10 +23,10 @@ from dagster._core.definitions.data_version import (  # no public spelling exist
     get_input_event_pointer_tag,
 )
 
-from assets.progress_log import duration
+from hoverfast_platform.assets.progress_log import duration
 from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.use_cases.outcome import Outcome, Retries, each
-from resources.artefact_folder import ArtefactFolder
 
 SlideEvents: TypeAlias = Iterator[dg.MaterializeResult[Any] | dg.Output[Any]]
 
@@ -44,7 +44,7 @@ class SlideProduct:
     Attributes:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
-        checks: Verdicts on it; see ``assets.checks``.
+        checks: Verdicts on it; see ``hoverfast_platform.assets.checks``.
     """
 
     metadata: Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from assets.partitions import slides
+from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.checks.policy import CheckPolicy
 from hoverfast_platform.checks.table import SlideCheck
 

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.automation import Automation
-from assets.learning import (
+from hoverfast_platform.assets.automation import Automation
+from hoverfast_platform.assets.learning import (
     cohort,
     model_evaluation,
     promoted_model,
     student_model,
     teacher_labels,
 )
-from assets.segmentation import nuclei
-from assets.segmentation_model import segmentation_model
-from assets.sensor_table import build_sensors
-from assets.slide_inventory import slide_inventory
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
-from resources.artefact_folder import ArtefactFolder
-from resources.environment import Environment
-from resources.leased_device import LeasedDevice
-from resources.patience import Patience
-from resources.slide_folders import SlideFolders
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.sensor_table import build_sensors
+from hoverfast_platform.assets.slide_inventory import slide_inventory
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.environment import Environment
+from hoverfast_platform.resources.leased_device import LeasedDevice
+from hoverfast_platform.resources.patience import Patience
+from hoverfast_platform.resources.slide_folders import SlideFolders
 
 
 def build_definitions(
@@ -92,4 +92,7 @@ def _deployment(environment: Environment) -> dg.Definitions:
     )
 
 
-defs = _deployment(Environment())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location as the environment describes it; read when it is loaded, not imported."""
+    return _deployment(Environment())

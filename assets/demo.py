@@ -8,21 +8,21 @@ from pathlib import Path
 import click
 import dagster as dg
 
-from assets.definitions import defs
-from assets.partitions import slides
-from assets.segmentation import nuclei
-from assets.segmentation_model import segmentation_model
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import defs
+from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.errors import HoverFastError
-from resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 
 @click.command()
 @click.argument("slide_path", required=False, type=click.Path(path_type=Path))
 def main(slide_path: Path | None) -> None:
     """Register SLIDE_PATH (default: a synthetic slide), find its nuclei, say where they are."""
-    resources = dict(defs.resources or {})
+    resources = dict(defs().resources or {})
     store = resources["store"]
     assert isinstance(store, ArtefactFolder)
     try:

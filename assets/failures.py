@@ -1,6 +1,6 @@
 """How a failed step that is not of slides is told to Dagster: by the kind of the failure.
 
-Slides have their own way, each for itself, in ``assets.batch``.
+Slides have their own way, each for itself, in ``hoverfast_platform.assets.batch``.
 """
 
 from __future__ import annotations

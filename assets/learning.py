@@ -8,15 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from assets.automation import when_inputs_change
-from assets.failures import failures_by_kind
-from assets.partitions import cohorts
-from assets.pictures import inline_picture
-from assets.progress_log import log_progress
+from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.failures import failures_by_kind
+from hoverfast_platform.assets.partitions import cohorts
+from hoverfast_platform.assets.pictures import inline_picture
+from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
-from resources.artefact_folder import ArtefactFolder
-from resources.leased_device import LeasedDevice
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.leased_device import LeasedDevice
 
 _MAX_PICTURES = 4
 """How many images of the evaluation are shown inline: the first of the validation set."""

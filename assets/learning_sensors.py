@@ -8,17 +8,17 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from assets.learning import cohort
-from assets.partitions import SLIDES, cohorts, first_block, range_tags
-from assets.segmentation import nuclei
-from assets.segmentation_model import segmentation_model
-from assets.unfinished import has_unfinished_run
+from hoverfast_platform.assets.learning import cohort
+from hoverfast_platform.assets.partitions import SLIDES, cohorts, first_block, range_tags
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.unfinished import has_unfinished_run
 from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.model.registry import weights_digest
-from resources.artefact_folder import ArtefactFolder
-from resources.leased_device import LeasedDevice
-from resources.patience import Patience
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.leased_device import LeasedDevice
+from hoverfast_platform.resources.patience import Patience
 
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""

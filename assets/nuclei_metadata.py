@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.lineage_table import lineage_table
-from assets.pictures import inline_picture
+from hoverfast_platform.assets.lineage_table import lineage_table
+from hoverfast_platform.assets.pictures import inline_picture
 
 if TYPE_CHECKING:
     from hoverfast_platform.arrays import RgbImage

@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from assets.automation import when_inputs_change
-from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import check_specs, verdicts
-from assets.nuclei_metadata import nuclei_metadata
-from assets.partitions import slides
-from assets.progress_log import log_progress
+from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_slides
+from hoverfast_platform.assets.checks import check_specs, verdicts
+from hoverfast_platform.assets.nuclei_metadata import nuclei_metadata
+from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.leased_device import LeasedDevice
 from hoverfast_platform.version import RESULT_VERSION
-from resources.artefact_folder import ArtefactFolder
-from resources.leased_device import LeasedDevice
 
 
 @dg.asset(

@@ -4,10 +4,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.learning import promoted_model
+from hoverfast_platform.assets.learning import promoted_model
 from hoverfast_platform.model.registry import weights_digest
-from resources.artefact_folder import ArtefactFolder
-from resources.leased_device import LeasedDevice
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.leased_device import LeasedDevice
 
 
 @dg.asset(

@@ -1,6 +1,6 @@
 """All sensors of the platform, each named once: what it looks at, how often, when it is on.
 
-What a sensor does is a function of ``assets.sensors`` or ``assets.learning_sensors``; its
+What a sensor does is a function of ``assets/sensors.py`` or ``assets/learning_sensors.py``; its
 docstring is what the UI shows. One more sensor is one more entry here.
 """
 
@@ -12,15 +12,19 @@ from typing import Any
 
 import dagster as dg
 
-from assets.automation import Automation
-from assets.learning import cohort
-from assets.learning_sensors import cohort_changes, model_changes, resegment_slides
-from assets.segmentation import nuclei
-from assets.segmentation_model import segmentation_model
-from assets.sensors import lost_runs, new_slides, returned_slides
-from assets.slide_inventory import slide_inventory
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.automation import Automation
+from hoverfast_platform.assets.learning import cohort
+from hoverfast_platform.assets.learning_sensors import (
+    cohort_changes,
+    model_changes,
+    resegment_slides,
+)
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.sensors import lost_runs, new_slides, returned_slides
+from hoverfast_platform.assets.slide_inventory import slide_inventory
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 
 _EVERY_S = 30
 

@@ -1,6 +1,6 @@
 """What happens by itself: slides are noticed, and runs whose process is gone are given up.
 
-From a new partition on, the automation conditions of ``assets.automation`` take over.
+From a new partition on, the automation conditions of ``assets/automation.py`` take over.
 """
 
 from __future__ import annotations
@@ -9,16 +9,22 @@ import json
 
 import dagster as dg
 
-from assets.partitions import SLIDES, first_block, missing_slides, range_tags, slides
-from assets.segmentation import nuclei
-from assets.slide_inventory import slide_inventory
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
-from assets.unfinished import has_unfinished_run
-from resources.artefact_folder import ArtefactFolder
-from resources.heartbeat import silent_runs
-from resources.patience import Patience
-from resources.slide_folders import SlideFolders
+from hoverfast_platform.assets.partitions import (
+    SLIDES,
+    first_block,
+    missing_slides,
+    range_tags,
+    slides,
+)
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.slide_inventory import slide_inventory
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.unfinished import has_unfinished_run
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.heartbeat import silent_runs
+from hoverfast_platform.resources.patience import Patience
+from hoverfast_platform.resources.slide_folders import SlideFolders
 
 INTAKE_TAG = {"hoverfast/why": "new files"}
 _RETURNED_TAG = {"hoverfast/why": "its file is back"}

@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.partitions import add_slides
-from assets.progress_log import log_progress
+from hoverfast_platform.assets.partitions import add_slides
+from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
-from resources.artefact_folder import ArtefactFolder
-from resources.slide_folders import SlideFolders
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.slide_folders import SlideFolders
 
 NO_QUARANTINE = "no_slide_in_quarantine"
 

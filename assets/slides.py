@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from assets.automation import when_inputs_change
-from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.partitions import slides
-from assets.pictures import inline_picture
-from resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_slides
+from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.pictures import inline_picture
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 
 @dg.asset(

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.automation import when_inputs_change
-from assets.batch import SlideEvents, SlideProduct, process_slides
-from assets.checks import check_specs, verdicts
-from assets.partitions import slides
-from assets.pictures import inline_picture
+from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_slides
+from hoverfast_platform.assets.checks import check_specs, verdicts
+from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.pictures import inline_picture
 from hoverfast_platform.checks.table import MASK_CHECKS
-from resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 if TYPE_CHECKING:
     from hoverfast_platform.mask.make import MadeMask

@@ -18,8 +18,8 @@ from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.files import one_name
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
-from resources.heartbeat import Heartbeat
-from resources.kept_connections import KeptConnections
+from hoverfast_platform.resources.heartbeat import Heartbeat
+from hoverfast_platform.resources.kept_connections import KeptConnections
 
 
 class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]

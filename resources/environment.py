@@ -1,7 +1,7 @@
 """The environment variables that a deployment sets, read once.
 
-``python -m resources.environment`` writes ``docs/environment.md`` from the fields below; a test
-holds the two equal.
+``python -m hoverfast_platform.resources.environment`` writes ``docs/environment.md`` from the
+fields below; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_PAGE = Path(__file__).parents[1] / "docs" / "environment.md"
+_PAGE = Path(__file__).resolve().parents[1] / "docs" / "environment.md"
 
 
 class Environment(BaseSettings):
@@ -84,7 +84,7 @@ def reference_page() -> str:
             "# Environment variables",
             "",
             "The Dagster side reads these when it starts. This page is made from",
-            "`resources/environment.py` by `python -m resources.environment`.",
+            "`resources/environment.py` by `python -m hoverfast_platform.resources.environment`.",
             "",
             "| variable | default | meaning |",
             "|---|---|---|",

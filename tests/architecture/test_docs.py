@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.resources.environment import Environment, reference_page
 from hoverfast_platform.storage.exporters.table import EXPORTERS, with_reference_table
-from resources.environment import Environment, reference_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -17,7 +17,9 @@ def test_every_measurement_is_defined_in_the_documentation():
 def test_the_page_of_environment_variables_is_what_is_read():
     page = (DOCS / "environment.md").read_text(encoding="utf-8")
 
-    assert page == reference_page(), "python -m resources.environment writes it anew"
+    assert page == reference_page(), (
+        "python -m hoverfast_platform.resources.environment writes it anew"
+    )
 
 
 def test_environment_variables_become_settings(monkeypatch, tmp_path):

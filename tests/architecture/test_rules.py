@@ -27,6 +27,16 @@ def test_import_contracts_hold():
     assert done.returncode == 0, done.stdout
 
 
+def test_the_dagster_side_has_one_name():
+    """A module that is imported under two names has two of each class."""
+    for path in [
+        p for top in ("assets", "resources", "tests") for p in (REPOSITORY / top).rglob("*.py")
+    ]:
+        found = re.findall(r"^\s*(?:from|import) (?:assets|resources)\b.*", path.read_text(), re.M)
+        assert not found, f"{path}: {found[0]}; say hoverfast_platform.assets"
+    assert (REPOSITORY / "hoverfast_platform/assets").samefile(REPOSITORY / "assets")
+
+
 def test_importing_the_package_is_light():
     code = (
         "import sys, hoverfast_platform\n"

@@ -5,11 +5,11 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
-from assets.batch import N_ATTEMPTS, SlideProduct, process_slides
-from assets.partitions import slides
+from hoverfast_platform.assets.batch import N_ATTEMPTS, SlideProduct, process_slides
+from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
-from resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 KEYS = ["s0-aaaaaaaaaa", "s1-bbbbbbbbbb", "s2-cccccccccc"]
 S0, S1, S2 = KEYS

@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
-from assets.definitions import build_definitions
-from assets.segmentation import nuclei
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.rows import readable_key
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.synthetic import write_synthetic_slide

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from assets.failures import failures_by_kind
+from hoverfast_platform.assets.failures import failures_by_kind
 from hoverfast_platform.errors import ComputeError, TrainingError
 
 

@@ -6,15 +6,15 @@ import time
 import dagster as dg
 import pytest
 
-from assets.definitions import build_definitions
-from assets.partitions import range_tags
-from assets.sensors import lost_runs, new_slides, returned_slides
-from assets.slide_inventory import NO_QUARANTINE, slide_inventory
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.partitions import range_tags
+from hoverfast_platform.assets.sensors import lost_runs, new_slides, returned_slides
+from hoverfast_platform.assets.slide_inventory import NO_QUARANTINE, slide_inventory
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.resources.heartbeat import Heartbeat, silent_runs
+from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.heartbeat import Heartbeat, silent_runs
-from resources.patience import Patience
 
 
 class Platform:

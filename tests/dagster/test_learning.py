@@ -5,15 +5,15 @@ import json
 import dagster as dg
 import pytest
 
-from assets.definitions import build_definitions
-from assets.learning import (
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.learning import (
     cohort,
     model_evaluation,
     promoted_model,
     student_model,
     teacher_labels,
 )
-from assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.segmentation_model import segmentation_model
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.synthetic import write_synthetic_slide
 

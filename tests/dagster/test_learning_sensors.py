@@ -7,26 +7,26 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.definitions import build_definitions
-from assets.learning import (
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.learning import (
     cohort,
     model_evaluation,
     promoted_model,
     student_model,
     teacher_labels,
 )
-from assets.learning_sensors import (
+from hoverfast_platform.assets.learning_sensors import (
     MAX_RESEGMENTED_PER_RUN,
     cohort_changes,
     model_changes,
     resegment_slides,
 )
-from assets.partitions import cohorts
+from hoverfast_platform.assets.partitions import cohorts
 from hoverfast_platform.catalogue import ModelRecord, SlideRecord
 from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
-from resources.patience import Patience
+from hoverfast_platform.resources.patience import Patience
 from tests.builders import segmentation, verdict
 
 

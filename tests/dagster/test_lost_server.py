@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from assets.definitions import build_definitions
-from assets.segmentation import nuclei
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.transfer import count_rows
 from hoverfast_platform.synthetic import write_synthetic_slide
 from tests.scaling.fake_predictor import FakePredictor

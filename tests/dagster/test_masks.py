@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from assets.definitions import build_definitions
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 from tests.builders import write_tissue_slide
 
 FAKE = Path(__file__).parents[1] / "unit" / "mask" / "fake_histoqc.py"

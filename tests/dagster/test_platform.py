@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from assets.definitions import build_definitions
-from assets.segmentation import nuclei
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.resources.leased_device import LeasedDevice, lease_name
 from hoverfast_platform.synthetic import write_synthetic_slide
-from resources.leased_device import LeasedDevice, lease_name
 
 ALL = [slide, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -211,7 +211,7 @@ def torch_has_cuda():
 
 
 def test_loading_the_code_location_imports_no_torch():
-    code = "import sys, assets.definitions; assert 'torch' not in sys.modules"
+    code = "import sys, hoverfast_platform.assets.definitions; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
 
 

@@ -1,4 +1,4 @@
-from assets.progress_log import log_progress
+from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.progress import Progress
 
 

@@ -16,11 +16,11 @@ N_SLIDES = 4
 WORKER = """
 import pathlib, sys
 import dagster as dg
-from assets.definitions import build_definitions
-from assets.segmentation import nuclei
-from assets.slides import slide
-from assets.tissue_masks import tissue_mask
-from resources.leased_device import LeasedDevice
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.segmentation import nuclei
+from hoverfast_platform.assets.slides import slide
+from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.resources.leased_device import LeasedDevice
 from tests.scaling.fake_predictor import use_fake_predictor
 
 folder, catalogue, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -102,8 +102,7 @@ def code_image(tmp_path_factory):
     folder = tmp_path_factory.mktemp("code")
     programs = execute("build-cpu", folder / "image")
     app = folder / "app"
-    for source in ("assets", "resources", "deploy/server"):
-        copy(REPOSITORY / source, app / source, as_folder=True)
+    copy(REPOSITORY / "deploy/server", app / "deploy/server", as_folder=True)
     home = folder / "home"
     home.mkdir()
     environment = {

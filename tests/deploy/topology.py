@@ -97,7 +97,7 @@ class Topology:
     def start(self, name: str) -> None:
         """Start a process and wait until its health check passes."""
         port = str(self.ports.get(name))
-        location = ("-m", "assets.definitions", "--location-name", "hoverfast")
+        location = ("-m", "hoverfast_platform.assets.definitions", "--location-name", "hoverfast")
         workspace = ("-w", "deploy/server/workspace.yaml")
         command = {
             "code": ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", port, *location),

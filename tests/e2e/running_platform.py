@@ -87,7 +87,7 @@ class RunningPlatform:
 
     def _start_code_server(self) -> None:
         where = ("-h", "127.0.0.1", "-p", str(self._code_port))
-        self._start("dagster", "api", "grpc", "-m", "assets.definitions", *where)
+        self._start("dagster", "api", "grpc", "-m", "hoverfast_platform.assets.definitions", *where)
 
     def _start(self, program: str, *arguments: str) -> None:
         with (self.folder / f"{program}.log").open("ab") as log:

@@ -31,10 +31,10 @@ from dagster._core.definitions.automation_tick_evaluation_context import (
     AutomationTickEvaluationContext,
 )
 
-from assets import segmentation, slides, tissue_masks
-from assets.definitions import build_definitions
-from assets.partitions import add_slides
-from assets.sensors import new_slides
+from hoverfast_platform.assets import segmentation, slides, tissue_masks
+from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.partitions import add_slides
+from hoverfast_platform.assets.sensors import new_slides
 from hoverfast_platform.catalogue.database import upgrade_database
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.watch import look
