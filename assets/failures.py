@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.errors import HoverFastError
 
 _MAX_RETRIES = 2
 _PAUSE_S = 60.0
@@ -22,8 +22,6 @@ def failures_by_kind(pause_s: float = _PAUSE_S) -> Iterator[None]:
     """Have the step tried again if that may help; else fail it with reason and remedy."""
     try:
         yield
-    except Interrupted:
-        raise
     except HoverFastError as error:
         if error.is_transient:
             raise dg.RetryRequested(_MAX_RETRIES, pause_s) from error

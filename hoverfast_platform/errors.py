@@ -19,9 +19,10 @@ The tree::
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
     ├── ReviewConflictError      (RuntimeError)  two people corrected the same nucleus
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
-    ├── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
-    │   └── CatalogueUnavailableError            it cannot be reached or written just now
-    └── Interrupted                              Ctrl-C or SIGTERM ended the work
+    └── CatalogueError           (RuntimeError)  the metadata database refused or disagrees
+        └── CatalogueUnavailableError            it cannot be reached or written just now
+
+    Interrupted           (KeyboardInterrupt)    a signal ended the work: not a defect of anything
 
 A text says what was expected, what came, the usual cause; ``remedy`` says what to do.
 ``kind`` goes to the catalogue and the Dagster UI, so it never changes for an error once
@@ -165,12 +166,12 @@ class CatalogueUnavailableError(CatalogueError):
     is_transient = True
 
 
-class Interrupted(HoverFastError):  # noqa: N818 - what happened, not a defect
-    """Ctrl-C or SIGTERM ended the work; finished tile blocks are kept.
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or a terminal that went away ended the work; finished tile blocks are kept.
 
-    No builtin beside it: it is raised wherever the signal finds the program, and must not be
-    taken there for a failure of the library that was running.
+    It is raised wherever the signal finds the program. Not an ``Exception``: libraries take those
+    for failures of their own work, and go on.
     """
 
-    kind = "interrupted"
-    is_transient = True
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{clean(message)} {clean(remedy)}".strip())

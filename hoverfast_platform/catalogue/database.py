@@ -327,9 +327,9 @@ class _Knock:
 
 def _explain(context: ExceptionContext) -> None:
     """Raise an error of our own where the server was lost or a lock was never given."""
-    if context.is_pre_ping:
-        return  # the pool connects anew by itself
     error = context.original_exception
+    if context.is_pre_ping or not isinstance(error, Exception):
+        return  # the pool connects anew by itself; Ctrl-C is not a lost server
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "database is locked" in text or "lock timeout" in text:
         raise CatalogueUnavailableError(

@@ -5,17 +5,21 @@ Commands are imported when they are called, so that ``--help`` is instant.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import difflib
 import importlib
 import logging
-import signal
+import os
 import sys
-from types import FrameType
+from typing import NoReturn
 
 import click
 from pydantic import ValidationError
 
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.interruption import end_on_signals, is_interrupted
+from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
 from hoverfast_platform.version import __version__
 
@@ -95,29 +99,60 @@ class _CleanFormatter(logging.Formatter):
 
 def main() -> None:
     """Entry point. Exit codes: 0 all done, 1 something failed, 2 wrong usage, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _raise_interrupted)
+    _open_what_is_closed()
+    end_on_signals()
     try:
         # Outside standalone mode click returns the exit code of a command that asked for one.
         sys.exit(hoverfast(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt, Interrupted):
+    except (click.Abort, KeyboardInterrupt):
+        _end_interrupted()
+    except Exception as error:
+        if is_interrupted():  # a library has given a signal on as an error of its own
+            _end_interrupted()
+        sys.exit(_shown(error))
+
+
+def _end_interrupted() -> NoReturn:
+    """End at once: under threads of libraries that still compute the interpreter would abort."""
+    with contextlib.suppress(OSError):  # the terminal itself may be gone
         click.echo("Interrupted. What was finished is kept; run the command again.", err=True)
-        sys.exit(130)
-    except HoverFastError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except ValidationError as error:
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(130)
+
+
+def _shown(error: Exception) -> int:
+    """The exit code for an error, once it is told. A defect of ours goes on to its traceback."""
+    error = out_of_memory(error) or error
+    if isinstance(error, ValidationError):
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])
             text = clean(f"Error: {name} = {problem['input']}: {problem['msg']}.")
             click.echo(text, err=True)
-        sys.exit(2)
+        return 2
+    if not isinstance(error, HoverFastError):
+        raise error
+    click.echo(f"Error: {error}", err=True)
+    return 1
 
 
-def _raise_interrupted(_signum: int, _frame: FrameType | None) -> None:
-    raise Interrupted("SIGTERM ended the work.", "Run the same command to go on.")
+def _open_what_is_closed() -> None:
+    """Give standard streams that the caller closed to nobody.
+
+    The next file to be opened would take their number, and what a library prints would land
+    in it.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # takes the lowest free number
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from hoverfast_platform.inference.workers import RegionNuclei
+from hoverfast_platform.inference.workers import STALLED_S, RegionNuclei, StalledWorkersError
 
 Ids = npt.NDArray[np.uint8]
 """``(N, 16)`` the bytes of nuclei's ids."""
@@ -106,5 +106,8 @@ class BlockWriter:
 
     def _add_next(self) -> None:
         block = self._n_added
-        self.run(self._add_block, block, self._features.pop(block).result())
+        features = self._features.pop(block)
+        if wait([features], STALLED_S).not_done:
+            raise StalledWorkersError
+        self.run(self._add_block, block, features.result())
         self._n_added += 1

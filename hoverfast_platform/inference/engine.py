@@ -27,18 +27,21 @@ from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.predictor import Predictor
+from hoverfast_platform.inference.region_slots import RegionSlots
 from hoverfast_platform.inference.slide_predictor import (
     SlidePredictor,
     looks_at_samples,
     slide_predictor,
 )
 from hoverfast_platform.inference.workers import (
+    STALLED_S,
     PhaseSeconds,
     RegionNuclei,
-    RegionSlots,
     RegionTask,
+    StalledWorkersError,
     WorkerPool,
 )
+from hoverfast_platform.interruption import is_interrupted
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.model.slide_statistics import statistics_precision
@@ -52,8 +55,6 @@ _N_READERS = 2
 _READERS_SHARE = 3 / 8
 """Share of the cores beside a GPU that read regions. Reading a region takes a core about as long
 as post-processing it, and one core is left to the threads that feed the device."""
-_STALLED_S = 600.0
-"""No worker takes ten minutes for a region: it hangs."""
 _LEAVING_S = 30.0
 """Within this a worker ends the region it has begun, when nobody wants the rest."""
 
@@ -208,6 +209,9 @@ class SegmentationEngine:
         """
         try:
             yield
+        except StalledWorkersError:
+            self.close()
+            raise
         except BrokenProcessPool as error:
             self.close()
             raise ComputeError(
@@ -325,12 +329,9 @@ def _finished(
     pending: dict[Future[RegionNuclei], _Pending], slots: RegionSlots, *, must_wait: bool = True
 ) -> Iterator[tuple[Tile, RegionNuclei]]:
     """Regions that are done, their slots free again; waits for at least one if asked to."""
-    done, _ = wait(pending, _STALLED_S if must_wait else 0, FIRST_COMPLETED)
+    done, _ = wait(pending, STALLED_S if must_wait else 0, FIRST_COMPLETED)
     if must_wait and not done:
-        raise ComputeError(
-            f"No post-processing worker answered for {_STALLED_S:.0f} s.",
-            "The machine may be overloaded or a disk may hang; run again.",
-        )
+        raise StalledWorkersError
     for future in done:
         region = future.result()
         was = pending.pop(future)
@@ -341,7 +342,7 @@ def _finished(
 def _let_finish(pending: dict[Future[RegionNuclei], _Pending]) -> None:
     """Drop what waits for a worker, and wait a moment for what workers are doing."""
     running = [future for future in pending if not future.cancel()]
-    if not wait(running, _LEAVING_S).not_done:
+    if not is_interrupted() and not wait(running, _LEAVING_S).not_done:
         pending.clear()
 
 

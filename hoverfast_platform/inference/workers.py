@@ -14,10 +14,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import shared_memory
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from uuid import UUID
 
 import cv2
@@ -27,16 +28,17 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import (
     ForegroundProbability,
     InstanceMap,
-    PredictedMaps,
     RgbImage,
 )
 from hoverfast_platform.compiled import is_kept
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.freed_memory import keep_freed_memory
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
 from hoverfast_platform.half_precision import to_float32
 from hoverfast_platform.hv.decode import split_foreground
 from hoverfast_platform.hv.flooding import grow_markers
+from hoverfast_platform.inference.region_slots import RegionSlots, SlotAddress, attached_slots
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, trace_rings
 from hoverfast_platform.nuclei.measurements import measure_pixels, measure_polygons
 from hoverfast_platform.nuclei.nucleus import Nuclei, measurement_columns
@@ -45,6 +47,21 @@ from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.tiling import Tile
 
 _LOG = logging.getLogger(__name__)
+
+STALLED_S = 600.0
+"""No worker takes ten minutes for a region: it hangs."""
+_TERMINATION_S = 1.0
+"""A worker that was asked to end, and has not after so long, is frozen."""
+
+
+class StalledWorkersError(ComputeError):
+    """Workers that do not answer any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"No post-processing worker answered for {STALLED_S:.0f} s.",
+            "The machine may be overloaded or a disk may hang; run again.",
+        )
 
 
 @dataclass(frozen=True)
@@ -197,68 +214,9 @@ def warm_up() -> None:
     post_process(maps, np.zeros((side, side, 3), np.uint8), task)
 
 
-class RegionSlots:
-    """Shared memory for maps and pixels of several regions of one shape; a slot holds one.
-
-    Attributes:
-        maps: ``(n_slots, 2, H, W)`` float16.
-        pixels: ``(n_slots, H, W, 3)`` uint8.
-        free: Slots nobody uses.
-    """
-
-    def __init__(self, n_slots: int, region_shape: tuple[int, int]) -> None:
-        self.layout = _SlotLayout(n_slots, *region_shape)
-        self._memory = shared_memory.SharedMemory(create=True, size=self.layout.n_bytes)
-        self.maps, self.pixels = self.layout.arrays(self._memory)
-        self.free = list(range(n_slots))
-
-    @property
-    def name(self) -> str:
-        return self._memory.name
-
-    def close(self) -> None:
-        """Give the memory back."""
-        del self.maps, self.pixels
-        self._memory.close()
-        self._memory.unlink()
-
-
-@dataclass(frozen=True)
-class _SlotLayout:
-    """Where maps and pixels lie in the shared memory."""
-
-    n_slots: int
-    height: int
-    width: int
-
-    @property
-    def _n_map_bytes(self) -> int:
-        return self.n_slots * 2 * self.height * self.width * np.dtype(np.float16).itemsize
-
-    @property
-    def n_bytes(self) -> int:
-        return self._n_map_bytes + self.n_slots * self.height * self.width * 3
-
-    def arrays(self, memory: shared_memory.SharedMemory) -> tuple[PredictedMaps, RgbImage]:
-        shape = (self.height, self.width)
-        maps: PredictedMaps = np.ndarray((self.n_slots, 2, *shape), np.float16, memory.buf)
-        pixels: RgbImage = np.ndarray(
-            (self.n_slots, *shape, 3), np.uint8, memory.buf, self._n_map_bytes
-        )
-        return maps, pixels
-
-
-_attached: dict[str, shared_memory.SharedMemory] = {}
-
-
-def _process_slot(name: str, layout: _SlotLayout, slot: int, task: RegionTask) -> RegionNuclei:
+def _process_slot(address: SlotAddress, slot: int, task: RegionTask) -> RegionNuclei:
     """Run in a worker: post-process the region in one slot."""
-    if name not in _attached:
-        for old in _attached.values():
-            old.close()
-        _attached.clear()
-        _attached[name] = shared_memory.SharedMemory(name=name)
-    maps, pixels = layout.arrays(_attached[name])
+    maps, pixels = attached_slots(address)
     return post_process(maps[slot].copy(), pixels[slot].copy(), task)[0]
 
 
@@ -298,7 +256,7 @@ class WorkerPool:
 
     def submit(self, slots: RegionSlots, slot: int, task: RegionTask) -> Future[RegionNuclei]:
         """Post-process the region in a slot."""
-        return self._pool.submit(_process_slot, slots.name, slots.layout, slot, task)
+        return self._pool.submit(_process_slot, slots.address, slot, task)
 
     def submit_features(
         self, blocks: BlockStore, index: int, namespace: UUID, *, width: float, height: float
@@ -322,13 +280,24 @@ class WorkerPool:
         return tuple(self._pool._processes or ())
 
     def close(self) -> None:
-        """End all workers; safe after one died. Terminates first: waiting alone can hang."""
+        """End all workers; safe after one died or was frozen."""
         processes = list((self._pool._processes or {}).values())
-        for process in processes:
-            process.terminate()
+        _end(processes)
         self._pool.shutdown(wait=True, cancel_futures=True)
         for process in processes:
             process.join(5)
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """Ask processes to end, and kill those that do not."""
+    for process in processes:
+        process.terminate()
+    give_up_at = time.monotonic() + _TERMINATION_S
+    alive = list(processes)
+    while (alive := [p for p in alive if p.is_alive()]) and time.monotonic() < give_up_at:
+        connection.wait([process.sentinel for process in alive], _TERMINATION_S / 10)
+    for process in alive:
+        process.kill()
 
 
 def _start_worker(parent_pid: int) -> None:
@@ -336,6 +305,8 @@ def _start_worker(parent_pid: int) -> None:
     keep_freed_memory()
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # a terminal that closes tells all its processes
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
     warm_up()

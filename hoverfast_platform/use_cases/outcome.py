@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from hoverfast_platform.errors import HoverFastError, Interrupted
+from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.interruption import raise_if_interrupted
+from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
 
 _LOG = logging.getLogger(__name__)
@@ -81,9 +83,8 @@ def each(
     for item in items:
         try:
             product = _attempt(item, make, retries)
-        except Interrupted:
-            raise
         except Exception as error:  # a defect with one odd item must not stop the others
+            raise_if_interrupted()  # a library gave a signal on as an error of its own
             _record(item, error, record_failure)
             yield Outcome(item, error=error)
         else:
@@ -96,9 +97,8 @@ def _record(
     """A failure that cannot be recorded, for instance on a full disk, is told in the log."""
     try:
         record_failure(item, error)
-    except Interrupted:
-        raise
     except Exception as unrecorded:
+        raise_if_interrupted()
         _LOG.error(
             "The failure of %s (%s) could not be recorded: %s",
             clean(str(item)),
@@ -110,13 +110,22 @@ def _record(
 def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -> _Product:
     for attempt in range(1, retries.n_attempts):
         try:
-            return make(item)
-        except Interrupted:
-            raise
+            return _made(item, make)
         except HoverFastError as error:
             if not error.is_transient:
                 raise
+            raise_if_interrupted()
             pause_s = retries.pause_s * 2 ** (attempt - 1)
             retries.on_retry(item, attempt, pause_s, error)
             time.sleep(pause_s)
-    return make(item)
+    return _made(item, make)
+
+
+def _made(item: _Item, make: Callable[[_Item], _Product]) -> _Product:
+    """The product; that memory ran out is told in one way, whichever library said it."""
+    try:
+        return make(item)
+    except Exception as error:
+        if named := out_of_memory(error):
+            raise named from error
+        raise

@@ -1,8 +1,11 @@
 """The engine's iterator over regions: what a caller gets, and what leaving early gives back."""
 
 import contextlib
+import os
+import signal
 import threading
-from multiprocessing import shared_memory
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,8 @@ from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference import engine as engine_module
 from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.inference.region_slots import RegionSlots, attached_slots
 from hoverfast_platform.inference.slide_predictor import SlidePredictor
-from hoverfast_platform.inference.workers import RegionSlots
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.stain import StainNormalisation
@@ -31,13 +34,13 @@ def engine():
 
 @pytest.fixture
 def slots_made(monkeypatch):
-    """Names of the shared memory that the engine asked for."""
+    """Addresses of the shared memory that the engine asked for."""
     names = []
 
     class NotedSlots(RegionSlots):
         def __init__(self, *args):
             super().__init__(*args)
-            names.append(self.name)
+            names.append(self.address)
 
     monkeypatch.setattr(engine_module, "RegionSlots", NotedSlots)
     return names
@@ -54,12 +57,11 @@ def regions(engine, predictor=None):
     return plan, engine.regions(reader, plan, plan.tiles, SETTINGS, shown)
 
 
-def is_gone(name):
-    try:
-        shared_memory.SharedMemory(name=name).close()
-    except FileNotFoundError:
-        return True
-    return False
+def is_gone(address):
+    """A nameless file of the engine's process, or another one since."""
+    return not Path(address.path).exists() or "memfd:hoverfast" not in str(
+        Path(address.path).readlink()
+    )
 
 
 def helpers():
@@ -108,5 +110,68 @@ def test_a_device_that_fails_frees_memory_and_the_next_slide_gets_workers(engine
 
     assert not helpers()
     assert is_gone(slots_made[0])
+    plan, found = regions(engine)
+    assert len(list(found)) == len(plan.tiles)
+
+
+@pytest.mark.parametrize("is_nameless", [True, False])
+def test_slots_show_workers_what_the_engine_wrote_and_leave_no_file(
+    is_nameless, monkeypatch, tmp_path
+):
+    if not is_nameless:  # not on Linux
+        monkeypatch.delattr("os.memfd_create")
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = RegionSlots(2, (6, 10)), RegionSlots(3, (6, 10))
+    second.maps[2, 1, 5, 9], second.pixels[2, 5, 9] = 0.5, (1, 2, 3)
+
+    assert attached_slots(first.address)[0].shape == (2, 2, 6, 10)
+    maps, pixels = attached_slots(second.address)
+
+    assert float(maps[2, 1, 5, 9]) == 0.5
+    assert pixels[2, 5, 9].tolist() == [1, 2, 3]
+    first.close()
+    second.close()
+    assert is_gone(first.address)
+    assert is_gone(second.address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_for_the_slots_is_a_named_error_and_no_bus_error(monkeypatch):
+    def refused(*_arguments):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("mmap.mmap", refused)
+    with pytest.raises(ComputeError, match="There is no room for 1 MiB"):
+        RegionSlots(2, (256, 300))
+
+
+def test_a_frozen_worker_keeps_nobody_waiting_who_leaves(engine, slots_made, monkeypatch):
+    monkeypatch.setattr(engine_module, "_LEAVING_S", 0.5)
+    (pid,) = engine.worker_pool().answering()
+    _, found = regions(engine)
+    with contextlib.closing(found):
+        next(found)
+        os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+
+    assert time.monotonic() - started < 5
+    assert is_gone(slots_made[0])
+    assert not Path(f"/proc/{pid}").exists()
+    plan, found = regions(engine)
+    assert len(list(found)) == len(plan.tiles)
+
+
+def test_frozen_workers_are_an_error_after_a_while_and_the_next_slide_gets_others(
+    engine, monkeypatch
+):
+    for pid in engine.worker_pool().answering():
+        os.kill(pid, signal.SIGSTOP)
+    _, found = regions(engine)
+
+    with monkeypatch.context() as patience:
+        patience.setattr(engine_module, "STALLED_S", 0.5)
+        with pytest.raises(ComputeError, match="No post-processing worker answered"):
+            list(found)
+
     plan, found = regions(engine)
     assert len(list(found)) == len(plan.tiles)
