@@ -19,6 +19,7 @@ Read::
     open_slide                        pixels of a slide
     open_labelled_set                 labelled images, for measuring a model
     convert                           from one file format of nuclei to another
+    summarise                         counts and densities per slide, region and class
     write_run_report                  one HTML page about a folder of results
 
 Learn and measure::
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         LabelError,
         MaskError,
         MissingMppError,
+        RegionError,
         ReviewConflictError,
         SettingsError,
         SlideError,
@@ -116,6 +118,7 @@ if TYPE_CHECKING:
     from hoverfast_platform.use_cases.outcome import Outcome
     from hoverfast_platform.use_cases.segment_images import PublishedImage, segment_images
     from hoverfast_platform.use_cases.segment_slides import ResultOptions, segment_slides
+    from hoverfast_platform.use_cases.summarise import SummarisedSlide, summarise
     from hoverfast_platform.use_cases.train import TrainingRequest, prepare_training, train
     from hoverfast_platform.verdict import PromotionPolicy
 
@@ -153,6 +156,7 @@ __all__ = [
     "Progress",
     "PromotionPolicy",
     "PublishedImage",
+    "RegionError",
     "ResultOptions",
     "ReviewConflictError",
     "Scale",
@@ -164,6 +168,7 @@ __all__ = [
     "SlideError",
     "Staining",
     "StorageError",
+    "SummarisedSlide",
     "Tiling",
     "TrainingError",
     "TrainingRequest",
@@ -196,6 +201,7 @@ __all__ = [
     "segment_images",
     "segment_slide",
     "segment_slides",
+    "summarise",
     "train",
     "write_run_report",
 ]
@@ -219,6 +225,7 @@ _HOMES = {
         "LabelError "
         "MaskError "
         "MissingMppError "
+        "RegionError "
         "ReviewConflictError "
         "SettingsError "
         "SlideError "
@@ -260,6 +267,7 @@ _HOMES = {
     "use_cases.outcome": "Outcome",
     "use_cases.segment_images": "PublishedImage segment_images",
     "use_cases.segment_slides": "ResultOptions segment_slides",
+    "use_cases.summarise": "SummarisedSlide summarise",
     "use_cases.train": "TrainingRequest prepare_training train",
     "verdict": "PromotionPolicy",
 }

@@ -227,6 +227,10 @@ class MaskSettings(Settings):
     import_from: str = ""
     """Folder or table of masks for ``import``."""
 
+    regions_from: str = ""
+    """GeoJSON of regions, one file or a folder with a file for each slide, named after it: only
+    tissue in them is usable. Empty takes all tissue."""
+
 
 class Tiling(Settings):
     """How the slide is cut for prediction, in pixels at the model's mpp."""

@@ -13,6 +13,7 @@ The tree::
     │   ├── MissingMppError      (ValueError)    no mpp in the file and no override
     │   └── UnsupportedScaleError(ValueError)    an mpp that is absurd or too coarse for the model
     ├── MaskError                (ValueError)    a tissue mask that does not belong to the slide
+    ├── RegionError              (ValueError)    regions that do not belong to the slide
     ├── LabelError               (ValueError)    labelled images that cannot be used
     ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
     ├── StorageError             (OSError)       results cannot be written, or were damaged
@@ -114,6 +115,12 @@ class MaskError(HoverFastError, ValueError):
     """A tissue mask that is missing, unreadable, or belongs to another slide."""
 
     kind = "wrong_mask"
+
+
+class RegionError(HoverFastError, ValueError):
+    """Regions that are missing, unreadable, empty, or do not lie on the slide."""
+
+    kind = "wrong_regions"
 
 
 class LabelError(HoverFastError, ValueError):

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     "or a table with the columns slide and mask. Default: built-in detection.",
 )
 @click.option(
+    "--regions",
+    type=click.Path(path_type=Path),
+    help="GeoJSON of regions (QuPath's export), or a folder of <slide>.geojson: work in them only, "
+    "and write OUTDIR/regions.csv and .parquet with what each holds.",
+)
+@click.option(
     "-l",
     "--magnification",
     type=float,
@@ -80,6 +86,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     from hoverfast_platform.catalogue.database import CATALOGUE_NAME
     from hoverfast_platform.cli.inputs import expand
     from hoverfast_platform.cli.show import Bars, exit_with, show_failure
+    from hoverfast_platform.cli.summarise import count_in_regions
     from hoverfast_platform.inference.engine import SegmentationEngine
     from hoverfast_platform.ingest.units import list_slides
     from hoverfast_platform.model.registry import DEFAULT_MODEL
@@ -96,7 +103,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     )
     paths = expand(slides, lambda folder: list_slides(folder).units)
     model = model_at(options["model"] or DEFAULT_MODEL, options["magnification"])
-    n_failed = 0
+    n_failed, tables = 0, []
     with (
         SegmentationEngine.of(model, compute_of(options), for_slides=True) as engine,
         Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
@@ -111,6 +118,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
             engine=engine,
             catalogue=catalogue,
             masks=options["mask_dir"],
+            regions=options["regions"],
             settings=settings,
             results=ResultOptions(
                 options["with_zarr"], options["qupath_zip_above"], options["pseudonyms"]
@@ -123,6 +131,9 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
                 show_failure(outcome)
             else:
                 _show(outcome.product)
+                tables.append(outcome.product.table_path)
+    if options["regions"] is not None:
+        count_in_regions(tables, options["regions"], outdir)
     exit_with(n_failed, len(paths), "slides")
 
 

@@ -28,6 +28,10 @@ _COMMANDS = {
     "infer_roi": ("hoverfast_platform.cli.infer_roi", "Find the nuclei of flat images."),
     "mask": ("hoverfast_platform.cli.mask", "Find usable tissue and name artefacts."),
     "report": ("hoverfast_platform.cli.report", "One page about an output folder."),
+    "summarise": (
+        "hoverfast_platform.cli.summarise",
+        "Counts and densities of slides and regions.",
+    ),
     "convert": ("hoverfast_platform.cli.convert", "Results to QuPath, tables, OME-Zarr."),
     "view": ("hoverfast_platform.cli.view", "Slides and their nuclei in the browser."),
     "corrections": ("hoverfast_platform.cli.corrections", "QuPath's corrections as labels."),

@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 )
 @click.option("--histoqc-config", help="Template or file. [default: v2.1, repaired]")
 @click.option(
+    "--regions",
+    type=click.Path(path_type=Path),
+    help="GeoJSON of regions (QuPath's export), or a folder of <slide>.geojson: only tissue in "
+    "them is usable.",
+)
+@click.option(
     "--settings",
     "settings_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -100,6 +106,8 @@ def _settings(options: Mapping[str, Any]) -> MaskSettings:
         settings = settings.model_copy(update={"engine": options["engine"]})
     if options["import_from"] is not None:
         settings = settings.model_copy(update={"import_from": str(options["import_from"])})
+    if options["regions"] is not None:
+        settings = settings.model_copy(update={"regions_from": str(options["regions"])})
     if options["frame"] is not None:
         imported = settings.imported.model_copy(update={"frame": options["frame"]})
         settings = settings.model_copy(update={"imported": imported})

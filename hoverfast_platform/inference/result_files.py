@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import reporting_storage
+from hoverfast_platform.mask.mask_file import mask_record, write_mask
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.nuclei.seams import SeamAudit, audit_seams, is_near_seam
@@ -25,7 +27,7 @@ from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.storage.blocks import BlockStore
 from hoverfast_platform.storage.nuclei_table import NucleiTableWriter
 from hoverfast_platform.storage.previews import draw_mask, draw_on, encode_jpeg
-from hoverfast_platform.storage.publish import PREVIEW, TABLE
+from hoverfast_platform.storage.publish import MASK, PREVIEW, TABLE
 from hoverfast_platform.tiling import TilePlan
 
 _PREVIEW_PX = 2048
@@ -43,15 +45,18 @@ class ResultFiles:
         self, folder: Path, reader: SlideReader, tissue: TissueMask, plan: TilePlan
     ) -> None:
         self.table_path, self._preview_path = folder / f"result{TABLE}", folder / f"result{PREVIEW}"
+        self._mask_path = folder / f"result{MASK}"
         self._reader, self._tissue, self._plan = reader, tissue, plan
         self._picture: RgbImage = np.empty((1, 1, 3), np.uint8)
         self._table: NucleiTableWriter | None = None
         self._near_seams: list[Nuclei] = []
         self._ids: list[npt.NDArray[np.uint8]] = []
+        self._slide_sha256 = ""
         self.n_nuclei, self.n_dropped_invalid = 0, 0
 
     def begin(self, columns: Sequence[str], provenance: Provenance) -> None:
         """Open the table and read the thumbnail."""
+        self._slide_sha256 = provenance.slide.sha256
         with reporting_storage(self.table_path):
             metadata = provenance.model_dump(mode="json")
             self._table = NucleiTableWriter(self.table_path, columns, metadata)
@@ -85,6 +90,12 @@ class ResultFiles:
         self._table = None
         with reporting_storage(self._preview_path):
             self._preview_path.write_bytes(encode_jpeg(self._picture, max_side_px=_PREVIEW_PX))
+        self._write_mask()
+
+    def _write_mask(self) -> None:
+        """Keep where nuclei were looked for; without names of files, which may say whose it is."""
+        mask = replace(self._tissue, provenance={}, warnings=())
+        write_mask(self._mask_path, mask, mask_record(mask, "", self._slide_sha256))
 
     def close(self) -> None:
         """Let go of a table that was not finished; why it was not is told elsewhere."""

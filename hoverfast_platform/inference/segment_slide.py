@@ -16,11 +16,13 @@ from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.held_against_slide import load_mask_held
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
+from hoverfast_platform.regions.reading import RegionFrame, read_regions
 from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import check_scale
 from hoverfast_platform.slide.unchanged import SlideState, check_same_bytes
 from hoverfast_platform.storage.publish import (
+    MASK,
     PREVIEW,
     QUPATH,
     SCRATCH,
@@ -45,6 +47,7 @@ class SegmentedSlide:
         qupath_path: Drag it into QuPath.
         table_path: GeoParquet.
         preview_path: Nuclei on the thumbnail, JPEG.
+        mask_path: The tissue mask that was used, and the regions if there were some.
         summary_path: The summary as JSON.
         was_done: True if an earlier run had published exactly this and nothing was computed.
     """
@@ -54,6 +57,7 @@ class SegmentedSlide:
     qupath_path: Path
     table_path: Path
     preview_path: Path
+    mask_path: Path
     summary_path: Path
     was_done: bool
 
@@ -64,6 +68,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     out_dir: Path | str,
     engine: SegmentationEngine | None = None,
     mask: TissueMask | Path | None = None,
+    regions: Path | None = None,
     settings: SegmentationSettings = SegmentationSettings(),
     on_progress: OnProgress = ignore_progress,
     run_id: str = "",
@@ -74,11 +79,13 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
 
     Args:
         path: Slide file.
-        out_dir: Gets ``<stem>.json.gz``, ``.parquet``, ``.preview.jpg``, ``.summary.json``;
-            blocks of unfinished runs lie in ``.hoverfast/`` there.
+        out_dir: Gets ``<stem>.json.gz``, ``.parquet``, ``.preview.jpg``, ``.mask.png``,
+            ``.summary.json``; blocks of unfinished runs lie in ``.hoverfast/`` there.
         engine: Model and workers to use; without it the default model on the best device,
             for this slide only.
         mask: Where to look; an image file, a mask, or None for the built-in detection.
+        regions: GeoJSON of the regions to which the work is restricted; None takes all tissue.
+            A nucleus in them is the same as without them.
         settings: What decides which nuclei come out.
         on_progress: Told after every tile.
         run_id: Recorded with the result, for instance Dagster's.
@@ -92,6 +99,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     Raises:
         SlideError: If the slide cannot be read, lacks mpp, or is too coarse.
         MaskError: If the mask does not fit.
+        RegionError: If the regions do not fit the slide.
         ComputeError: If a device or worker failed.
         StorageError: If results cannot be written.
     """
@@ -106,6 +114,10 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         check_same_bytes(path, state, slide_sha256)
         tissue = _tissue(reader, mask, settings, slide_sha256)
         warnings += tissue.warnings
+        if regions is not None:
+            found = read_regions(regions, RegionFrame.of_slide(reader.info), tissue)
+            tissue = tissue.restricted_to(found.union)
+            warnings += found.notes
         provenance = engine.provenance(reader.info.source(slide_sha256), tissue.source, settings)
         identity = provenance.segmentation_id
         stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
@@ -134,6 +146,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         qupath_path=out_dir / f"{name}{QUPATH}",
         table_path=out_dir / f"{name}{TABLE}",
         preview_path=out_dir / f"{name}{PREVIEW}",
+        mask_path=out_dir / f"{name}{MASK}",
         summary_path=out_dir / f"{name}{SUMMARY}",
         was_done=done is not None,
     )

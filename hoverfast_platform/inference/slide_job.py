@@ -75,11 +75,15 @@ class SlideJob:
         )
 
         self.plan: TilePlan = plan_tiles(
-            self.lattice, settings.tiling, self._has_tissue, engine.field_of_view
+            self.lattice, settings.tiling, self._is_wanted, engine.field_of_view
         )
 
-    def _has_tissue(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+    def _is_wanted(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         return self.tissue.touches(x0=x0, y0=y0, x1=x1, y1=y1)
+
+    def _has_tissue(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        """Regions do not count here: the model sees the slide's stains as without them."""
+        return self.tissue.unrestricted.touches(x0=x0, y0=y0, x1=x1, y1=y1)
 
     def compute(
         self,

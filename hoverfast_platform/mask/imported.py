@@ -134,7 +134,7 @@ def load_mask(
         levels = read_levels(path)
         _check_record(path, record, info, slide_sha256, (levels.shape[1], levels.shape[0]))
         is_tissue, findings = split_levels(levels)
-        return TissueMask.of_slide(
+        mask = TissueMask.of_slide(
             info,
             is_tissue,
             record.engine,
@@ -142,6 +142,7 @@ def load_mask(
             findings=findings if findings.any() else None,
             warnings=record.warnings,
         )
+        return mask if record.within is None else mask.restricted_to(record.within)
     row = read_row(path.parent.parent, info.name) if path.name.endswith(MASK_SUFFIX) else None
     return lay_on_slide(path, info, how, row=row, engine="import")
 

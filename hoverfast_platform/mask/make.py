@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import shapely
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.config import MaskSettings
@@ -17,6 +20,19 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.version import __version__
+
+
+@dataclass(frozen=True)
+class WorkArea:
+    """Where on a slide people want work to be done.
+
+    Attributes:
+        within: Valid shapely geometry, level-0 pixels.
+        notes: What a person should know of it; kept with the mask.
+    """
+
+    within: Any
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,7 @@ def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
     out_path: Path,
     settings: MaskSettings,
     *,
+    only: WorkArea | None = None,
     picture_side_px: int = 512,
     replaces_any: bool = False,
 ) -> MadeMask:
@@ -58,6 +75,7 @@ def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
         slide_sha256: Its digest.
         out_path: Of the mask, ``.png``.
         settings: Engine and its settings.
+        only: Outside it nothing is usable; None takes all tissue.
         picture_side_px: Longer side of the thumbnail in the picture.
         replaces_any: Whether a file in the way may be replaced whatever it is.
 
@@ -67,7 +85,7 @@ def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
         ComputeError: If HistoQC ran out of time or memory.
         StorageError: If the mask cannot be written.
     """
-    made_with = _made_with(settings)
+    made_with = _made_with(settings, only)
     known = _existing(out_path, slide_sha256, replaces_any)
     was_done = (
         known is not None
@@ -79,20 +97,23 @@ def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
         mask, record = load_mask(out_path, reader.info, slide_sha256=slide_sha256), known
     else:
         mask = make_mask(slide_path, reader, settings, slide_sha256=slide_sha256)
+        if only is not None:
+            mask = replace(mask.cut_to(only.within), warnings=(*mask.warnings, *only.notes))
         record = mask_record(mask, reader.info.name, slide_sha256, made_with=made_with)
         write_mask(out_path, mask, record)
     picture = draw_quality(read_thumbnail(reader, picture_side_px), mask)
     return MadeMask(out_path, mask, record, picture, was_done)
 
 
-def _made_with(settings: MaskSettings) -> str:
-    """Equal for equal masks of a slide: the settings of the engine that is used, the code."""
+def _made_with(settings: MaskSettings, only: WorkArea | None) -> str:
+    """Equal for equal masks of a slide: settings of the engine that is used, regions, the code."""
     of_engine = {
         "builtin": settings.builtin,
         "histoqc": settings.histoqc,
         "import": settings.imported,
     }[settings.engine]
-    return text_sha256(f"{__version__} {settings.engine} {of_engine.model_dump_json()}")
+    regions = f" {shapely.to_wkb(only.within, hex=True)}" if only is not None else ""
+    return text_sha256(f"{__version__} {settings.engine} {of_engine.model_dump_json()}{regions}")
 
 
 def _existing(path: Path, slide_sha256: str, replaces_any: bool) -> MaskRecord | None:

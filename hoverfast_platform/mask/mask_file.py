@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import MaskError
 from hoverfast_platform.files import reporting_content, written_atomically
+from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.statistics import MaskStatistics, mask_statistics
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
@@ -57,6 +59,24 @@ class MaskRecord(Settings):
     made_with: str = ""
     """Digest of the settings it was made with."""
     code_version: str
+    within_wkb: str = ""
+    """Regions to which the work is restricted: well-known binary, hex, level-0 pixels."""
+
+    @property
+    def within(self) -> Any:
+        """Those regions as a shapely geometry; None where the work is not restricted.
+
+        Raises:
+            MaskError: If they are damaged.
+        """
+        if not self.within_wkb:
+            return None
+        try:
+            return shapely.from_wkb(self.within_wkb)
+        except shapely.GEOSException as error:
+            raise MaskError(
+                f"The regions in the mask of {self.slide_name} are damaged.", "Make it anew."
+            ) from error
 
 
 def mask_record(
@@ -81,6 +101,7 @@ def mask_record(
         provenance=mask.provenance,
         made_with=made_with,
         code_version=__version__,
+        within_wkb=shapely.to_wkb(mask.within, hex=True) if mask.within is not None else "",
     )
 
 
@@ -111,6 +132,31 @@ def read_record(path: Path) -> MaskRecord | None:
     remedy = "It may be of a newer version of the platform; make the mask anew."
     with reporting_content(path, "a mask with a readable record", remedy, MaskError):
         return MaskRecord.model_validate_json(text)
+
+
+def read_mask(path: Path) -> TissueMask | None:
+    """One of our masks as it says itself, without its slide; None if another program made it.
+
+    Raises:
+        MaskError: As :func:`read_record` and :func:`read_levels` do.
+    """
+    record = read_record(path)
+    if record is None:
+        return None
+    is_tissue, findings = split_levels(read_levels(path))
+    return TissueMask(
+        is_tissue=is_tissue,
+        slide_width=record.slide_width_px,
+        slide_height=record.slide_height_px,
+        slide_mpp=Mpp(record.slide_mpp_x, record.slide_mpp_y),
+        engine=record.engine,
+        frame="bounds" if record.frame == "bounds" else "full",
+        origin_px=record.origin_px,
+        provenance=record.provenance,
+        findings=findings if findings.any() else None,
+        warnings=record.warnings,
+        within=record.within,
+    )
 
 
 def read_levels(path: Path) -> npt.NDArray[np.uint8]:

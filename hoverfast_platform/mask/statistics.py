@@ -39,7 +39,9 @@ class MaskStatistics(Settings):
 
 
 def mask_statistics(mask: TissueMask) -> MaskStatistics:
-    """Areas of a mask in mm2, per reason."""
+    """Areas of a mask in mm2, per reason; inside its regions where it has some."""
+    if mask.within is not None:
+        mask = mask.cut_to(mask.within)
     pixel_mm2 = mask.pixel_area_um2 * 1e-6
     findings = mask.findings if mask.findings is not None else np.zeros_like(mask.is_tissue, "u1")
     n_codes = max(Finding) + 1

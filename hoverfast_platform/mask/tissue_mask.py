@@ -6,16 +6,18 @@ never a guess.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from hoverfast_platform.arrays import PointsXY, TissuePixels
 from hoverfast_platform.errors import ArrayContractError
 from hoverfast_platform.files import bytes_sha256
-from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.mask.coverage import covered_shares
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.provenance import MaskSource
 from hoverfast_platform.slide.reader import SlideInfo
@@ -39,6 +41,8 @@ class TissueMask:
         findings: ``(H, W)``, what was found where; None where the engine names nothing. On a
             pixel that is not tissue it is the reason why; on tissue it is a remark.
         warnings: What a person should know before trusting the mask.
+        within: Regions to which the work is restricted, as one valid shapely geometry in level-0
+            pixels, exact where the mask's pixels are coarse; None where it is not restricted.
     """
 
     is_tissue: TissuePixels
@@ -51,8 +55,11 @@ class TissueMask:
     provenance: dict[str, Any] = field(default_factory=dict)
     findings: FindingPixels | None = None
     warnings: tuple[str, ...] = ()
+    within: Any = None
 
     def __post_init__(self) -> None:
+        if self.within is not None:
+            shapely.prepare(self.within)
         if self.is_tissue.ndim != 2 or self.is_tissue.dtype != np.bool_:
             raise ArrayContractError(
                 f"A tissue mask must be a 2-D bool array, got {self.is_tissue.dtype} of shape "
@@ -95,6 +102,52 @@ class TissueMask:
             warnings=warnings,
         )
 
+    def restricted_to(self, within: Any) -> TissueMask:
+        """The same tissue, of which only what lies in some regions is looked at.
+
+        The rest is still known as tissue: stains are measured on it, and distances to the border
+        of the tissue do not change.
+
+        Args:
+            within: Valid shapely geometry, level-0 pixels.
+        """
+        joined = within if self.within is None else shapely.intersection(self.within, within)
+        return replace(self, within=joined)
+
+    def cut_to(self, within: Any) -> TissueMask:
+        """A mask whose pixels outside some regions are not tissue, for programs that read pixels.
+
+        Args:
+            within: Valid shapely geometry, level-0 pixels.
+        """
+        is_near = np.zeros_like(self.is_tissue)
+        window, shares = self._shares(within)
+        is_near[window.y0 : window.y1, window.x0 : window.x1] = shares > 0
+        findings = None if self.findings is None else np.where(is_near, self.findings, np.uint8(0))
+        cut = replace(self, is_tissue=self.is_tissue & is_near, findings=findings)
+        return cut.restricted_to(within)
+
+    @property
+    def unrestricted(self) -> TissueMask:
+        """All of the tissue, whatever the regions."""
+        return self if self.within is None else replace(self, within=None)
+
+    def area_within_mm2(self, geometry: Any) -> float:
+        """Usable tissue inside an outline, exact at its border.
+
+        Args:
+            geometry: Valid shapely geometry, level-0 pixels.
+        """
+        if self.within is not None:
+            geometry = shapely.intersection(self.within, geometry)
+        window, shares = self._shares(geometry)
+        tissue = self.is_tissue[window.y0 : window.y1, window.x0 : window.x1]
+        return float(shares[tissue].sum()) * self.pixel_area_um2 * 1e-6
+
+    def _shares(self, geometry: Any) -> tuple[Box, npt.NDArray[np.float64]]:
+        height, width = self.is_tissue.shape
+        return covered_shares(geometry, (height, width), scale_x=self.scale_x, scale_y=self.scale_y)
+
     @property
     def source(self) -> MaskSource:
         """The mask as results name it."""
@@ -121,25 +174,38 @@ class TissueMask:
 
     @property
     def tissue_area_mm2(self) -> float:
+        """Usable tissue, inside the regions where the work is restricted to some."""
+        if self.within is not None:
+            return self.area_within_mm2(self.within)
         return float(np.count_nonzero(self.is_tissue)) * self.pixel_area_um2 * 1e-6
 
     @property
     def tissue_fraction(self) -> float:
-        """Share of the slide's frame that is tissue, 0..1."""
-        return float(self.is_tissue.mean())
+        """Share of the slide's frame that is usable tissue, 0..1."""
+        if self.within is None:
+            return float(self.is_tissue.mean())
+        frame_mm2 = self.is_tissue.size * self.pixel_area_um2 * 1e-6
+        return self.tissue_area_mm2 / frame_mm2
 
     def contains(self, points: PointsXY) -> npt.NDArray[np.bool_]:
-        """Which points (level-0 pixels) lie on tissue; points outside the slide do not."""
+        """Which points (level-0 pixels) lie on tissue and in the regions, their border included.
+
+        Points outside the slide do not.
+        """
         column = np.floor(points[:, 0] / self.scale_x).astype(np.int64)
         row = np.floor(points[:, 1] / self.scale_y).astype(np.int64)
         height, width = self.is_tissue.shape
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         found = np.zeros(len(points), dtype=np.bool_)
         found[inside] = self.is_tissue[row[inside], column[inside]]
+        if self.within is not None:
+            found &= shapely.intersects_xy(self.within, points)
         return found
 
     def touches(self, *, x0: float, y0: float, x1: float, y1: float) -> bool:
-        """Whether any tissue lies in a rectangle of level-0 pixels."""
+        """Whether a rectangle of level-0 pixels holds any tissue, and any of the regions."""
+        if self.within is not None and not self.within.intersects(shapely.box(x0, y0, x1, y1)):
+            return False
         height, width = self.is_tissue.shape
         columns = slice(
             max(0, int(x0 // self.scale_x)), min(width, int(np.ceil(x1 / self.scale_x)))
@@ -148,9 +214,10 @@ class TissueMask:
         return bool(self.is_tissue[rows, columns].any())
 
     def digest(self) -> str:
-        """SHA-256 of usable pixels and scale, hex: equal masks have equal digests however made.
+        """SHA-256 of usable pixels, scale and regions, hex: equal masks have equal digests.
 
         Findings do not enter: they explain the mask and decide no nucleus.
         """
         scale = repr((self.is_tissue.shape, self.slide_width, self.slide_height))
-        return bytes_sha256(scale.encode(), np.packbits(self.is_tissue).tobytes())
+        regions = shapely.to_wkb(self.within) if self.within is not None else b""
+        return bytes_sha256(scale.encode(), np.packbits(self.is_tissue).tobytes(), regions)

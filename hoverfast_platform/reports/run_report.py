@@ -23,6 +23,7 @@ from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, StorageError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS, Nuclei
+from hoverfast_platform.regions.region_table import REGIONS_TABLE, read_region_table
 from hoverfast_platform.reports.page import (
     Block,
     Heading,
@@ -130,10 +131,45 @@ def _blocks(content: RunContent) -> Iterable[Block]:
             ("image", "nuclei", "mm2", "per mm2", "median area um2", "positive %"),
             [_image_row(name, summary) for name, summary in content.images],
         )
+    if (content.folder / f"{REGIONS_TABLE}.parquet").is_file():
+        yield Heading("Regions")
+        yield from _alone("the regions", _region_blocks(content.folder))
     for name, summary in content.slides:
         yield from _alone(name, _slide_section(content, name, summary))
     for name, roi in content.images:
         yield from _alone(name, _image_section(content, name, roi))
+
+
+def _region_blocks(folder: Path) -> Iterable[Block]:
+    """The figures of regions that ``infer_wsi --regions`` or ``summarise --regions`` left there."""
+    rows = read_region_table(folder / f"{REGIONS_TABLE}.parquet")
+    head = ("slide", "region", "class", "nuclei of", "nuclei", "tissue mm2", "per mm2",
+            "mean area um2", "positive %", "H-score")  # fmt: skip
+    shown = [
+        (
+            row["slide"],
+            row["region"] or "all",
+            row["region_class"],
+            row["nucleus_class"] or "all classes",
+            f"{row['n_nuclei']:,}",
+            _figure(row["tissue_area_mm2"], 4),
+            _figure(row["nuclei_per_mm2"], 0),
+            _figure(row.get("area_um2_mean"), 1),
+            _figure(_percent(row.get("positive_fraction")), 1),
+            _figure(row.get("h_score"), 0),
+        )
+        for row in rows
+    ]
+    is_ihc = any(row[-1] for row in shown)
+    width = len(head) if is_ihc else len(head) - 2
+    yield Table(head[:width], [row[:width] for row in shown])
+    for row in rows:
+        if row["remarks"] and not row["nucleus_class"]:
+            yield Paragraph(f"{row['slide']}, {row['region']}: {row['remarks']}.", "warn")
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _alone(name: str, section: Iterable[Block]) -> Iterable[Block]:

@@ -60,6 +60,10 @@ class ForeignOutlines:
         polygons: ``(N,)`` shapely polygons, level-0 pixels, holes kept, not repaired.
         class_names: Of each; empty where it has none.
         ids: Of each, as the file has them; empty where it has none.
+        names: Of each, as people called it; empty where it has none.
+        kinds: Each one's type of object in QuPath's words, lower case; empty where none is said.
+        objects: ``(N,)`` which object of the file each belongs to; several outlines of one object
+            are the parts of a multipolygon.
         measured: ``(N, M)`` float32, what the file says of each of our ``MEASUREMENTS``, in
             their order; NaN where it says nothing.
         left_out: What was left out, by its name in the singular, and how often.
@@ -70,6 +74,9 @@ class ForeignOutlines:
     polygons: npt.NDArray[np.object_]
     class_names: npt.NDArray[np.object_]
     ids: npt.NDArray[np.object_]
+    names: npt.NDArray[np.object_]
+    kinds: npt.NDArray[np.object_]
+    objects: npt.NDArray[np.int64]
     measured: npt.NDArray[np.float32]
     left_out: Mapping[str, int] = field(default_factory=dict)
     members: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +96,9 @@ class ForeignOutlines:
             polygons=self.polygons[kept],
             class_names=self.class_names[kept],
             ids=self.ids[kept],
+            names=self.names[kept],
+            kinds=self.kinds[kept],
+            objects=self.objects[kept],
             measured=self.measured[kept],
             left_out=left_out,
         )
@@ -176,12 +186,16 @@ class ForeignOutlines:
         return ""
 
 
-def read_outlines(path: Path) -> ForeignOutlines:
+def read_outlines(path: Path, *, with_ignored: bool = False) -> ForeignOutlines:
     """Every polygon of a file that may be a nucleus or a region.
 
     Cells give their nucleus, multipolygons one outline per part, and third coordinates are
     ignored. Tiles, TMA cores, points, lines, empty objects and classes that end with ``*`` (which
     QuPath ignores) are left out and counted.
+
+    Args:
+        path: The file.
+        with_ignored: Whether objects of classes that QuPath ignores are taken: ``Region*`` is one.
 
     Raises:
         StorageError: If it cannot be read, or an object is not as GeoJSON has it.
@@ -191,12 +205,15 @@ def read_outlines(path: Path) -> ForeignOutlines:
     polygons: list[Any] = []
     class_names: list[str] = []
     ids: list[str] = []
+    names: list[str] = []
+    kinds: list[str] = []
+    objects: list[int] = []
     measured: list[list[float]] = []
     left_out: Counter[str] = Counter()
     for i, feature in enumerate(features):
-        name = _class_name(feature)
-        reason = _LEFT_OUT_TYPES.get(_object_type(feature), "")
-        if not reason and name.endswith("*"):
+        class_name, kind = _class_name(feature), _object_type(feature)
+        reason = _LEFT_OUT_TYPES.get(kind, "")
+        if not reason and class_name.endswith("*") and not with_ignored:
             reason = "object of a class that QuPath ignores"
         if reason:
             left_out[reason] += 1
@@ -204,8 +221,11 @@ def read_outlines(path: Path) -> ForeignOutlines:
         try:
             for polygon in _polygons(_geometry(feature), left_out):
                 polygons.append(polygon)
-                class_names.append(name)
+                class_names.append(class_name)
                 ids.append(str(feature.get("id", "")))
+                names.append(_name(feature))
+                kinds.append(kind)
+                objects.append(i)
                 measured.append(_measured(feature))
         except _MALFORMED as error:
             raise StorageError(
@@ -217,6 +237,9 @@ def read_outlines(path: Path) -> ForeignOutlines:
         _array(polygons),
         _array(class_names),
         _array(ids),
+        _array(names),
+        _array(kinds),
+        np.array(objects, np.int64),
         np.array(measured, np.float32).reshape(len(ids), len(_OUR_NAMES)),
         left_out,
         file.members if file is not None else {},
@@ -307,6 +330,11 @@ def _class_name(feature: Feature) -> str:
         names = found.get("names")
         found = found.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else "")
     return str(found or "")
+
+
+def _name(feature: Feature) -> str:
+    properties = feature.get("properties")
+    return str((properties.get("name") if isinstance(properties, Mapping) else None) or "")
 
 
 def _object_type(feature: Feature) -> str:

@@ -24,11 +24,13 @@ class ImportedNuclei:
         nuclei: Rounded, valid, measured where a scale is known.
         n_dropped: Outlines of which no valid polygon could be made.
         notes: What else was left out, for people.
+        class_names: ``(N,)`` each nucleus's class in the file; empty where it has none.
     """
 
     nuclei: Nuclei
     n_dropped: int
     notes: tuple[str, ...]
+    class_names: npt.NDArray[np.object_]
 
 
 def import_nuclei(
@@ -57,7 +59,8 @@ def import_nuclei(
     is_valid, nuclei = _valid_nuclei(kept, mpp)
     if is_ours:
         nuclei = _with_stated(nuclei, kept.measured[is_valid])
-    return ImportedNuclei(nuclei, len(kept) - len(nuclei), kept.notes())
+    classes = kept.class_names[is_valid]
+    return ImportedNuclei(nuclei, len(kept) - len(nuclei), kept.notes(), classes)
 
 
 def _with_stated(nuclei: Nuclei, stated: npt.NDArray[np.float32]) -> Nuclei:

@@ -38,7 +38,7 @@ _WKB_HEAD = np.dtype(
 )
 _BYTES_PER_VERTEX = 16
 
-_PLACE = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
+PLACE_COLUMNS = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
 """Columns that say which nucleus and where; all others are measurements."""
 
 
@@ -190,7 +190,7 @@ def nuclei_of_rows(table: pa.Table) -> Nuclei:
         tile_index=table["tile"].to_numpy(),
         decimals=1,
         measurements={
-            name: table[name].to_numpy() for name in table.column_names if name not in _PLACE
+            name: table[name].to_numpy() for name in table.column_names if name not in PLACE_COLUMNS
         },
     )
 

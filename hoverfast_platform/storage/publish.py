@@ -35,7 +35,8 @@ from hoverfast_platform.storage.qupath_validation import count_joined_features
 from hoverfast_platform.storage.summary import SegmentationSummary
 
 QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summary.json"
-"""Endings of the four files of a result, after the slide's stem."""
+MASK = ".mask.png"
+"""Endings of the five files of a result, after the slide's stem."""
 
 QUPATH_ZIP, LABELS = ".qupath.zip", ".zarr"
 """Endings of what large slides get too, and of what is made on demand."""
@@ -133,8 +134,8 @@ def publish(staging_dir: Path, out_dir: Path, stem: str, summary: SegmentationSu
 
     Args:
         staging_dir: Holds ``result.json.gz``, joined of validated features, ``result.parquet``
-            and ``result.preview.jpg``; perhaps ``result.qupath.zip``; below ``.hoverfast`` in
-            ``out_dir``. It is removed.
+            ``result.preview.jpg`` and ``result.mask.png``; perhaps ``result.qupath.zip``; below
+            ``.hoverfast`` in ``out_dir``. It is removed.
         out_dir: Where results are wanted.
         stem: Name that the files get, or begin with.
         summary: Complete but for ``files``.
@@ -231,7 +232,7 @@ def _checked(staging_dir: Path, summary: SegmentationSummary) -> tuple[str, ...]
             f"{summary.n_nuclei} nuclei were found, but {read_back} were read back.",
             "Nothing was published; run again.",
         )
-    return (*reversed(counts), PREVIEW)
+    return (*reversed(counts), PREVIEW, MASK)
 
 
 def _count_rows(path: Path) -> int:

@@ -15,9 +15,10 @@ from hoverfast_platform.files import write_bytes, written_atomically
 from hoverfast_platform.ingest.names import check_name, printable
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.imported import mask_file_name
-from hoverfast_platform.mask.make import MadeMask, make_mask_file
+from hoverfast_platform.mask.make import MadeMask, WorkArea, make_mask_file
 from hoverfast_platform.mask.mask_file import MaskRecord, read_record
-from hoverfast_platform.slide import open_slide
+from hoverfast_platform.regions.reading import RegionFrame, find_regions_file, read_regions
+from hoverfast_platform.slide import SlideInfo, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.previews import encode_jpeg
 from hoverfast_platform.use_cases.outcome import Outcome, each
@@ -50,10 +51,11 @@ def make_masks(
         settings: Engine and its settings.
         scale: Only ``mpp_override`` is used.
     """
+    slides = list(slides)
 
     def make(slide: Path) -> MadeMask:
         check_name(slide)
-        return _make(catalogue, slide, out_dir, settings, scale)
+        return _make(catalogue, slide, out_dir, settings, scale, is_only_slide=len(slides) == 1)
 
     def record_failure(slide: Path, error: Exception) -> None:
         catalogue.results.record_failure(failure_record(Path(printable(slide)), error))
@@ -79,19 +81,29 @@ def make_and_record_mask(
     """
     with open_slide(slide, scale) as reader:
         digest = catalogue.slides.digest(key)
-        made = make_mask_file(slide, reader, digest, out_path, settings, replaces_any=True)
+        only = _work_area(slide, reader.info, settings, is_only_slide=False)
+        made = make_mask_file(
+            slide, reader, digest, out_path, settings, only=only, replaces_any=True
+        )
     catalogue.slides.record_mask(key, tissue_mask_record(out_path, made.mask, made.record))
     return made
 
 
 def _make(
-    catalogue: Catalogue, slide: Path, out_dir: Path, settings: MaskSettings, scale: Scale
+    catalogue: Catalogue,
+    slide: Path,
+    out_dir: Path,
+    settings: MaskSettings,
+    scale: Scale,
+    *,
+    is_only_slide: bool,
 ) -> MadeMask:
     with open_slide(slide, scale) as reader:
         sha256 = slide_digest(slide)
         path = mask_file_name(out_dir, slide.name, sha256)
+        only = _work_area(slide, reader.info, settings, is_only_slide=is_only_slide)
         made = make_mask_file(
-            slide, reader, sha256, path, settings, picture_side_px=_PREVIEW_SIDE_PX
+            slide, reader, sha256, path, settings, only=only, picture_side_px=_PREVIEW_SIDE_PX
         )
         info = reader.info
     picture = encode_jpeg(made.picture, max_side_px=2 * _PREVIEW_SIDE_PX)
@@ -99,6 +111,18 @@ def _make(
     key = catalogue.slides.register(slide_record(slide, info, sha256))
     catalogue.slides.record_mask(key, tissue_mask_record(path, made.mask, made.record))
     return made
+
+
+def _work_area(
+    slide: Path, info: SlideInfo, settings: MaskSettings, *, is_only_slide: bool
+) -> WorkArea | None:
+    """The regions to which the settings restrict the mask."""
+    if not settings.regions_from:
+        return None
+    source = Path(settings.regions_from)
+    file = find_regions_file(source, slide.stem, slide.name, is_only_slide=is_only_slide)
+    regions = read_regions(file, RegionFrame.of_slide(info))
+    return WorkArea(regions.union, regions.notes)
 
 
 def _write_table(out_dir: Path) -> None:

@@ -19,6 +19,7 @@ from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.mask.mask_file import read_levels, split_levels
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.regions.reading import find_regions_file
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.stain import measure_stain
@@ -55,6 +56,7 @@ def segment_slides(
     engine: SegmentationEngine,
     catalogue: Catalogue,
     masks: Path | None = None,
+    regions: Path | None = None,
     settings: SegmentationSettings = SegmentationSettings(),
     results: ResultOptions = ResultOptions(),
     progress_of: Callable[[Path], OnProgress] = lambda _slide: ignore_progress,
@@ -67,10 +69,19 @@ def segment_slides(
         engine: Model and workers.
         catalogue: Gets what was made from what, and what failed.
         masks: Folder or table of masks; without it the built-in detection.
+        regions: GeoJSON of the only slide's regions, or a folder with a file for each slide, named
+            after it; the work is restricted to them.
         settings: What decides which nuclei come out.
         results: What is published beside them.
         progress_of: Who is told of a slide's tiles.
     """
+    slides = list(slides)
+
+    def regions_of(slide: Path) -> Path | None:
+        if regions is None:
+            return None
+        is_only = len(slides) == 1
+        return find_regions_file(regions, slide.stem, slide.name, is_only_slide=is_only)
 
     def segment(slide: Path) -> SegmentedSlide:
         check_name(slide)
@@ -80,6 +91,7 @@ def segment_slides(
             engine=engine,
             catalogue=catalogue,
             mask=find_mask_file(masks, slide) if masks is not None else None,
+            regions=regions_of(slide),
             settings=settings,
             results=results,
             on_progress=progress_of(slide),
@@ -98,6 +110,7 @@ def segment_and_record(
     engine: SegmentationEngine,
     catalogue: Catalogue,
     mask: Path | None = None,
+    regions: Path | None = None,
     settings: SegmentationSettings = SegmentationSettings(),
     results: ResultOptions = ResultOptions(),
     on_progress: OnProgress = ignore_progress,
@@ -111,6 +124,7 @@ def segment_and_record(
         engine: Model and workers.
         catalogue: Gets what the result was made from.
         mask: Its mask's file; without it the built-in detection.
+        regions: GeoJSON of the regions to which the work is restricted; None takes all tissue.
         settings: What decides which nuclei come out.
         results: What is published beside them.
         on_progress: Told after every tile.
@@ -124,6 +138,7 @@ def segment_and_record(
         out_dir=out_dir,
         engine=engine,
         mask=mask,
+        regions=regions,
         settings=settings,
         on_progress=on_progress,
         run_id=run_id,

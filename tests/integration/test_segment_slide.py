@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 from filelock import FileLock
 from PIL import Image
 
@@ -34,13 +35,14 @@ from hoverfast_platform.errors import (
 )
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.builtin import find_tissue
-from hoverfast_platform.mask.mask_file import mask_record, write_mask
+from hoverfast_platform.mask.mask_file import mask_record, read_mask, write_mask
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
+from hoverfast_platform.use_cases.summarise import results_in, summarise
 from tests.builders import write_slide
 
 
@@ -116,6 +118,7 @@ def test_worker_count_changes_no_byte(result, slide, tmp_path):
         again = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
 
     assert again.qupath_path.read_bytes() == result.qupath_path.read_bytes()
+    assert again.mask_path.read_bytes() == result.mask_path.read_bytes()
 
 
 def test_second_run_computes_nothing(result, slide, engine):
@@ -342,6 +345,60 @@ def test_mask_is_honoured_nucleus_by_nucleus(slide, engine, tmp_path):
     assert np.array_equal(np.sort(kept, axis=0), np.sort(expected, axis=0))
     assert masked.summary.provenance.mask.engine == "import"
     engine.close()
+
+
+def test_nuclei_in_regions_are_those_of_the_whole_slide_and_are_counted_later_without_it(
+    slide, engine, tmp_path, result
+):
+    """Restricting the work changes no nucleus, and a table of regions needs no slide."""
+    ring = [[150, 80], [620, 120], [560, 520], [200, 430], [150, 80]]
+    hole = [[300, 200], [400, 200], [400, 300], [300, 300], [300, 200]]
+    regions = tmp_path / "drawn.geojson"
+    geometry = {"type": "Polygon", "coordinates": [ring, hole]}
+    regions.write_text(json.dumps({"type": "Feature", "geometry": geometry, "properties": {}}))
+    polygon = shapely.Polygon(ring, [hole])
+
+    part = segment_slide(
+        slide, out_dir=tmp_path, engine=engine, settings=settings_of(), regions=regions
+    )
+
+    everywhere = read_nuclei_table(result.table_path)
+    inside = everywhere.take(shapely.intersects_xy(polygon, everywhere.centroid_xy))
+    found = read_nuclei_table(part.table_path)
+    order = [np.lexsort(one.centroid_xy.T) for one in (inside, found)]
+    assert 0 < len(found) < len(everywhere)
+    for name, column in inside.measurements.items():
+        assert np.array_equal(column[order[0]], found.measurements[name][order[1]]), name
+    assert part.summary.provenance.segmentation_id != result.summary.provenance.segmentation_id
+    assert part.summary.tissue_area_mm2 == pytest.approx(polygon.area * 0.25**2 * 1e-6, rel=0.01)
+    for one in (part, result):
+        (outcome,) = summarise([one.table_path], regions=regions)
+        assert outcome.error is None
+        (row,) = outcome.product.figures.rows
+        assert row.n_nuclei == len(found)
+        assert row.tissue_area_mm2 == pytest.approx(part.summary.tissue_area_mm2)
+        assert row.nuclei_per_mm2 == pytest.approx(part.summary.nuclei_per_mm2)
+    (whole,) = summarise([part.table_path])
+    assert whole.product.figures.rows[0].nuclei_per_mm2 == pytest.approx(
+        part.summary.nuclei_per_mm2
+    )
+
+
+def test_a_result_whose_mask_was_replaced_is_not_summarised(result, tmp_path):
+    folder = result.table_path.parent
+    for path in folder.glob("drawn.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    mask = read_mask(tmp_path / "drawn.mask.png")
+    smaller = replace(mask, is_tissue=np.zeros_like(mask.is_tissue))
+    write_mask(tmp_path / "drawn.mask.png", smaller, mask_record(smaller, "", ""))
+
+    (outcome,) = summarise(results_in([tmp_path]))
+
+    assert "is not the mask" in outcome.failure_text
+    (tmp_path / "drawn.mask.png").unlink()
+    (outcome,) = summarise(results_in([tmp_path]))
+    row = outcome.product.figures.rows[0]
+    assert (row.n_nuclei, row.nuclei_per_mm2) == (result.summary.n_nuclei, None)
 
 
 def test_mask_made_for_other_content_is_refused(slide, engine, tmp_path):

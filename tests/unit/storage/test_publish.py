@@ -43,6 +43,7 @@ def staged(out_dir, *, with_zip=False):
         folder / "result.parquet", [squares(N)], columns, metadata=metadata, namespace=NAMESPACE
     )
     (folder / "result.preview.jpg").write_bytes(b"a picture")
+    (folder / "result.mask.png").write_bytes(b"where was looked")
     if with_zip:
         write_qupath_zip(
             folder / "result.qupath.zip", [blocks.read_features(0)], provenance=metadata
@@ -126,7 +127,7 @@ def published(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("ending", [".json.gz", ".parquet", ".preview.jpg"])
+@pytest.mark.parametrize("ending", [".json.gz", ".parquet", ".preview.jpg", ".mask.png"])
 def test_a_changed_file_is_told_and_made_again(published, ending, caplog):
     whole = tree(published)
     path = published / f"a{ending}"

@@ -1,0 +1,219 @@
+"""Figures of results: per slide, per region that people drew, per class of nuclei."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hoverfast_platform.config import Staining
+from hoverfast_platform.errors import MaskError, SettingsError, StorageError
+from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.mask.mask_file import read_mask
+from hoverfast_platform.mask.tissue_mask import TissueMask
+from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.regions.counting import NucleiColumns, RegionCounter
+from hoverfast_platform.regions.reading import (
+    SUFFIXES,
+    RegionFrame,
+    find_regions_file,
+    read_regions,
+)
+from hoverfast_platform.regions.region_table import SlideFigures
+from hoverfast_platform.storage.foreign_outlines import read_outlines
+from hoverfast_platform.storage.imported_nuclei import import_nuclei
+from hoverfast_platform.storage.nuclei_table import PLACE_COLUMNS, read_table_metadata
+from hoverfast_platform.storage.publish import MASK, SUMMARY, TABLE
+from hoverfast_platform.use_cases.outcome import Outcome, each
+
+
+@dataclass(frozen=True)
+class SummarisedSlide:
+    """What was counted on one slide.
+
+    Attributes:
+        figures: Its rows of the table.
+        notes: What a person should know of its regions and its mask.
+    """
+
+    figures: SlideFigures
+    notes: tuple[str, ...]
+
+
+SummaryOutcome: TypeAlias = Outcome[Path, SummarisedSlide]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A result as it is counted."""
+
+    name: str
+    slide_sha256: str
+    nuclei: NucleiColumns
+    frame: RegionFrame
+    tissue: TissueMask | None
+    staining: Staining | None
+    notes: tuple[str, ...]
+
+
+def results_in(paths: Iterable[Path]) -> list[Path]:
+    """The results that some paths stand for: files as they are, and every result of a folder.
+
+    Raises:
+        SettingsError: If a folder holds none.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.is_dir():
+            found[path] = None
+            continue
+        tables = [
+            one.with_name(one.name.removesuffix(SUMMARY) + TABLE)
+            for one in sorted(path.glob(f"*{SUMMARY}"))
+        ]
+        if not tables:
+            raise SettingsError(
+                f"{path} holds no results of slides.", "Give the -o folder of infer_wsi."
+            )
+        found.update(dict.fromkeys(tables))
+    return list(found)
+
+
+def summarise(
+    results: Sequence[Path], *, regions: Path | None = None, mpp: float | None = None
+) -> Iterator[SummaryOutcome]:
+    """Count the nuclei of results, in regions or on whole slides; one outcome per result, in order.
+
+    No slide is needed. The tissue mask is the one that lies beside a result; nuclei that people
+    corrected in QuPath or in the viewer are counted per class.
+
+    Args:
+        results: ``.parquet`` of slides, or GeoJSON of nuclei.
+        regions: GeoJSON of one slide's regions, or a folder with a file for each slide, named
+            after it; None counts whole slides.
+        mpp: Micrometres per level-0 pixel, for files that do not say it.
+    """
+
+    def count(path: Path) -> SummarisedSlide:
+        result = _read(path, mpp)
+        counter = RegionCounter(result.nuclei, result.frame.mpp, result.tissue, result.staining)
+        if regions is None:
+            rows = tuple(counter.on_slide(result.frame))
+            return SummarisedSlide(
+                SlideFigures(result.name, result.slide_sha256, rows), result.notes
+            )
+        file = find_regions_file(regions, result.name, is_only_slide=len(results) == 1)
+        found = read_regions(file, result.frame, result.tissue)
+        rows = tuple(row for region in found.regions for row in counter.in_region(region))
+        figures = SlideFigures(result.name, result.slide_sha256, rows)
+        return SummarisedSlide(figures, (*result.notes, *found.notes))
+
+    return each(results, count, record_failure=lambda _path, _error: None)
+
+
+def _read(path: Path, mpp: float | None) -> _Result:
+    if path.name.endswith(TABLE):
+        return _read_table(path, mpp)
+    if path.name.endswith(SUFFIXES):
+        return _read_geojson(path, mpp)
+    raise SettingsError(
+        f"{path.name} is neither a .parquet of a result nor GeoJSON.",
+        "Give the -o folder of infer_wsi, or files of it.",
+    )
+
+
+def _read_table(path: Path, mpp: float | None) -> _Result:
+    try:
+        table = _without_outlines(path)
+        metadata = read_table_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
+    measured = [name for name in table.column_names if name not in PLACE_COLUMNS]
+    nuclei = NucleiColumns(
+        np.stack([table["centroid_x"].to_numpy(), table["centroid_y"].to_numpy()], axis=1),
+        {name: table[name].to_numpy() for name in measured},
+    )
+    return _result(path, path.name.removesuffix(TABLE), nuclei, metadata, mpp)
+
+
+def _without_outlines(path: Path) -> pa.Table:
+    names = pq.read_schema(path).names
+    return pq.read_table(path, columns=[name for name in names if name not in ("id", "geometry")])
+
+
+def _read_geojson(path: Path, mpp: float | None) -> _Result:
+    outlines = read_outlines(path)
+    stated = outlines.members.get("provenance")
+    metadata: dict[str, Any] = stated if isinstance(stated, dict) else {}
+    is_ours = "segmentation_id" in metadata and "slide" in metadata
+    scale = _scale(metadata, path, mpp)
+    imported = import_nuclei(outlines, scale, is_ours=is_ours)
+    found = imported.nuclei
+    nuclei = NucleiColumns(found.centroid_xy, found.measurements, imported.class_names)
+    name = next(path.name.removesuffix(one) for one in SUFFIXES if path.name.endswith(one))
+    result = _result(path, name, nuclei, metadata if is_ours else {}, mpp)
+    n = imported.n_dropped
+    dropped = (f"{path.name}: {n} outlines have no valid polygon",) if n else ()
+    return _Result(**{**vars(result), "notes": (*result.notes, *imported.notes, *dropped)})
+
+
+def _result(
+    path: Path, name: str, nuclei: NucleiColumns, metadata: dict[str, Any], mpp: float | None
+) -> _Result:
+    provenance = Provenance.found_in(metadata, path.name)
+    if provenance is None:
+        frame = RegionFrame.unknown(name, _scale(metadata, path, mpp))
+        notes = (f"{path.name} does not say its slide: areas of tissue are unknown",)
+        return _Result(name, "", nuclei, frame, None, None, notes)
+    tissue, notes = _mask_of(path.with_name(name + MASK), provenance)
+    staining = Staining.model_validate(provenance.settings.get("staining", {}))
+    return _Result(
+        name=name,
+        slide_sha256=provenance.slide.sha256,
+        nuclei=nuclei,
+        frame=RegionFrame.of_source(provenance.slide, name),
+        tissue=tissue,
+        staining=staining if staining.stain == "ihc_dab" else None,
+        notes=notes,
+    )
+
+
+def _mask_of(path: Path, provenance: Provenance) -> tuple[TissueMask | None, tuple[str, ...]]:
+    """The mask in which a result's nuclei were looked for, and why it is not there if so.
+
+    Raises:
+        MaskError: If it is another mask.
+    """
+    if not path.is_file():
+        return None, (f"{path.name} is not there: areas of tissue are unknown",)
+    mask = read_mask(path)
+    wanted = provenance.mask.sha256 if provenance.mask is not None else ""
+    if mask is None or mask.digest() != wanted:
+        raise MaskError(
+            f"{path.name} is not the mask in which the nuclei beside it were looked for.",
+            "It was replaced, or belongs to another result; segment the slide again.",
+        )
+    return mask, ()
+
+
+def _scale(metadata: dict[str, Any], path: Path, mpp: float | None) -> Mpp:
+    """What the file says, else what was given.
+
+    Raises:
+        SettingsError: If neither says it.
+    """
+    provenance = Provenance.found_in(metadata, path.name)
+    if provenance is not None:
+        return provenance.slide.mpp
+    known = metadata.get("mpp") or mpp
+    if not known:
+        raise SettingsError(
+            f"{path.name} does not say its micrometres per pixel, without which there is no area.",
+            "Give --mpp.",
+        )
+    return Mpp(float(known), float(known))
