@@ -168,8 +168,8 @@ def _result(
     provenance = Provenance.found_in(metadata, path.name)
     if provenance is None:
         frame = RegionFrame.unknown(name, _scale(metadata, path, mpp))
-        notes = (f"{path.name} does not say its slide: areas of tissue are unknown",)
-        return _Result(name, "", nuclei, frame, None, None, notes)
+        note = f"{path.name} does not say its slide: areas of tissue are unknown"
+        return _Result(name, "", nuclei, frame, None, None, (note,))
     tissue, notes = _mask_of(path.with_name(name + MASK), provenance)
     staining = Staining.model_validate(provenance.settings.get("staining", {}))
     return _Result(
