@@ -22,6 +22,9 @@ Foreground: TypeAlias = npt.NDArray[np.bool_]
 HvMaps: TypeAlias = npt.NDArray[np.floating]
 """``(2, H, W)``, nominally -1..1; plane 0 horizontal (x), plane 1 vertical (y)."""
 
+NetworkMaps: TypeAlias = npt.NDArray[np.float32]
+"""``(3, H, W)``, as the network gives them: foreground probability, horizontal, vertical map."""
+
 PredictedMaps: TypeAlias = npt.NDArray[np.float16]
 """``(2, H, W)``: foreground probability, and how steeply the HV maps fall (``hv.decode``).
 

@@ -269,3 +269,8 @@ def normalisation_of(samples: Sequence[RgbImage], wanted: Appearance) -> StainNo
         return StainNormalisation(gain=gain)
     found = tissue_density(samples, gain)
     return StainNormalisation.between(found, wanted.stain_density, gain)
+
+
+def normalised_alone(rgb: RgbImage, wanted: Appearance) -> RgbImage:
+    """An image that is nobody's part, brought to an appearance by itself."""
+    return normalisation_of([rgb], wanted).apply(rgb)

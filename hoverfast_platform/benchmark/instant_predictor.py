@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
 from hoverfast_platform.inference.backends.predictor import Regions
-from hoverfast_platform.model.network import HoverFast
 
 _SPACING_PX, _RADIUS_PX = 32, 9
 """16,000 nuclei per mm2 at 0.25 um/px: a crowded tumour."""
@@ -24,7 +25,7 @@ class InstantPredictor:
         self._n_regions, self.device = n_regions, device
         self._maps: PredictedMaps = np.empty((0, 2, 0, 0), np.float16)
 
-    def with_network(self, network: HoverFast) -> InstantPredictor:
+    def adapted_to(self, samples: Sequence[RgbImage], share: float) -> InstantPredictor:
         """See ``Predictor``; itself, since it looks at no network."""
         return self
 

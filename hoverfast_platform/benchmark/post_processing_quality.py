@@ -9,8 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hoverfast_platform.arrays import InstanceMap
-from hoverfast_platform.benchmark.network_maps import NetworkMaps, decodable, network_maps
+from hoverfast_platform.arrays import InstanceMap, NetworkMaps
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.config import SegmentationSettings
@@ -18,11 +17,12 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.evaluation.labelled_set import LabelledSet
 from hoverfast_platform.evaluation.metrics import score
 from hoverfast_platform.geometry import Box, ModelLattice, Mpp
+from hoverfast_platform.hv.decode import decodable_maps
+from hoverfast_platform.inference.adapted_model import AdaptedModel
+from hoverfast_platform.inference.backends.plain_network import PlainNetwork
 from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.slide.samples import samples_of_image
-from hoverfast_platform.stain import normalisation_of
 from hoverfast_platform.tiling import Tile
 
 
@@ -62,18 +62,19 @@ def compare_quality(
                 f"{labelled.item.name} has {labelled.item.mpp} um per pixel, the model {mpp}.",
                 "Here images are not resampled: give a set at the model's scale.",
             )
-        height, width = (side - side % 4 for side in labelled.image.shape[:2])
-        rgb = np.ascontiguousarray(labelled.image[:height, :width])
-        true = labelled.instance_map[:height, :width]
-        samples = samples_of_image(rgb)
-        stain = normalisation_of(samples, card.appearance)
-        shown = [stain.apply(sample) for sample in samples]
-        network = adapted_to(model.network, shown, card.statistics_share)
-        maps = network_maps(network, stain.apply(rgb))
+        rgb, true = labelled.image, labelled.instance_map
+        height, width = rgb.shape[:2]
+        adapted = AdaptedModel.to(
+            samples_of_image(rgb),
+            PlainNetwork(model.network),
+            card.appearance,
+            card.statistics_share,
+        )
+        maps = adapted.predict([rgb])[0]
         box = Box.at_origin(width=width, height=height)
         lattice = ModelLattice(1, 1, width, height)
         task = RegionTask(Tile(0, box, box), lattice, Mpp(mpp, mpp), SegmentationSettings())
-        found, instances = post_process(decodable(maps), rgb, task)
+        found, instances = post_process(decodable_maps(maps), rgb, task)
         kept = np.where(np.isin(instances, found.labels), instances, 0)
         ours.append(score(true, kept, mpp=mpp).pq)
         if checkout is not None:

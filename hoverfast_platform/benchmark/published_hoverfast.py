@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from hoverfast_platform.arrays import NetworkMaps
 from hoverfast_platform.benchmark.checkout import check_checkout
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide
 from hoverfast_platform.benchmark.measured_process import bytes_below, last_lines, run_measured
-from hoverfast_platform.benchmark.network_maps import NetworkMaps
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.model.architecture import Architecture

@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 
 from hoverfast_platform.benchmark.measured_process import run_measured
-from hoverfast_platform.benchmark.network_maps import decodable, network_maps
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.freed_memory import keep_freed_memory
 from hoverfast_platform.geometry import Box, ModelLattice
-from hoverfast_platform.hv.decode import split_foreground
+from hoverfast_platform.hv.decode import decodable_maps, split_foreground
+from hoverfast_platform.inference.backends.plain_network import PlainNetwork
 from hoverfast_platform.inference.workers import RegionTask, post_process
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.nuclei.contours import trace_rings
@@ -82,15 +82,15 @@ def time_steps(
             width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=info.mpp.mean
         )
         rgb = read_region_at(reader, lattice, region)
-        maps = network_maps(network, rgb)
-        predicted = decodable(maps)
+        maps = PlainNetwork(network).predict(rgb[None])[0]
+        predicted = decodable_maps(maps)
         task = RegionTask(Tile(0, region, region), lattice, info.mpp, settings)
         found, instances = post_process(predicted, rgb, task)
         nuclei, labels = found.nuclei, found.labels
         steps: dict[str, tuple[Callable[[], Any], int]] = {
             "read a region": (lambda: read_region_at(reader, lattice, region), 0),
             "steepness of borders, which predictors compute": (
-                lambda: decodable(maps),
+                lambda: decodable_maps(maps),
                 len(nuclei),
             ),
             "decode": (
@@ -110,7 +110,7 @@ def time_steps(
                 len(nuclei),
             ),
             "post-process: steepness, decode, outline, measure": (
-                lambda: post_process(decodable(maps), rgb, task),
+                lambda: post_process(decodable_maps(maps), rgb, task),
                 len(nuclei),
             ),
             "write GeoJSON": (

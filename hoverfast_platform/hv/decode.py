@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from hoverfast_platform.arrays import ForegroundProbability, HvMaps, InstanceMap
+from hoverfast_platform.arrays import ForegroundProbability, HvMaps, InstanceMap, NetworkMaps
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import ArrayContractError
 from hoverfast_platform.half_precision import to_float32
@@ -134,6 +134,11 @@ def border_steepness(
     fall_x = cv2.sepFilter2D(horizontal, cv2.CV_32F, fall, smoothing)
     fall_y = cv2.sepFilter2D(vertical, cv2.CV_32F, smoothing, fall)
     return cv2.max(cv2.max(fall_x, fall_y), 0.0)
+
+
+def decodable_maps(maps: NetworkMaps) -> npt.NDArray[np.float32]:
+    """What predictors hand to the workers, ``(2, H, W)``, before they round it."""
+    return np.stack((maps[0], border_steepness(maps[1], maps[2])))
 
 
 def slope_kernels() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

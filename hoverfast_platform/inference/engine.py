@@ -24,15 +24,11 @@ from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.freed_memory import give_back_large_arrays
 from hoverfast_platform.geometry import ModelLattice
+from hoverfast_platform.inference.adapted_model import AdaptedModel, looks_at_samples
 from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.predictor import Predictor
 from hoverfast_platform.inference.region_slots import RegionSlots
-from hoverfast_platform.inference.slide_predictor import (
-    SlidePredictor,
-    looks_at_samples,
-    slide_predictor,
-)
 from hoverfast_platform.inference.workers import (
     STALLED_S,
     PhaseSeconds,
@@ -223,7 +219,7 @@ class SegmentationEngine:
 
     def for_slide(
         self, reader: SlideReader, lattice: ModelLattice, has_tissue: HasTissue, stain: Stain
-    ) -> SlidePredictor:
+    ) -> AdaptedModel[PredictedMaps]:
         """The predictor as a slide needs it, from samples of its tissue.
 
         Raises:
@@ -234,7 +230,10 @@ class SegmentationEngine:
             if looks_at_samples(self.model.card, stain)
             else []
         )
-        return slide_predictor(self.model, self.predictor, samples, stain)
+        card = self.model.card
+        return AdaptedModel.to(
+            samples, self.predictor, card.appearance, card.statistics_share, stain
+        )
 
     def regions(
         self,
@@ -242,7 +241,7 @@ class SegmentationEngine:
         plan: TilePlan,
         tiles: Iterable[Tile],
         settings: SegmentationSettings,
-        predictor: SlidePredictor,
+        model: AdaptedModel[PredictedMaps],
     ) -> Generator[tuple[Tile, RegionNuclei]]:
         """Tiles of a slide with the nuclei they own, in any order, as soon as they are found.
 
@@ -259,7 +258,7 @@ class SegmentationEngine:
         slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
         pending: dict[Future[RegionNuclei], _Pending] = {}
         ahead = _read_ahead(reader, plan, tiles, self.n_readers, batch_size + self.n_readers)
-        predicted = _predicted(_batches(ahead, batch_size), predictor, self.predictor.n_concurrent)
+        predicted = _predicted(_batches(ahead, batch_size), model, self.predictor.n_concurrent)
         try:
             with (
                 self.dead_workers_reported(),
@@ -302,13 +301,13 @@ def _fitting(device: str) -> tuple[int, int]:
 
 
 def _predicted(
-    batches: Iterator[list[_ReadTile]], predictor: SlidePredictor, n_concurrent: int
+    batches: Iterator[list[_ReadTile]], model: AdaptedModel[PredictedMaps], n_concurrent: int
 ) -> Generator[_PredictedBatch]:
     """Batches with their maps, in order; one more than the device takes at a time waits."""
 
     def predict(batch: list[_ReadTile]) -> _PredictedBatch:
         started = time.perf_counter()
-        maps = predictor.predict([read.pixels for read in batch])
+        maps = model.predict([read.pixels for read in batch])
         return _PredictedBatch(batch, maps, time.perf_counter() - started)
 
     with ThreadPoolExecutor(n_concurrent, thread_name_prefix="predict") as threads:

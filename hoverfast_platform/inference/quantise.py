@@ -27,6 +27,7 @@ from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
     openvino_graph,
 )
+from hoverfast_platform.inference.backends.plain_network import PlainNetwork
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -36,9 +37,8 @@ from hoverfast_platform.model.quantised import (
     graph_digest,
     int8_paths,
 )
-from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
-from hoverfast_platform.stain import normalisation_of
+from hoverfast_platform.stain import normalised_alone
 
 _CALIBRATION_PX = 512
 _MAX_CALIBRATION_IMAGES = 64
@@ -124,7 +124,11 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         _calibration_images(calibration, model.card.appearance, model.card.architecture.multiple_px)
     )
     # Values inside the network are those of slides it was adapted to, where it will be.
-    adapted = adapted_to(model.network, [image[0] for image in images], model.card.statistics_share)
+    adapted = (
+        PlainNetwork(model.network)
+        .adapted_to([image[0] for image in images], model.card.statistics_share)
+        .network
+    )
     graph = nncf.quantize(
         openvino_graph(replace(model, network=adapted)),
         nncf.Dataset(images),
@@ -142,9 +146,8 @@ def _calibration_images(
     """``(1, H, W, 3)`` uint8, evenly spread over the set; sides fit the network."""
     n = min(len(calibration), _MAX_CALIBRATION_IMAGES)
     for i in np.linspace(0, len(calibration) - 1, n).round().astype(int):
-        whole = calibration.read(int(i)).image
-        stain = normalisation_of([whole], appearance)
-        image = stain.apply(whole[:_CALIBRATION_PX, :_CALIBRATION_PX])
+        whole = normalised_alone(calibration.read(int(i)).image, appearance)
+        image = whole[:_CALIBRATION_PX, :_CALIBRATION_PX]
         height, width = (side - side % multiple_px for side in image.shape[:2])
         yield np.ascontiguousarray(image[None, :height, :width])
 

@@ -84,13 +84,13 @@ def segment_image(
         width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=engine.model.card.mpp
     )
     plan = plan_tiles(lattice, settings.tiling, lambda *_box: True, engine.field_of_view)
-    predictor = engine.for_slide(reader, lattice, lambda *_box: True, settings.staining.stain)
+    model = engine.for_slide(reader, lattice, lambda *_box: True, settings.staining.stain)
     instance_map = np.zeros((lattice.height_px, lattice.width_px), dtype=np.int32)
     parts = [Nuclei.empty(1, measurement_columns(settings.staining.stain))]
     n_nuclei = n_dropped_invalid = 0
     for tile in plan.tiles:
         pixels = read_region_at(reader, lattice, tile.region)
-        maps = predictor.predict([pixels])[0]
+        maps = model.predict([pixels])[0]
         task = RegionTask(tile, lattice, info.mpp, settings)
         found, instances = post_process(maps, pixels, task)
         number = np.zeros(int(instances.max(initial=0)) + 1, dtype=np.int32)
@@ -106,7 +106,7 @@ def segment_image(
         nuclei=Nuclei.concatenate(parts),
         info=info,
         plan=plan,
-        normalisation=predictor.normalisation,
+        normalisation=model.normalisation,
         n_dropped_invalid=n_dropped_invalid,
         warnings=warnings,
     )

@@ -12,14 +12,15 @@ import uuid
 from concurrent.futures import Future
 from pathlib import Path
 
+from hoverfast_platform.arrays import PredictedMaps
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.geometry import ModelLattice
+from hoverfast_platform.inference.adapted_model import AdaptedModel
 from hoverfast_platform.inference.block_writer import BlockWriter, Ids
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.result_files import ResultFiles
-from hoverfast_platform.inference.slide_predictor import SlidePredictor
 from hoverfast_platform.inference.workers import PhaseSeconds, RegionNuclei
 from hoverfast_platform.mask.border_distance import BorderDistance
 from hoverfast_platform.mask.tissue_mask import TissueMask
@@ -97,10 +98,10 @@ class SlideJob:
         finished = self.blocks.finished()
         todo = [tile for tile in self.plan.tiles if tile.index // TILES_PER_BLOCK not in finished]
         n_resumed = len(self.plan.tiles) - len(todo)
-        predictor = self.engine.for_slide(
+        model = self.engine.for_slide(
             self.reader, self.lattice, self._has_tissue, self.settings.staining.stain
         )
-        normalisation = predictor.normalisation
+        normalisation = model.normalisation
         files = ResultFiles(self.staging_dir, self.reader, self.tissue, self.plan)
         with (
             self.engine.dead_workers_reported(),
@@ -111,11 +112,9 @@ class SlideJob:
             for block in sorted(finished):  # of a run that was killed
                 writer.take_finished(block)
             seconds = (
-                self._compute_blocks(todo, predictor, writer, on_progress)
-                if todo
-                else PhaseSeconds()
+                self._compute_blocks(todo, model, writer, on_progress) if todo else PhaseSeconds()
             )
-            del predictor  # what was compiled for this slide is not needed beside its files
+            del model  # what was compiled for this slide is not needed beside its files
             writing = time.perf_counter()
             writer.finish()
             writer.run(files.finish)
@@ -150,14 +149,14 @@ class SlideJob:
     def _compute_blocks(
         self,
         todo: list[Tile],
-        predictor: SlidePredictor,
+        model: AdaptedModel[PredictedMaps],
         writer: BlockWriter,
         on_progress: OnProgress,
     ) -> PhaseSeconds:
         n_total, seconds = len(self.plan.tiles), PhaseSeconds()
         n_resumed = n_total - len(todo)
         on_progress(Progress("segmenting", n_resumed, n_total))
-        regions = self.engine.regions(self.reader, self.plan, todo, self.settings, predictor)
+        regions = self.engine.regions(self.reader, self.plan, todo, self.settings, model)
         with contextlib.closing(regions):
             for n_done, (tile, region) in enumerate(regions, start=n_resumed + 1):
                 writer.take(tile.index, region)

@@ -5,8 +5,7 @@ gave them. Where a slide differs, mixing in the slide's own brings the features 
 the weights expect them (Schneider et al., "Improving robustness against common corruptions by
 covariate shift adaptation", NeurIPS 2020; Nado et al., arXiv 2006.10963). They mix by the number
 of images; here the share is fixed by the model's card, since one batch of squares of tissue
-stands for the slide. The statistics are those of a pass in training mode, each layer fed by
-features normalised with the batch's own, as in every step of training.
+stands for the slide.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.cores import available_cores, has_bfloat16
+from hoverfast_platform.model.batch_norms import statistics_taken
 from hoverfast_platform.model.network import HoverFast
 
 MAX_SQUARES = 8
@@ -49,21 +48,16 @@ def adapted_to(
     adapted = copy.deepcopy(network)
     if share == 0 or not samples or min(min(rgb.shape[:2]) for rgb in samples) < _MIN_PX:
         return adapted
-    norms = [module for module in adapted.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = share
     # The stubs do not know this keyword.
-    adapted.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    adapted.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = torch.from_numpy(_stacked(samples, network.architecture.multiple_px)).to(device)
     if device == "cpu":
         torch.set_num_threads(available_cores())
     in_half = statistics_precision(device) == "bf16"
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_half):
+    computing = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=in_half)
+    with statistics_taken(adapted, share), computing:
         adapted(pixels.permute(0, 3, 1, 2).float() / 255.0)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    return adapted.cpu().eval()
+    return adapted.cpu()
 
 
 def statistics_precision(device: str) -> str:

@@ -16,8 +16,8 @@ from hoverfast_platform.config import Compute, InstanceDecoding
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.hv.decode import split_foreground, without_small_nuclei
+from hoverfast_platform.inference.adapted_model import AdaptedModel
 from hoverfast_platform.inference.backends.choice import make_predictor
-from hoverfast_platform.inference.slide_predictor import slide_predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.samples import samples_of_image
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
@@ -83,7 +83,7 @@ class StudentsTeacher:
         total = np.zeros((2, height, width), dtype=np.float64)
         samples = samples_of_image(rgb)
         predictors = [
-            slide_predictor(model, predictor, samples, "he")
+            AdaptedModel.to(samples, predictor, model.card.appearance, model.card.statistics_share)
             for model, predictor in zip(self._models, self._predictors, strict=True)
         ]
         for view in self._views:

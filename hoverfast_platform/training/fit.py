@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.evaluation.metrics import Scores
+from hoverfast_platform.model.batch_norms import train_with_fixed_statistics
 from hoverfast_platform.model.checkpoint import save_model
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
@@ -32,10 +33,7 @@ from hoverfast_platform.training.run_folder import (
     Validation,
 )
 from hoverfast_platform.training.settings import TrainingSettings
-from hoverfast_platform.training.statistics import (
-    retake_statistics,
-    train_with_fixed_statistics,
-)
+from hoverfast_platform.training.statistics import retake_statistics
 from hoverfast_platform.training.step import (
     StepTaken,
     TrainingState,

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from hoverfast_platform.config import Appearance
+from hoverfast_platform.model.batch_norms import statistics_taken
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.stain import normalisation_of
+from hoverfast_platform.stain import normalised_alone
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.crops import reduced, reduction_to
 
@@ -43,37 +43,20 @@ def retake_statistics(
         appearance: What the network's images are brought to.
         mpp: Scale at which the network works; None takes the tables'.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
     chosen = _chosen(tables, n_patches)
     if not chosen:
         network.eval()
         return
     device = next(network.parameters()).device
     multiple_px = network.architecture.multiple_px
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all patches
-    network.train()
-    for table, i in chosen:
-        patch = table.read(i)
-        image = normalisation_of([patch.image], appearance).apply(patch.image)
-        patch = replace(patch, image=image)
-        image = reduced(patch, reduction_to(mpp, table.mpp)).image
-        height, width = (min(side - side % multiple_px, _MAX_PX) for side in image.shape[:2])
-        pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
-        network(pixels.permute(2, 0, 1)[None].float() / 255.0)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
-
-
-def train_with_fixed_statistics(network: HoverFast) -> None:
-    """Training mode, but every batch norm normalises by the statistics it has."""
-    network.train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+    with statistics_taken(network, share=None):
+        for table, i in chosen:
+            patch = table.read(i)
+            patch = replace(patch, image=normalised_alone(patch.image, appearance))
+            image = reduced(patch, reduction_to(mpp, table.mpp)).image
+            height, width = (min(side - side % multiple_px, _MAX_PX) for side in image.shape[:2])
+            pixels = torch.from_numpy(np.ascontiguousarray(image[:height, :width])).to(device)
+            network(pixels.permute(2, 0, 1)[None].float() / 255.0)
 
 
 def _chosen(tables: Sequence[PatchTable], n_patches: int) -> list[tuple[PatchTable, int]]:

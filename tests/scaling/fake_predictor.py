@@ -5,6 +5,7 @@ Used where what is measured or tested is everything around prediction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from hoverfast_platform.config import Compute
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.network import HoverFast
 
 _SPACING_PX, _RADIUS_PX = 32, 9
 
@@ -28,8 +28,8 @@ class FakePredictor:
         self._called = called
         self._maps: dict[tuple[int, int], np.ndarray] = {}
 
-    def with_network(self, network: HoverFast) -> FakePredictor:
-        return self  # whatever the network, it sees discs
+    def adapted_to(self, samples: Sequence[np.ndarray], share: float) -> FakePredictor:
+        return self  # whatever the slide looks like, it sees discs
 
     def predict(self, regions: np.ndarray) -> np.ndarray:
         if self._called is not None:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.model.batch_norms import norms_of
 from hoverfast_platform.model.network import HoverFast
 
 _FOLDED = re.compile(r"network\.(?P<module>[\w.]+)/aten::batch_norm")
@@ -38,7 +39,7 @@ def with_statistics(graph: Any, made_from: HoverFast, adapted: HoverFast) -> Any
     from openvino import opset13 as ops
 
     graph = graph.clone()
-    old, new = (_norms(network) for network in (made_from, adapted))
+    old, new = (norms_of(network) for network in (made_from, adapted))
     folded = {
         match["module"]: node
         for node in graph.get_ops()
@@ -63,14 +64,6 @@ def with_statistics(graph: Any, made_from: HoverFast, adapted: HoverFast) -> Any
         addition.input(1).replace_source_output(replacement.output(0))
     graph.validate_nodes_and_infer_types()
     return graph
-
-
-def _norms(network: HoverFast) -> dict[str, nn.BatchNorm2d]:
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-    }
 
 
 def _change(

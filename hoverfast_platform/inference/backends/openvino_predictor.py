@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.inference.backends.graph_border_steepness import with_border_steepness
@@ -16,6 +17,7 @@ from hoverfast_platform.inference.backends.graph_statistics import with_statisti
 from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
+from hoverfast_platform.model.slide_statistics import adapted_to
 
 
 class OpenVinoPredictor:
@@ -56,8 +58,9 @@ class OpenVinoPredictor:
         self._batch_size = batch_size
         self._n_threads = n_threads or available_cores()
 
-    def with_network(self, network: HoverFast) -> OpenVinoPredictor:
+    def adapted_to(self, samples: Sequence[RgbImage], share: float) -> OpenVinoPredictor:
         """See :class:`Predictor`; compiled anew, which takes half a second."""
+        network = adapted_to(self._network, samples, share)
         return OpenVinoPredictor(
             with_statistics(self._maps, self._network, network),
             network,

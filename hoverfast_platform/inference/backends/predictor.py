@@ -6,13 +6,13 @@ Every backend runs the same graph: :class:`hoverfast_platform.model.network.Maps
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hoverfast_platform.arrays import PredictedMaps
-from hoverfast_platform.model.network import HoverFast
+from hoverfast_platform.arrays import PredictedMaps, RgbImage
 
 Regions = npt.NDArray[np.uint8]
 """``(N, H, W, 3)`` RGB."""
@@ -29,8 +29,13 @@ class Predictor(Protocol):
     n_concurrent: int
     """Calls of ``predict`` that do better at the same time than one after another."""
 
-    def with_network(self, network: HoverFast) -> Predictor:
-        """One like this for the same weights with other batch-norm statistics."""
+    def adapted_to(self, samples: Sequence[RgbImage], share: float) -> Predictor:
+        """One like this with statistics of a slide mixed into its network's batch norms.
+
+        Args:
+            samples: Squares of the slide's tissue as the network is to see them.
+            share: Of their statistics in the mixture, 0..1.
+        """
         ...
 
     def predict(self, regions: Regions) -> PredictedMaps:

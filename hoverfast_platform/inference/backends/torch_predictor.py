@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -27,16 +26,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hoverfast_platform.arrays import PredictedMaps
+from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.inference.backends.predictor import Regions
+from hoverfast_platform.model.batch_norms import fold_batch_norms
 from hoverfast_platform.model.border_steepness import BorderSteepness
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.network import HoverFast, MapsFromPixels
+from hoverfast_platform.model.network import MapsFromPixels
+from hoverfast_platform.model.slide_statistics import adapted_to
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,8 +85,9 @@ class TorchPredictor:
         if "cpu" in devices:
             torch.set_num_threads(available_cores())
 
-    def with_network(self, network: HoverFast) -> TorchPredictor:
+    def adapted_to(self, samples: Sequence[RgbImage], share: float) -> TorchPredictor:
         """See ``Predictor``. A compiled graph is compiled anew, from torch's cache where it can."""
+        network = adapted_to(self._model.network, samples, share, self._devices[0])
         return TorchPredictor(replace(self._model, network=network), self._compute, self._devices)
 
     def predict(self, regions: Regions) -> PredictedMaps:
@@ -133,21 +134,6 @@ def graph_on(device: str, model: LoadedModel, dtype: torch.dtype, *, is_compiled
     # The stubs do not know this keyword.
     graph = graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return torch.compile(graph, dynamic=False) if is_compiled else graph
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Take every batch norm into the convolution before it, in place; for evaluation only.
-
-    Kept apart, they read and write each layer's output once more, which on a GPU is most of
-    the memory traffic.
-    """
-    for child in module.children():
-        if isinstance(child, nn.Sequential):
-            for i, (first, second) in enumerate(itertools.pairwise(list(child))):
-                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    child[i], child[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-        else:
-            fold_batch_norms(child)
 
 
 class Lane:

@@ -1,5 +1,7 @@
 """Statistics changed in a converted graph, against converting the changed network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,7 +49,7 @@ def test_a_changed_graph_computes_what_the_changed_network_does(model, adapted):
     image = tissue(3)
     graph = openvino_graph(model)
     before = maps(graph.clone(), model.network, image)
-    plain = TorchPredictor(model, Compute(), ("cpu",)).with_network(adapted).predict(image)[0]
+    plain = TorchPredictor(replace(model, network=adapted), Compute(), ("cpu",)).predict(image)[0]
 
     changed = maps(with_statistics(graph, model.network, adapted), adapted, image)
 
@@ -62,7 +64,7 @@ def test_an_int8_graph_changes_likewise(model, adapted):
     image = tissue(3)
     int8 = Core().read_model(find_int8(model.path, model.digest).graph_path)
     wanted = maps(openvino_graph(model), model.network, image)
-    wanted_adapted = TorchPredictor(model, Compute(), ("cpu",)).with_network(adapted)
+    wanted_adapted = TorchPredictor(replace(model, network=adapted), Compute(), ("cpu",))
     wanted_adapted = wanted_adapted.predict(image)[0].astype(np.float32)
 
     found = maps(int8.clone(), model.network, image, "int8")

@@ -9,19 +9,21 @@ import torch
 
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import ComputeError, SettingsError
+from hoverfast_platform.hv.decode import decodable_maps
 from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
     openvino_graph,
 )
+from hoverfast_platform.inference.backends.plain_network import PlainNetwork
 from hoverfast_platform.inference.backends.torch_predictor import (
     Lane,
     TorchPredictor,
     filling_batch,
-    fold_batch_norms,
     predict_halving,
 )
+from hoverfast_platform.model.batch_norms import fold_batch_norms
 from hoverfast_platform.model.checkpoint import load_model
 
 
@@ -40,6 +42,23 @@ def test_both_backends_predict_the_same_maps(model):
     assert slow.shape == fast.shape == (2, 2, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
     assert np.abs(slow.astype(np.float32) - fast.astype(np.float32)).max() < 4e-3
+
+
+def test_a_plain_network_predicts_an_image_of_any_size_as_the_other_backends_do(model):
+    """Training judges a network by this one, slides are segmented by the others."""
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 128, 192, 3), dtype=np.uint8)
+    samples = [rgb[0, :96, :160] // 2]
+
+    plain = PlainNetwork(model.network).adapted_to(samples, 0.4)
+    other = TorchPredictor(model, Compute(), ("cpu",)).adapted_to(samples, 0.4)
+
+    found = decodable_maps(plain.predict(rgb)[0])
+    assert np.abs(found - other.predict(rgb)[0]).max() < 4e-3
+    odd = plain.predict(rgb[:, :, :165])
+    assert odd.shape == (1, 3, 128, 165)
+    far = model.network.architecture.receptive_radius_px
+    inside = slice(0, 165 - far)
+    assert np.abs(odd[..., inside] - plain.predict(rgb)[..., inside]).max() < 1e-4
 
 
 def test_batch_norms_taken_into_convolutions_leave_the_maps(model):

@@ -14,9 +14,9 @@ from hoverfast_platform.config import SegmentationSettings, Tiling
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference import engine as engine_module
+from hoverfast_platform.inference.adapted_model import AdaptedModel
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.region_slots import RegionSlots, attached_slots
-from hoverfast_platform.inference.slide_predictor import SlidePredictor
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.slide.array_reader import ArrayReader
 from hoverfast_platform.stain import StainNormalisation
@@ -53,7 +53,7 @@ def regions(engine, predictor=None):
         width=info.width, height=info.height, slide_mpp=info.mpp, model_mpp=0.25
     )
     plan = plan_tiles(lattice, SETTINGS.tiling, lambda *_box: True, engine.field_of_view)
-    shown = SlidePredictor(predictor or engine.predictor, "he", StainNormalisation())
+    shown = AdaptedModel(predictor or engine.predictor, "he", StainNormalisation())
     return plan, engine.regions(reader, plan, plan.tiles, SETTINGS, shown)
 
 
