@@ -17,6 +17,7 @@ from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
+from hoverfast_platform.texts import markdown
 
 _MAX_PICTURES = 4
 """How many images of the evaluation are shown inline: the first of the validation set."""
@@ -41,7 +42,10 @@ def cohort(context: dg.AssetExecutionContext, store: ArtefactFolder) -> dg.Mater
 
     with store.open_catalogue() as catalogue, failures_by_kind():
         found = resolve_cohort(store.learning(), catalogue, context.partition_key)
-    rows = "\n".join(f"| {m.slide.key} | {m.slide.name} | {m.patient} |" for m in found.members)
+    rows = "\n".join(
+        f"| {markdown(m.slide.key)} | {markdown(m.slide.name)} | {markdown(m.patient)} |"
+        for m in found.members
+    )
     return dg.MaterializeResult(
         metadata={
             "version": found.version,
@@ -215,7 +219,9 @@ def model_evaluation(
     metadata: dict[str, Any] = {
         "gate": f"passed: {verdict}" if verdict.passed else f"stays a candidate: {verdict}",
         "cohort_version": found.version,
-        "scores": dg.MetadataValue.md(f"| | student | {baseline} |\n|---|---|---|\n{table}"),
+        "scores": dg.MetadataValue.md(
+            f"| | student | {markdown(baseline)} |\n|---|---|---|\n{table}"
+        ),
         **{name: round(interval.mean, 4) for name, interval in ours.items()},
     }
     for i, path in enumerate(judged.picture_paths[:_MAX_PICTURES]):

@@ -8,6 +8,7 @@ import dagster as dg
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.storage.previews import encode_webp
+from hoverfast_platform.texts import markdown
 
 _MAX_BYTES = 30_000
 """They are stored with every event, and are most of what is: a WebP of that size looks like a
@@ -18,5 +19,5 @@ def inline_picture(rgb: RgbImage, title: str) -> dg.MarkdownMetadataValue:
     """A small picture that the UI shows behind 'Show Markdown'."""
     webp = encode_webp(rgb, max_side_px=512, max_bytes=_MAX_BYTES)
     return dg.MetadataValue.md(
-        f"![{title}](data:image/webp;base64,{base64.b64encode(webp).decode()})"
+        f"![{markdown(title)}](data:image/webp;base64,{base64.b64encode(webp).decode()})"
     )

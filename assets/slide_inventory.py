@@ -15,6 +15,7 @@ from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.slide_folders import SlideFolders
+from hoverfast_platform.texts import markdown
 
 NO_QUARANTINE = "no_slide_in_quarantine"
 
@@ -81,7 +82,9 @@ def slide_inventory(
         context.log.warning(problem)
     metadata: dict[str, Any] = {"quarantine": _table(bad)} if bad else {}
     if problems:
-        metadata["problems"] = dg.MetadataValue.md("\n".join(f"- {text}" for text in problems))
+        metadata["problems"] = dg.MetadataValue.md(
+            "\n".join(f"- {markdown(text)}" for text in problems)
+        )
     metadata |= {
         "new_slides": new,
         "registered_files": counts["registered"],
@@ -93,7 +96,7 @@ def slide_inventory(
     yield dg.MaterializeResult(
         metadata=metadata,
         data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
-        check_results=[_verdict(bad)],
+        check_results=[_verdict(bad, problems)],
     )
 
 
@@ -112,11 +115,13 @@ def _register(context: dg.AssetExecutionContext, files: WatchedFiles) -> int:
     return n_new
 
 
-def _verdict(bad: Sequence[QuarantinedFile]) -> dg.AssetCheckResult:
+def _verdict(bad: Sequence[QuarantinedFile], problems: Sequence[str]) -> dg.AssetCheckResult:
+    """Files that cannot even be listed, by their name or their folder, are not usable either."""
     kinds = Counter(file.kind for file in bad)
+    kinds.update({"not looked at": len(problems)} if problems else {})
     return dg.AssetCheckResult(
         check_name=NO_QUARANTINE,
-        passed=not bad,
+        passed=not bad and not problems,
         severity=dg.AssetCheckSeverity.WARN,
         description=", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "none",
         metadata={"quarantine": _table(bad)} if bad else {},

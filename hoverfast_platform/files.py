@@ -238,3 +238,24 @@ def one_name(name: str) -> str:
             "Use letters, digits, dot, dash and underscore.",
         )
     return name
+
+
+MAX_STEM_BYTES = 215
+"""A name has at most 255 bytes. What is added to a stem: a digest, an ending such as
+``_label_mask.tif``, and what marks a file that is being written."""
+
+
+def fitting_stem(stem: str) -> str:
+    """The stem itself, if files can be named after it.
+
+    Raises:
+        StorageError: If their names would be too long.
+    """
+    n_bytes = len(os.fsencode(stem))
+    if n_bytes > MAX_STEM_BYTES:
+        raise StorageError(
+            f"No result can be named {stem[:40]}...: this name has {n_bytes} bytes, and at most "
+            f"{MAX_STEM_BYTES} leave room for the endings.",
+            "Rename the file; results of slides can also be named by content (--pseudonyms).",
+        )
+    return stem

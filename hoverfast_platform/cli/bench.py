@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("bench")
 @click.option(
@@ -99,4 +101,4 @@ def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any)
     request = BenchmarkRequest(outdir=outdir, against=dict(against), **options)
     with progress_bar("bench", "round") as show:
         measured = run_benchmark(request, on_progress=show)
-    click.echo(f"\n{report_text(measured)}\n\n{outdir / 'bench.json'}")
+    say(f"\n{report_text(measured)}\n\n{outdir / 'bench.json'}")

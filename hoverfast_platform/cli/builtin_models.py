@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.model.card import Metrics, ModelCard
 
 
@@ -13,19 +12,19 @@ def list_builtin() -> None:
 
     models = available_models()
     width = max(len(name) for name in models)
-    click.echo(f"{'model':{width}}  um/px  GMAC/mm2  AJI    choose it")
+    say(f"{'model':{width}}  um/px  GMAC/mm2  AJI    choose it")
     for name, card in models.items():
         aji = f"{card.metrics[0].aji:.3f}" if card.metrics else "    -"
         choose = card.choose_when + (" This is the default." if name == DEFAULT_MODEL else "")
-        click.echo(
+        say(
             f"{name:{width}}  {card.mpp:5.2f}  {_gmac_per_mm2(card):8,.0f}  {aji}  {choose.strip()}"
         )
-    click.echo(
+    say(
         "GMAC/mm2: billions of multiplications of the network for a square millimetre of tissue; "
         "time goes with it. AJI: on the first set named below."
     )
     for name, card in models.items():
-        click.echo("")
+        say("")
         _describe(name, card)
 
 
@@ -38,13 +37,13 @@ def _describe(name: str, card: ModelCard) -> None:
     from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
     from hoverfast_platform.model.quantised import find_int8
 
-    click.echo(f"{name} {card.version}: {card.stain} at {card.mpp} um/px, licence {card.licence}")
-    click.echo(f"  {card.description} {card.intended_use}")
+    say(f"{name} {card.version}: {card.stain} at {card.mpp} um/px, licence {card.licence}")
+    say(f"  {card.description} {card.intended_use}")
     for measured in card.metrics:
-        click.echo(f"  {measured.dataset}: {_scores(measured)}")
+        say(f"  {measured.dataset}: {_scores(measured)}")
     if (int8 := find_int8(BUILTIN_DIR / f"{name}.safetensors")) is not None:
         check = int8.card.check
-        click.echo(
+        say(
             f"  int8 on CPUs with VNNI: Dice {check.dice_between:.4f} against fp32, "
             f"AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
         )

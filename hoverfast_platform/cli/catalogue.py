@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
 
 _option = click.option(
     "--catalogue",
@@ -35,9 +36,9 @@ def upgrade(location: Path | str) -> None:
 
     before, after = upgrade_database(location)
     if before == after:
-        click.echo(f"{shown(location)} is at revision {after} already.")
+        say(f"{shown(location)} is at revision {after} already.")
     else:
-        click.echo(f"{shown(location)}: {before or 'empty'} -> {after}")
+        say(f"{shown(location)}: {before or 'empty'} -> {after}")
 
 
 @command.command("info")
@@ -48,9 +49,9 @@ def info(location: Path | str) -> None:
     from hoverfast_platform.catalogue.transfer import count_rows
 
     rows = count_rows(location)
-    click.echo(f"{shown(location)}, revision {newest_revision()}")
+    say(f"{shown(location)}, revision {newest_revision()}")
     for table, n in rows.items():
-        click.echo(f"{n:>12,}  {table}")
+        say(f"{n:>12,}  {table}")
 
 
 @command.command("copy")
@@ -62,4 +63,4 @@ def copy(source: Path | str, location: Path | str) -> None:
     from hoverfast_platform.catalogue.transfer import copy_catalogue
 
     rows = copy_catalogue(source, location)
-    click.echo(f"{sum(rows.values()):,} rows from {shown(source)} to {shown(location)}")
+    say(f"{sum(rows.values()):,} rows from {shown(source)} to {shown(location)}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 _LIST = "?"
 
 
@@ -13,7 +15,7 @@ def _list_forms(ctx: click.Context, _option: click.Parameter, value: str) -> str
     if value == _LIST:
         from hoverfast_platform.storage.exporters.table import listing
 
-        click.echo(listing())
+        say(listing())
         ctx.exit()
     return value
 
@@ -50,6 +52,6 @@ def command(source: Path, target: Path, to: str, mpp: float | None, per_shard: i
 
     done = convert(source, target, to=to, mpp=mpp, per_shard=per_shard)
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
-    click.echo(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
+    say(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
     for note in done.notes:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("corrections")
 @click.argument("slide", type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -39,15 +41,15 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     review = Review(slide, edited, patient, reviewed_by, mpp_override=mpp)
     done = import_review(review, outdir, original=original)
-    click.echo(f"{len(done.stems)} reviewed regions with {done.n_nuclei} nuclei in {outdir}")
+    say(f"{len(done.stems)} reviewed regions with {done.n_nuclei} nuclei in {outdir}")
     for note in done.notes:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")
     if original is not None:
-        click.echo(
+        say(
             f"  {done.n_unchanged} unchanged, {done.n_changed} changed, {done.n_added} added, "
             f"{done.n_deleted} deleted"
         )
-    click.echo(
+    say(
         f"Next: hoverfast teacher-labels NAME {outdir}/image -t annotations --labels "
         f"{outdir}/label --manifest {outdir}/manifest.csv --mpp {review.mpp:g} -o SETS"
     )

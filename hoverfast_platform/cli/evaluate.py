@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
 
 
 @click.command("evaluate")
@@ -80,15 +81,15 @@ def command(  # noqa: PLR0913 - one per option
             bars.close()
             evaluated.append(model)
             evaluation = model.evaluation
-            click.echo(
+            say(
                 f"{model.name} against {evaluation.reference}, {len(labelled)} images, "
                 f"{evaluation.n_true} nuclei"
             )
             for score_name, interval in evaluation.overall().named():
-                click.echo(f"  {score_name:4}  {interval}")
-            click.echo(f"  report  {model.report_path}")
+                say(f"  {score_name:4}  {interval}")
+            say(f"  report  {model.report_path}")
     if len(evaluated) > 1:
         comparison = compare_models(evaluated, outdir)
         for other, found in comparison.differences.items():
-            click.echo(f"{other} - {comparison.first}: PQ {found.pq}, AJI {found.aji}")
-        click.echo(f"  comparison  {comparison.page_path}")
+            say(f"{other} - {comparison.first}: PQ {found.pq}, AJI {found.aji}")
+        say(f"  comparison  {comparison.page_path}")

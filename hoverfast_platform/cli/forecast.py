@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("forecast")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -21,7 +23,7 @@ def command(folder: Path, window_days: float, warn_days: float) -> None:
 
     found = forecast_disk(folder, window_days=window_days)
     left = "not growing" if found.days_left is None else f"{found.days_left:,.0f} days left"
-    click.echo(
+    say(
         f"{left}: {found.used_bytes / 1e9:,.2f} GB in {found.n_files:,} files, "
         f"{found.bytes_per_day / 1e9:,.3f} GB a day lately, {found.free_bytes / 1e9:,.1f} GB free"
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("gpu-check")
 @click.option(
@@ -53,4 +55,4 @@ def command(  # noqa: PLR0913 - one per option
         hoverfast=hoverfast,
         hovernet=hovernet,
     )
-    click.echo(check_gpu(request))
+    say(check_gpu(request))

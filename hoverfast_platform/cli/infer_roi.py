@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hoverfast_platform.cli.options import compute_of, inference_options, settings_of
+from hoverfast_platform.cli.say import say
 
 
 @click.command("infer_roi")
@@ -55,7 +56,7 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
     settings = settings_of(options)
     with SegmentationEngine.of(options["model"] or DEFAULT_MODEL, compute_of(options)) as engine:
         if mpp is None:
-            click.echo(
+            say(
                 f"No --mpp was given: images are taken to have {engine.model.card.mpp} um per "
                 "pixel, the model's own. If they have not, sizes and nuclei are wrong.",
                 err=True,
@@ -68,6 +69,6 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
                 show_failure(outcome)
             else:
                 found = outcome.product.found
-                click.echo(f"{outcome.item.name}: {len(found.nuclei)} nuclei")
+                say(f"{outcome.item.name}: {len(found.nuclei)} nuclei")
                 show_notes(outcome.product.summary.dab, found.warnings)
     exit_with(n_failed, len(paths), "images")

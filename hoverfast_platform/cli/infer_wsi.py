@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hoverfast_platform.cli.options import compute_of, inference_options, settings_of
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.config import Scale, Tiling
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
         Bars("tile") as bars,
     ):
-        click.echo(
-            f"Model {engine.model.source.title} on {engine.arithmetic}, {engine.n_workers} workers"
-        )
+        say(f"Model {engine.model.source.title} on {engine.arithmetic}, {engine.n_workers} workers")
         for outcome in segment_slides(
             paths,
             outdir,
@@ -142,12 +141,12 @@ def _show(done: SegmentedSlide) -> None:
 
     summary = done.summary
     speed = summary.seconds_per_mm2
-    click.echo(
+    say(
         f"{done.slide_info.name}: {summary.n_nuclei} nuclei on "
         f"{summary.tissue_area_mm2:.3f} mm2 of tissue"
         + (f", {speed:.1f} s/mm2" if speed is not None else "")
         + (" (already done)" if done.was_done else "")
     )
     show_notes(summary.dab, summary.warnings)
-    click.echo(f"  QuPath  {done.qupath_path}\n  table   {done.table_path}")
-    click.echo(f"  preview {done.preview_path}")
+    say(f"  QuPath  {done.qupath_path}\n  table   {done.table_path}")
+    say(f"  preview {done.preview_path}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
 
 
 @click.command("lineage")
@@ -44,4 +45,4 @@ def command(slide_or_file: str, catalogue: Path | str | None) -> None:
                 "Give a slide's name, path or digest, or a result file.",
             )
         record = [entry.model_dump(mode="json") for entry in found.entries]
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False))
+    say(json.dumps(record, indent=2, ensure_ascii=False))

@@ -12,11 +12,13 @@ import importlib
 import logging
 import os
 import sys
+from traceback import format_exception
 from typing import NoReturn
 
 import click
 from pydantic import ValidationError
 
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.interruption import end_on_signals, is_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
@@ -109,6 +111,7 @@ def main() -> None:
         # Outside standalone mode click returns the exit code of a command that asked for one.
         sys.exit(hoverfast(standalone_mode=False))
     except click.ClickException as error:
+        error.message = clean(error.message)  # it repeats arguments, often names of files
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -122,7 +125,7 @@ def main() -> None:
 def _end_interrupted() -> NoReturn:
     """End at once: under threads of libraries that still compute the interpreter would abort."""
     with contextlib.suppress(OSError):  # the terminal itself may be gone
-        click.echo("Interrupted. What was finished is kept; run the command again.", err=True)
+        say("Interrupted. What was finished is kept; run the command again.", err=True)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -132,17 +135,15 @@ def _end_interrupted() -> NoReturn:
 
 
 def _shown(error: Exception) -> int:
-    """The exit code for an error, once it is told. A defect of ours goes on to its traceback."""
+    """The exit code for an error, once it is told; a defect of ours with its traceback."""
     error = out_of_memory(error) or error
     if isinstance(error, ValidationError):
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])
-            text = clean(f"Error: {name} = {problem['input']}: {problem['msg']}.")
-            click.echo(text, err=True)
+            say(f"Error: {name} = {problem['input']}: {problem['msg']}.", err=True)
         return 2
-    if not isinstance(error, HoverFastError):
-        raise error
-    click.echo(f"Error: {error}", err=True)
+    is_ours = isinstance(error, HoverFastError)
+    say(f"Error: {error}" if is_ours else "".join(format_exception(error)), err=True)
     return 1
 
 

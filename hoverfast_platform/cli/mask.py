@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 if TYPE_CHECKING:
     from hoverfast_platform.config import MaskSettings
     from hoverfast_platform.mask.make import MadeMask
@@ -126,12 +128,12 @@ def _show(slide: Path, made: MadeMask) -> None:
 
     statistics = made.record.statistics
     lost = ", ".join(f"{label} {share:.1%}" for label, share in statistics.lost_fraction.items())
-    click.echo(
+    say(
         f"{slide.name}: {statistics.tissue_area_mm2:.3f} mm2 usable ({made.mask.engine})"
         + (f", lost: {lost}" if lost else "")
         + (" (already done)" if made.was_done else "")
     )
     finding = check_mask(statistics, MaskCheck())
     for note in (*([] if finding.passed else [finding.text]), *made.mask.warnings):
-        click.echo(f"  note: {note}")
-    click.echo(f"  mask    {made.path}")
+        say(f"  note: {note}")
+    say(f"  mask    {made.path}")

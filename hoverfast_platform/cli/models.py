@@ -12,6 +12,7 @@ import click
 
 from hoverfast_platform.cli.builtin_models import list_builtin
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.files import read_settings_file
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def list_models(catalogue: Path | str | None) -> None:
         for standing in standings:
             measured = opened.models.evaluations(standing.sha256)
             pq = f"PQ {measured[0].summary.scores.pq.mean:.3f}" if measured else ""
-            click.echo(
+            say(
                 f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
                 f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
             )
     if not standings:
-        click.echo("No models; `hoverfast evaluate --catalogue` registers what it measures.")
+        say("No models; `hoverfast evaluate --catalogue` registers what it measures.")
 
 
 @command.command("show")
@@ -94,7 +95,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
 
     if catalogue is None:
         card = read_card(find_model(model).with_suffix(".json"))
-        click.echo(card.model_dump_json(indent=2))
+        say(card.model_dump_json(indent=2))
         return
     with Catalogue.open(catalogue) as opened:
         sha256 = find_registered(opened, model)
@@ -133,7 +134,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
             for use in uses
         ],
     }
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    say(json.dumps(shown, indent=2, ensure_ascii=False))
 
 
 @command.command("promote")
@@ -173,7 +174,7 @@ def promote(  # noqa: PLR0913 - one per option
     with Catalogue.open(catalogue) as opened:
         if roll_back:
             replaced = models.roll_back(opened, model, reason=reason, scope=scope, dry_run=dry_run)
-            click.echo(
+            say(
                 f"Would replace {replaced.name if replaced else 'none'} by {model}."
                 if dry_run
                 else f"Promoted {model} in scope {scope} again."
@@ -187,13 +188,13 @@ def promote(  # noqa: PLR0913 - one per option
             reason=reason or "passed the gate",
             dry_run=dry_run,
         )
-    click.echo("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
+    say("The gate " + ("lets it pass:" if judgement.verdict.passed else "refuses it:"))
     for text in judgement.verdict.reasons:
-        click.echo(f"  {text}")
+        say(f"  {text}")
     if not judgement.verdict.passed:
         raise click.exceptions.Exit(1)
     if not dry_run:
-        click.echo(f"Promoted {model} in scope {scope}.")
+        say(f"Promoted {model} in scope {scope}.")
 
 
 @command.command("average")
@@ -216,7 +217,7 @@ def average(members: tuple[str, ...], out: Path, catalogue: Path | str | None, s
 
     with _opened(catalogue) as opened:
         card = average_models(members, out, catalogue=opened, scope=scope)
-    click.echo(f"{card.name} {card.version}\n  {out}")
+    say(f"{card.name} {card.version}\n  {out}")
 
 
 @command.command("adapt")
@@ -249,7 +250,7 @@ def adapt(
 
     with _opened(catalogue) as opened:
         card = adapt_model(model, dataset, out, n_patches=patches, catalogue=opened, scope=scope)
-    click.echo(f"{card.name} {card.version}\n  {out}")
+    say(f"{card.name} {card.version}\n  {out}")
 
 
 @command.command("quantise")
@@ -287,7 +288,7 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
             show(Progress("checking", n_seen, 2 * len(check), "images"))
 
         made = models.quantise_model(model, calibrate, check, on_progress=count)
-    click.echo(
+    say(
         f"int8 against fp32 on {made.n_images} images, {made.n_nuclei} nuclei: "
         f"Dice {made.dice_between:.4f}\n"
         f"against the labels   fp32     int8\n"
@@ -313,7 +314,7 @@ def export(model: str, out: Path) -> None:
     """
     from hoverfast_platform.use_cases.models import export_model
 
-    click.echo(export_model(model, out))
+    say(export_model(model, out))
 
 
 @command.command("register")
@@ -328,7 +329,7 @@ def register(model: str, catalogue: Path | str, scope: str, reason: str) -> None
 
     with Catalogue.open(catalogue) as opened:
         sha256 = register_model(opened, model, scope=scope, reason=reason)
-    click.echo(f"Registered {model} ({sha256[:10]}) in scope {scope}.")
+    say(f"Registered {model} ({sha256[:10]}) in scope {scope}.")
 
 
 @command.command("retire")
@@ -343,7 +344,7 @@ def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
 
     with Catalogue.open(catalogue) as opened:
         retire_model(opened, model, reason=reason, scope=scope)
-    click.echo(f"Retired {model} in scope {scope}.")
+    say(f"Retired {model} in scope {scope}.")
 
 
 @contextmanager

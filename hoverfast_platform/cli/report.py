@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("report")
 @click.argument("outdir", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -17,4 +19,4 @@ def command(outdir: Path) -> None:
     """
     from hoverfast_platform.reports.run_report import write_run_report
 
-    click.echo(str(write_run_report(outdir)))
+    say(str(write_run_report(outdir)))

@@ -10,6 +10,7 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.ingest.names import printable
 from hoverfast_platform.progress import OnProgress, Progress
 from hoverfast_platform.storage.summary import DabPositivity
@@ -19,7 +20,7 @@ from hoverfast_platform.use_cases.outcome import Outcome
 def show_failure(outcome: Outcome[Path, Any]) -> None:
     """Why an item failed and what to do about it, on the error stream."""
     name = printable(outcome.item.name)
-    click.echo(f"{name}: FAILED ({outcome.kind}): {outcome.failure_text}", err=True)
+    say(f"{name}: FAILED ({outcome.kind}): {outcome.failure_text}", err=True)
 
 
 def exit_with(n_failed: int, n_items: int, what: str) -> None:
@@ -29,7 +30,7 @@ def exit_with(n_failed: int, n_items: int, what: str) -> None:
         click.exceptions.Exit: If something failed.
     """
     if n_failed:
-        click.echo(f"{n_failed} of {n_items} {what} failed.", err=True)
+        say(f"{n_failed} of {n_items} {what} failed.", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -37,9 +38,9 @@ def show_notes(dab: DabPositivity | None, warnings: Sequence[str]) -> None:
     """How many nuclei DAB stains, and what the reader of a result should know."""
     if dab is not None and dab.h_score is not None:
         share = 100 * (dab.positive_fraction or 0)
-        click.echo(f"  DAB: {share:.1f} % positive, H-score {dab.h_score:.0f}")
+        say(f"  DAB: {share:.1f} % positive, H-score {dab.h_score:.0f}")
     for warning in warnings:
-        click.echo(f"  note: {warning}")
+        say(f"  note: {warning}")
 
 
 @contextmanager
@@ -64,7 +65,7 @@ class Bars:
     def of(self, item: Path | str) -> OnProgress:
         """The bar of an item; that of the item before is closed."""
         self.close()
-        name = item if isinstance(item, str) else item.name
+        name = printable(item if isinstance(item, str) else item.name)
         return self._open.enter_context(progress_bar(name, self._unit))
 
     def close(self) -> None:

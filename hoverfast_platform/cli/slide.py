@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.group("slide")
 def command() -> None:
@@ -23,15 +25,15 @@ def info(path: Path, mpp: float | None) -> None:
 
     with open_slide(path, Scale(mpp_override=mpp)) as reader:
         known = reader.info
-    click.echo(f"name       {known.name}")
-    click.echo(f"format     {known.vendor}")
-    click.echo(f"size       {known.width} x {known.height} px, {known.area_mm2:.3f} mm2")
-    click.echo(f"mpp        {known.mpp.x:.4f} x {known.mpp.y:.4f} um/px ({known.mpp_source})")
-    click.echo(f"frame      {known.frame}, origin {known.origin_px}")
+    say(f"name       {known.name}")
+    say(f"format     {known.vendor}")
+    say(f"size       {known.width} x {known.height} px, {known.area_mm2:.3f} mm2")
+    say(f"mpp        {known.mpp.x:.4f} x {known.mpp.y:.4f} um/px ({known.mpp_source})")
+    say(f"frame      {known.frame}, origin {known.origin_px}")
     for level, (width, height) in enumerate(known.level_sizes):
         x, y = known.level_downsamples[level]
-        click.echo(f"level {level:<4} {width} x {height} px, downsample {x:.4f} x {y:.4f}")
-    click.echo(f"objective  {known.objective_power or 'not stated'}")
+        say(f"level {level:<4} {width} x {height} px, downsample {x:.4f} x {y:.4f}")
+    say(f"objective  {known.objective_power or 'not stated'}")
     for note in known.notes:
-        click.echo(f"note       {note}")
-    click.echo(f"sha256     {slide_digest(path)}")
+        say(f"note       {note}")
+    say(f"sha256     {slide_digest(path)}")

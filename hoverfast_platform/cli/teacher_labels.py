@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hoverfast_platform.cli.say import say
 from hoverfast_platform.config import InstanceDecoding
 
 
@@ -109,13 +110,13 @@ def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) 
     with progress_bar(name, "tile") as show:
         made = label(request, on_progress=show)
     for note in made.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     if made.n_left_out:
-        click.echo(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
+        say(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
     for part, table in (("training", made.training), ("validation", made.validation)):
         if table is None:
             continue
-        click.echo(
+        say(
             f"{part}: {int(table.n_nuclei.sum())} nuclei in {len(table)} patches of "
             f"{len(set(table.groups))} patients or slides\n  {table.path}"
         )

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("train")
 @click.argument("dataname")
@@ -93,7 +95,7 @@ def command(dataname: str, outdir: Path, **options: Any) -> None:
         TrainingRequest(dataname=dataname, outdir=outdir, fields=fields, **options)
     )
     data, n_steps = prepared.data, prepared.settings.n_steps
-    click.echo(
+    say(
         f"{sum(len(table) for table in data.training)} patches with "
         f"{sum(int(table.n_nuclei.sum()) for table in data.training)} nuclei to learn from, "
         f"{len(data.validation)} with {int(data.validation.n_nuclei.sum())} to validate on, "
@@ -102,7 +104,7 @@ def command(dataname: str, outdir: Path, **options: Any) -> None:
     with progress_bar(dataname, "step", n_steps) as show:
         student = train(prepared, on_progress=show)
     kept = student.kept
-    click.echo(
+    say(
         f"Student of step {kept.step} of {student.n_steps}: Dice {kept.dice:.3f}, "
         f"AJI {kept.aji:.3f}, PQ {kept.pq:.3f} on the validation set\n  {student.model_path}"
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 _NEEDED = ("starlette", "uvicorn")
 
 
@@ -91,8 +93,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     app = viewer_app(load, access, review_folder or library.root / "corrections")
     with bind(port) as socket:
         address = f"http://127.0.0.1:{socket.getsockname()[1]}/"
-        click.echo(f"{len(library.exhibits)} to see. Ctrl-C ends it.")
-        click.echo(f"{address}?token={access.token}")
+        say(f"{len(library.exhibits)} to see. Ctrl-C ends it.")
+        say(f"{address}?token={access.token}")
         if browser:
             webbrowser.open(f"{address}?token={access.token}")
         serve(app, socket)

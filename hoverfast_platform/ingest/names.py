@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hoverfast_platform.errors import UnreadableSlideError
-from hoverfast_platform.texts import clean
+from hoverfast_platform.texts import one_line
 
 
 def check_name(path: Path) -> None:
@@ -16,10 +16,11 @@ def check_name(path: Path) -> None:
     """
     if printable(path) != str(path):
         raise UnreadableSlideError(
-            f"{path} has a name with control characters or that is not valid UTF-8.", "Rename it."
+            f"{printable(path)} has a name with control characters or that is not valid UTF-8.",
+            "Rename it.",
         )
 
 
 def printable(path: Path | str) -> str:
     """The path with what cannot be shown written out."""
-    return clean(str(path)).replace("\n", "\\n").replace("\t", "\\t")
+    return one_line(str(path))

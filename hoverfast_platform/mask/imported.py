@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hoverfast_platform.config import MaskImport
 from hoverfast_platform.errors import MaskError, StorageError
-from hoverfast_platform.files import file_sha256
+from hoverfast_platform.files import file_sha256, fitting_stem
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.mask.findings import FindingPixels
 from hoverfast_platform.mask.foreign_pixels import read_foreign_tissue
@@ -72,7 +72,7 @@ def find_mask_file(source: Path, slide_path: Path) -> Path:
 
 def mask_file_name(folder: Path, slide_name: str, slide_sha256: str) -> Path:
     """Where a slide's mask goes in a folder of ours; longer if another slide has taken that."""
-    path = folder / f"{slide_name}.png"
+    path = folder / f"{fitting_stem(slide_name)}.png"
     if path.exists():
         try:
             record = read_record(path)

@@ -35,6 +35,7 @@ from hoverfast_platform.reports.page import (
     write_page,
 )
 from hoverfast_platform.scores import SCORE_NAMES, Interval, MeanScores
+from hoverfast_platform.texts import cell
 
 _HEADINGS = {"dice": "Dice", "aji": "AJI", "dq": "DQ", "sq": "SQ", "pq": "PQ", "f1": "detection F1"}
 _PICTURE_SIDE_PX = 700
@@ -282,5 +283,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        shown = {name: cell(v) if isinstance(v, str) else v for name, v in row.items()}
+        writer.writerow(shown)
     write_text(path, text.getvalue())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.foreign_text import decoded_text
+from hoverfast_platform.texts import text_of_cell
 
 _SEPARATORS = ",;\t|"
 _SUFFIX = re.compile(
@@ -134,7 +135,7 @@ def _row(path: Path, line: int, raw: Mapping[str, str | list[str] | None]) -> di
                     "Put texts that hold the separator in quotes.",
                 )
             continue
-        row[str(name).strip().lower()] = (value or "").strip()
+        row[str(name).strip().lower()] = text_of_cell((value or "").strip())
     return row
 
 

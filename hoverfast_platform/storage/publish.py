@@ -24,6 +24,7 @@ from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.files import (
     file_sha256,
+    fitting_stem,
     fsync,
     read_settings_file,
     reporting_storage,
@@ -62,9 +63,9 @@ def results_stem(out_dir: Path, stem: str, slide_sha256: str) -> str:
     """The name a slide's files get: its stem, longer if another slide has taken that.
 
     Raises:
-        StorageError: If files of that name exist that belong to no known slide.
+        StorageError: If files of that name exist that belong to no known slide, or it is too long.
     """
-    for candidate in (stem, f"{stem}.{slide_sha256[:8]}"):
+    for candidate in (fitting_stem(stem), f"{stem}.{slide_sha256[:8]}"):
         if _slide_of(out_dir, candidate) in (slide_sha256, None):
             return candidate
     raise StorageError(

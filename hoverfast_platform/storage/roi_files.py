@@ -10,7 +10,7 @@ from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
-from hoverfast_platform.files import reporting_storage, written_atomically
+from hoverfast_platform.files import fitting_stem, reporting_storage, written_atomically
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import Line, draw_nuclei
@@ -81,7 +81,7 @@ def _summary_path(out_dir: Path, name: str) -> Path:
 
 def _free_name(out_dir: Path, stem: str, image_sha256: str) -> str:
     """The stem, unless the files of that name are another image's, or nobody knows whose."""
-    summary_path = _summary_path(out_dir, stem)
+    summary_path = _summary_path(out_dir, fitting_stem(stem))
     if summary_path.is_file():
         is_ours = SegmentationSummary.read(summary_path).provenance.slide.sha256 == image_sha256
     else:

@@ -31,6 +31,7 @@ from hoverfast_platform.storage.foreign_outlines import MAX_NUCLEUS_UM2, read_ou
 from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import paint, rings_of
 from hoverfast_platform.teachers.teacher import TileImage
+from hoverfast_platform.texts import cell
 
 REVIEWED = "Reviewed"
 """Class of the annotations that say what was looked at."""
@@ -271,6 +272,7 @@ def _replace_rows(out_dir: Path, slide_sha256: str, rows: Sequence[dict[str, str
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows([*kept, *rows])
+    for row in [*kept, *rows]:
+        writer.writerow({name: cell(value) for name, value in row.items()})
     with written_atomically(path) as part:
         part.write_text(text.getvalue(), encoding="utf-8")

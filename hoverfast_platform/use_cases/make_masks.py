@@ -21,6 +21,7 @@ from hoverfast_platform.regions.reading import RegionFrame, find_regions_file, r
 from hoverfast_platform.slide import SlideInfo, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.previews import encode_jpeg
+from hoverfast_platform.texts import cell
 from hoverfast_platform.use_cases.outcome import Outcome, each
 from hoverfast_platform.use_cases.record import failure_record, tissue_mask_record
 
@@ -150,12 +151,12 @@ def _write_table(out_dir: Path) -> None:
             statistics = record.statistics
             writer.writerow(
                 [
-                    record.slide_name,
-                    name,
+                    cell(record.slide_name),
+                    cell(name),
                     record.engine,
                     f"{statistics.tissue_area_mm2:.6g}",
                     f"{statistics.glass_ink_mm2:.6g}",
                     *(f"{statistics.lost_fraction.get(f.label, 0):.6g}" for f in losses),
-                    " | ".join(" ".join(text.split()) for text in record.warnings),
+                    cell(" | ".join(" ".join(text.split()) for text in record.warnings)),
                 ]
             )

@@ -62,6 +62,25 @@ def platform(tmp_path):
         yield Platform(tmp_path, instance)
 
 
+def test_a_name_that_is_not_text_stops_no_other_file_and_is_shown(platform):
+    platform.add("![p](x).tiff")
+    (platform.folder / "good.tiff").write_bytes((next(platform.folder.iterdir())).read_bytes())
+    (platform.folder / os.fsdecode(b"bad\xff\x1b[2J.tiff")).write_bytes(b"II*\0")
+
+    for _ in range(2):
+        platform.tick()
+    result = platform.materialize()
+
+    assert len(platform.keys()) == 1  # both good files hold the same slide
+    (event,) = result.asset_materializations_for_node("slide_inventory")
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert "1 not looked at" in check.description
+    problems = event.metadata["problems"].value
+    assert r"bad\\xff\\x1b\[2J\.tiff has a name" in problems
+    assert platform.tick().skip_reason.skip_message.endswith("2 registered")
+
+
 def test_new_file_is_waited_for_registered_and_left_alone(platform):
     assert "no slides" in platform.tick().skip_reason.skip_message
     platform.add("a.tiff")
