@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import difflib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -111,8 +112,9 @@ def main() -> None:
         # Outside standalone mode click returns the exit code of a command that asked for one.
         sys.exit(hoverfast(standalone_mode=False))
     except click.ClickException as error:
-        error.message = clean(error.message)  # it repeats arguments, often names of files
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)  # it repeats arguments, often names of files
+        say(shown.getvalue().removesuffix("\n"), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _end_interrupted()
