@@ -19,6 +19,7 @@ Read::
     open_slide                        pixels of a slide
     open_labelled_set                 labelled images, for measuring a model
     convert                           from one file format of nuclei to another
+    expand_cells                      cells around nuclei, with their compartments
     summarise                         counts and densities per slide, region and class
     write_run_report                  one HTML page about a folder of results
 
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
         compare_models,
         evaluate_models,
     )
+    from hoverfast_platform.use_cases.expand_cells import ExpandedCells, expand_cells
     from hoverfast_platform.use_cases.gpu_check import GpuCheckRequest, check_gpu
     from hoverfast_platform.use_cases.label import LabellingRequest, label
     from hoverfast_platform.use_cases.make_masks import make_masks
@@ -137,6 +139,7 @@ __all__ = [
     "ComputeError",
     "Converted",
     "EvaluatedModel",
+    "ExpandedCells",
     "GpuCheckRequest",
     "HoverFastError",
     "IncompleteSlideError",
@@ -182,6 +185,7 @@ __all__ = [
     "compare_models",
     "convert",
     "evaluate_models",
+    "expand_cells",
     "find_registered",
     "iter_nuclei_table",
     "label",
@@ -251,6 +255,7 @@ _HOMES = {
     "use_cases.benchmark": "BenchmarkRequest run_benchmark",
     "use_cases.convert": "Converted convert",
     "use_cases.evaluate": "Comparison EvaluatedModel compare_models evaluate_models",
+    "use_cases.expand_cells": "ExpandedCells expand_cells",
     "use_cases.gpu_check": "GpuCheckRequest check_gpu",
     "use_cases.label": "LabellingRequest label",
     "use_cases.make_masks": "make_masks",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hoverfast_platform.cli.say import say
+
 if TYPE_CHECKING:
     from hoverfast_platform.regions.region_table import SlideFigures
 
@@ -55,7 +57,7 @@ def command(
     if done:
         for target in targets:
             write_region_table(target, done)
-        click.echo(f"table   {', '.join(map(str, targets))}")
+        say(f"table   {', '.join(map(str, targets))}")
     exit_with(n_failed, len(paths), "results")
 
 
@@ -73,7 +75,7 @@ def count_in_regions(tables: Sequence[Path], regions: Path, outdir: Path) -> Non
             done.append(outcome.product.figures)
             _show(outcome.product.figures, ())
     if done:
-        click.echo(f"regions {', '.join(map(str, update_region_table(outdir, done)))}")
+        say(f"regions {', '.join(map(str, update_region_table(outdir, done)))}")
 
 
 def _show(figures: SlideFigures, notes: Sequence[str]) -> None:
@@ -82,10 +84,10 @@ def _show(figures: SlideFigures, notes: Sequence[str]) -> None:
             continue
         where = f"{figures.slide}, {row.region}" if row.region else figures.slide
         tissue, density = row.tissue_area_mm2, row.nuclei_per_mm2
-        click.echo(
+        say(
             f"{where}: {row.n_nuclei} nuclei"
             + (f" on {tissue:.4f} mm2 of tissue" if tissue is not None else "")
             + (f", {density:.0f} per mm2" if density is not None else "")
         )
     for note in notes:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")

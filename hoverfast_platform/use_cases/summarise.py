@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hoverfast_platform.config import Staining
-from hoverfast_platform.errors import MaskError, SettingsError, StorageError
+from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.geometry import Mpp
-from hoverfast_platform.mask.mask_file import read_mask
+from hoverfast_platform.mask.held_result import mask_of_result
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.regions.counting import NucleiColumns, RegionCounter
@@ -28,7 +28,7 @@ from hoverfast_platform.regions.region_table import SlideFigures
 from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
 from hoverfast_platform.storage.nuclei_table import PLACE_COLUMNS, read_table_metadata
-from hoverfast_platform.storage.publish import MASK, SUMMARY, TABLE
+from hoverfast_platform.storage.publish import SUMMARY, TABLE
 from hoverfast_platform.use_cases.outcome import Outcome, each
 
 
@@ -170,7 +170,7 @@ def _result(
         frame = RegionFrame.unknown(name, _scale(metadata, path, mpp))
         note = f"{path.name} does not say its slide: areas of tissue are unknown"
         return _Result(name, "", nuclei, frame, None, None, (note,))
-    tissue, notes = _mask_of(path.with_name(name + MASK), provenance)
+    tissue, notes = mask_of_result(path, provenance)
     staining = Staining.model_validate(provenance.settings.get("staining", {}))
     return _Result(
         name=name,
@@ -181,24 +181,6 @@ def _result(
         staining=staining if staining.stain == "ihc_dab" else None,
         notes=notes,
     )
-
-
-def _mask_of(path: Path, provenance: Provenance) -> tuple[TissueMask | None, tuple[str, ...]]:
-    """The mask in which a result's nuclei were looked for, and why it is not there if so.
-
-    Raises:
-        MaskError: If it is another mask.
-    """
-    if not path.is_file():
-        return None, (f"{path.name} is not there: areas of tissue are unknown",)
-    mask = read_mask(path)
-    wanted = provenance.mask.sha256 if provenance.mask is not None else ""
-    if mask is None or mask.digest() != wanted:
-        raise MaskError(
-            f"{path.name} is not the mask in which the nuclei beside it were looked for.",
-            "It was replaced, or belongs to another result; segment the slide again.",
-        )
-    return mask, ()
 
 
 def _scale(metadata: dict[str, Any], path: Path, mpp: float | None) -> Mpp:
