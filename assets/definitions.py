@@ -28,7 +28,7 @@ from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.resources.slide_folders import SlideFolders
 
 
-def build_definitions(
+def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deployment
     root: Path,
     *,
     catalogue: str | None = None,
@@ -36,6 +36,7 @@ def build_definitions(
     settle_s: float = 30.0,
     automation: Automation = Automation(),
     pseudonyms: bool = False,
+    viewer_url: str = "",
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
@@ -46,6 +47,7 @@ def build_definitions(
         settle_s: How long a file must stay unchanged before it counts.
         automation: What runs by itself.
         pseudonyms: Whether result files are named after content instead of after files.
+        viewer_url: Address under which browsers reach the viewer; empty: there is none.
     """
     catalogue = catalogue or str(root / "catalogue.sqlite")
     return dg.Definitions(
@@ -63,7 +65,9 @@ def build_definitions(
         ],
         sensors=build_sensors(automation),
         resources={
-            "store": ArtefactFolder(root=str(root), catalogue=catalogue, pseudonyms=pseudonyms),
+            "store": ArtefactFolder(
+                root=str(root), catalogue=catalogue, pseudonyms=pseudonyms, viewer_url=viewer_url
+            ),
             "compute": LeasedDevice(lease_dir=str(root / "leases"), catalogue=catalogue),
             "patience": Patience(quiet_s=automation.quiet_s, lost_after_s=automation.lost_after_s),
             "slide_folders": SlideFolders(
@@ -89,6 +93,7 @@ def _deployment(environment: Environment) -> dg.Definitions:
             lost_after_s=environment.lost_after_s,
         ),
         pseudonyms=environment.pseudonyms,
+        viewer_url=environment.viewer_url,
     )
 
 

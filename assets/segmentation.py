@@ -8,6 +8,7 @@ from hoverfast_platform.assets.checks import check_specs, verdicts
 from hoverfast_platform.assets.nuclei_metadata import nuclei_metadata
 from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.assets.progress_log import log_progress
+from hoverfast_platform.assets.viewer_link import viewer_metadata
 from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
@@ -85,7 +86,7 @@ def nuclei(
             among=among,
         )
         return SlideProduct(
-            nuclei_metadata(done, appearance) | {"stain": stain},
+            viewer_metadata(slide) | nuclei_metadata(done, appearance) | {"stain": stain},
             done.summary.provenance.segmentation_id,
             verdicts(NUCLEI_CHECKS, facts, policy),
         )

@@ -9,6 +9,7 @@ from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_s
 from hoverfast_platform.assets.checks import check_specs, verdicts
 from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.assets.pictures import inline_picture
+from hoverfast_platform.assets.viewer_link import viewer_metadata
 from hoverfast_platform.checks.table import MASK_CHECKS
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
@@ -60,7 +61,7 @@ def tissue_mask(context: dg.AssetExecutionContext, store: ArtefactFolder) -> Sli
                 scale=slide.scale(),
             )
         return SlideProduct(
-            metadata=_metadata(made),
+            metadata=viewer_metadata(slide, mask="1") | _metadata(made),
             data_version=made.mask.digest(),
             checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
         )

@@ -18,4 +18,5 @@ from_file() {
 from_file DAGSTER_PG_PASSWORD
 from_file PGPASSWORD
 from_file HOVERFAST_CATALOGUE
+from_file HOVERFAST_VIEWER_TOKEN
 exec "$@"

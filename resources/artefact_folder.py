@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -33,6 +34,9 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     pseudonyms: bool = False
     """Name result files `slide-<digest>`, not after the slide's file."""
+
+    viewer_url: str = ""
+    """Address under which browsers reach the viewer; empty: there is none."""
 
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
@@ -136,6 +140,17 @@ class SlideView:
             SettingsError: If the key would lead into another folder.
         """
         return Path(self.store.root) / "nuclei" / one_name(self.key)
+
+    def viewer_link(self, **shown: str) -> str | None:
+        """Address of the slide in the viewer; None where there is no viewer.
+
+        Args:
+            shown: What is switched on there, such as ``mask="1"``.
+        """
+        if not self.store.viewer_url:
+            return None
+        asked = urlencode({"slide": self.key, **shown})
+        return f"{self.store.viewer_url.rstrip('/')}/?{asked}"
 
     def path(self) -> Path:
         """A file that holds the slide now.

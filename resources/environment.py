@@ -59,6 +59,11 @@ class Environment(BaseSettings):
     """Whether result files are named after the slide's content instead of after its file: `on` or
     `off`. Set it before the first slide."""
 
+    viewer_url: str = Field(default="", pattern="^(https?://.*)?$")
+    """Address under which browsers reach `hoverfast view`, such as
+    `https://nuclei.hospital.example/viewer/`. `nuclei` and `tissue_mask` link to it; without it
+    they have no link. `make ui` sets it."""
+
     @field_validator("slides", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.say import say
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
 
 _NEEDED = ("starlette", "uvicorn")
 
@@ -29,6 +30,18 @@ _NEEDED = ("starlette", "uvicorn")
 )
 @click.option("--port", type=int, default=0, help="[default: any free one]")
 @click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of this machine; another one only inside a container, whose port is on loopback.",
+)
+@click.option(
+    "--catalogue",
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Of an artefact folder whose catalogue is not in it.  [default: catalogue.sqlite in WHAT]",
+)
+@click.option(
     "--token", envvar="HOVERFAST_VIEWER_TOKEN", help="[default: a new one at every start]"
 )
 @click.option(
@@ -50,6 +63,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     review: bool,
     review_folder: Path | None,
     port: int,
+    listen: str,
+    catalogue: Path | str | None,
     token: str | None,
     beside_dagster: bool,
     host_names: tuple[str, ...],
@@ -81,7 +96,13 @@ def command(  # noqa: PLR0913 - one parameter per option
     check_built()
 
     def load() -> Library:
-        return open_library(what, slide_folders=slide_folders, mpp=mpp, may_be_empty=beside_dagster)
+        return open_library(
+            what,
+            slide_folders=slide_folders,
+            mpp=mpp,
+            may_be_empty=beside_dagster,
+            catalogue=catalogue,
+        )
 
     library = load()
     access = Access(
@@ -91,7 +112,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         hosts=(*Access.hosts, *host_names),
     )
     app = viewer_app(load, access, review_folder or library.root / "corrections")
-    with bind(port) as socket:
+    with bind(port, listen) as socket:
         address = f"http://127.0.0.1:{socket.getsockname()[1]}/"
         say(f"{len(library.exhibits)} to see. Ctrl-C ends it.")
         say(f"{address}?token={access.token}")

@@ -111,6 +111,7 @@ def open_library(
     slide_folders: Sequence[Path] = (),
     mpp: float | None = None,
     may_be_empty: bool = False,
+    catalogue: Path | str | None = None,
 ) -> Library:
     """Find what a folder of results, an artefact folder, a folder of slides or a slide offers.
 
@@ -120,13 +121,14 @@ def open_library(
             a file is taken where its name and its digest fit.
         mpp: Of slides that do not say it.
         may_be_empty: Whether a folder with nothing to see is right, since something may come.
+        catalogue: SQLite file or PostgreSQL URL; None: the one in the folder, if there is one.
 
     Raises:
         StorageError: If there is neither a result nor a slide.
     """
     if path.is_file():
         return Library(path.parent, (_slide_alone(path, path.parent, mpp),))
-    known, failures = _catalogued(path)
+    known, failures = _catalogued(catalogue or path / CATALOGUE_NAME)
     results = [
         _of_summary(summary, path, known, slide_folders, mpp)
         for summary in sorted(path.rglob(f"*{SUMMARY}"))
@@ -164,12 +166,12 @@ def _key(path: Path, root: Path) -> str:
 
 
 def _catalogued(
-    root: Path,
+    location: Path | str,
 ) -> tuple[dict[str, tuple[KnownSlide, Path | None]], tuple[FailureRecord, ...]]:
     """Slides by digest with their newest mask, and failures; nothing without a catalogue."""
-    if not (root / CATALOGUE_NAME).exists():
+    if isinstance(location, Path) and not location.exists():
         return {}, ()
-    with Catalogue.open(root / CATALOGUE_NAME) as catalogue:
+    with Catalogue.open(location) as catalogue:
         known = {}
         for slide in catalogue.slides.all():
             masks = [Path(mask.path) for mask in catalogue.slides.masks(slide.key)]

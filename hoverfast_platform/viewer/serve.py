@@ -9,20 +9,21 @@ from starlette.applications import Starlette
 from hoverfast_platform.errors import SettingsError
 
 
-def bind(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; port 0 takes any free one.
+def bind(port: int, address: str = "127.0.0.1") -> socket.socket:
+    """A socket of this machine; port 0 takes any free one.
 
     Raises:
-        SettingsError: If the port is taken.
+        SettingsError: If the port is taken, or the address is not one of this machine's.
     """
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind(("127.0.0.1", port))
+        bound.bind((address, port))
     except OSError as error:
         bound.close()
         raise SettingsError(
-            f"Port {port} cannot be used: {error.strerror}.", "Choose another with --port."
+            f"Port {port} of {address} cannot be used: {error.strerror}.",
+            "Choose another with --port.",
         ) from error
     return bound
 

@@ -25,9 +25,9 @@ ALL = [slide, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def registered(tmp_path, n):
+def registered(tmp_path, n, **deployment):
     """Resources, and keys of ``n`` small slides in an instance."""
-    resources = dict(build_definitions(tmp_path / "artefacts").resources)
+    resources = dict(build_definitions(tmp_path / "artefacts", **deployment).resources)
     paths = [tmp_path / f"s{i}.tiff" for i in range(n)]
     for i, path in enumerate(paths):
         write_synthetic_slide(path, width_px=448, height_px=400, seed=i)
@@ -38,12 +38,17 @@ def registered(tmp_path, n):
 
 
 def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
-    resources, instance, (key,), _ = registered(tmp_path, 1)
+    viewer = "https://hospital.example/viewer/"
+    resources, instance, (key,), _ = registered(tmp_path, 1, viewer_url=viewer)
     with instance:
         for _ in range(2):
             result = dg.materialize(ALL, partition_key=key, instance=instance, resources=resources)
             assert result.success
         (event,) = result.asset_materializations_for_node("nuclei")
+        (mask_event,) = result.asset_materializations_for_node("tissue_mask")
+
+    assert event.metadata["viewer"].value == f"{viewer}?slide={key}"
+    assert mask_event.metadata["viewer"].value == f"{viewer}?slide={key}&mask=1"
 
     assert {c.check_name: c.passed for c in result.get_asset_check_evaluations()} == {
         "mask_is_plausible": False,  # so small a piece has no glass on it

@@ -42,7 +42,8 @@ def execute(target, folder):
         "PATH": f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
         "HOME": str(folder),
         # How this machine reaches a package registry is not part of the image.
-        **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
+        **{n: value for n, value in os.environ.items() if n.startswith(("PIP_", "NODE_"))},
+        "NPM_CONFIG_USERCONFIG": str(Path.home() / ".npmrc"),
     }
     for _, keyword, rest in chain(target):
         if keyword == "ARG":
@@ -54,6 +55,11 @@ def execute(target, folder):
             environment["NUMBA_CACHE_DIR"] = str(folder / "numba-cache")
         elif keyword == "COPY":
             *sources, into = rest.split()
+            if sources[0].startswith("--from="):
+                stage, made = sources[0].removeprefix("--from="), sources[1]
+                execute(stage, folder / stage)
+                copy(folder / stage / made.lstrip("/"), build / into, as_folder=True)
+                continue
             for source in sources:
                 copy(REPOSITORY / source, build / into, as_folder=into.endswith("/"))
         elif keyword == "RUN":
@@ -71,10 +77,19 @@ def execute(target, folder):
 
 def copy(source, target, *, as_folder):
     if source.is_dir():
-        ignore = shutil.ignore_patterns("__pycache__")
+        ignore = shutil.ignore_patterns("__pycache__", "node_modules")
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=ignore)
     else:
         shutil.copy(source, target / source.name if as_folder else target)
+
+
+def test_the_viewers_page_is_built_from_its_source_alone(tmp_path):
+    execute("build-page", tmp_path)
+
+    page = (tmp_path / "build/static/index.html").read_text()
+    script = re.search(r'src="\./(static/[\w.-]+\.js)"', page)
+    assert script
+    assert (tmp_path / "build/static" / script[1]).stat().st_size > 100_000
 
 
 @pytest.mark.timeout(3600)
@@ -179,7 +194,8 @@ def test_apptainer_image_segments_a_slide(tmp_path):
     environment = {
         "PATH": f"{Path(sys.base_prefix) / 'bin'}:/usr/bin:/bin",
         "HOME": str(tmp_path),
-        **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
+        **{n: value for n, value in os.environ.items() if n.startswith(("PIP_", "NODE_"))},
+        "NPM_CONFIG_USERCONFIG": str(Path.home() / ".npmrc"),
     }
 
     def run(name, *words):
