@@ -1,23 +1,30 @@
 """Where to look first: fields of view in which a result is least to be trusted.
 
-Three things are suspicious: nuclei the model was unsure of, a field with far more or fewer nuclei
-than its neighbours, and nuclei much smaller or larger than those of the slide.
+Four things are suspicious: nuclei the model was unsure of, a field with far more or fewer nuclei
+than its neighbours, nuclei much smaller or larger than those of the slide, and nuclei that only one
+of two results of the slide has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from hoverfast_platform.storage.nuclei_lookup import NucleiLookup
 
 FIELD_UM = 100.0
 """Side of a field of view: what a person judges in a few seconds."""
 
+SAME_UM = 3.0
+"""Centroids of two results that are nearer are of one nucleus: less than a small nucleus' width."""
+
 _MIN_NUCLEI = 5
+_MIN_IN_BOTH = 3
 _PSEUDO_COUNT = 3.0
 
 
@@ -43,19 +50,24 @@ class FieldToReview:
 
 
 def fields_to_review(
-    lookup: NucleiLookup, width: int, height: int, mpp: float, n_wanted: int = 40
+    lookup: NucleiLookup,
+    size_px: tuple[int, int],
+    mpp: float,
+    *,
+    others: Mapping[str, NucleiLookup] | None = None,
+    n_wanted: int = 40,
 ) -> tuple[FieldToReview, ...]:
     """The most suspicious fields, most suspicious first.
 
     Args:
         lookup: The nuclei.
-        width: Of the slide's frame, level-0 pixels.
-        height: Likewise.
+        size_px: (width, height) of the slide's frame, level-0 pixels.
         mpp: Micrometres per level-0 pixel.
+        others: Further results of the slide, by what they are called.
         n_wanted: At most so many.
     """
     side = FIELD_UM / mpp
-    shape = (int(np.ceil(height / side)), int(np.ceil(width / side)))
+    shape = (int(np.ceil(size_px[1] / side)), int(np.ceil(size_px[0] / side)))
     counts = np.zeros(shape)
     sums = {name: np.zeros(shape) for name in ("confidence", "area_um2") if name in lookup.columns}
     for block in lookup.iter_columns(["centroid_x", "centroid_y", *sums]):
@@ -75,9 +87,12 @@ def fields_to_review(
         suspicions["the model was unsure"] = -_standard(means["confidence"])
     if "area_um2" in means:
         suspicions["nuclei of unusual size"] = np.abs(_standard(np.log(means["area_um2"])))
+    for name, other in (others or {}).items():
+        share = _disagreement(lookup, other, side, shape, SAME_UM / mpp)
+        suspicions[f"not as {name} has it"] = _standard(share)
     names = list(suspicions)
     scores = np.stack([np.nan_to_num(suspicions[name]) for name in names])
-    best = scores.max(axis=0) * (counts > 0)
+    best = scores.max(axis=0)
     order = np.argsort(best, axis=None)[::-1][:n_wanted]
     found = []
     for j, i in zip(*np.unravel_index(order, shape), strict=True):
@@ -89,6 +104,40 @@ def fields_to_review(
                 )
             )
     return tuple(found)
+
+
+def _disagreement(
+    here: NucleiLookup, there: NucleiLookup, side: float, shape: tuple[int, int], reach: float
+) -> npt.NDArray[np.float64]:
+    """Share of the nuclei of both results that only one has, by field; NaN where there are few."""
+    mine, theirs = _centroids(here), _centroids(there)
+    only_one, all_of_both = np.zeros(shape), np.zeros(shape)
+    for xy, others in ((mine, theirs), (theirs, mine)):
+        if len(xy):
+            at = (
+                np.clip((xy[:, 1] / side).astype(int), 0, shape[0] - 1),
+                np.clip((xy[:, 0] / side).astype(int), 0, shape[1] - 1),
+            )
+            np.add.at(all_of_both, at, 1)
+            np.add.at(only_one, at, ~_has_near(xy, others, reach))
+    few = all_of_both < _MIN_IN_BOTH
+    return np.where(few, np.nan, only_one / np.maximum(all_of_both, 1))
+
+
+def _has_near(
+    xy: npt.NDArray[np.float64], others: npt.NDArray[np.float64], reach: float
+) -> npt.NDArray[np.bool_]:
+    if not len(others):
+        return np.zeros(len(xy), np.bool_)
+    distances, _ = cKDTree(others).query(xy, distance_upper_bound=reach)
+    return np.asarray(np.isfinite(distances), np.bool_)
+
+
+def _centroids(lookup: NucleiLookup) -> npt.NDArray[np.float64]:
+    """``(N, 2)`` x, y in level-0 pixels."""
+    names = ["centroid_x", "centroid_y"]
+    blocks = [np.stack([b[n] for n in names], axis=1) for b in lookup.iter_columns(names)]
+    return np.concatenate([np.empty((0, 2)), *blocks])
 
 
 def _density_step(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -132,6 +132,7 @@ class ReviewState:
         drawn: New nuclei by id.
         regions: What was looked at, by id.
         wrong_tiles: What is so wrong that nobody should correct it, by id.
+        rows: Id to the row of nuclei of the result that were judged in any way.
         touched: Id to the number of the last edit that concerns it.
         last: Number of the last edit.
     """
@@ -142,6 +143,7 @@ class ReviewState:
     drawn: dict[str, Drawn] = field(default_factory=dict)
     regions: dict[str, Drawn] = field(default_factory=dict)
     wrong_tiles: dict[str, Drawn] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     touched: dict[str, int] = field(default_factory=dict)
     last: int = 0
 
@@ -166,6 +168,9 @@ def _apply(state: ReviewState, edit: Edit) -> None:
         Drawn(name, ring, edit.by, edit.at, edit.class_name)
         for name, ring in zip(edit.made, edit.outlines, strict=True)
     ]
+    state.rows.update(
+        {name: row for name, row in zip(edit.targets, edit.rows, strict=True) if row >= 0}
+    )
     if edit.kind in ("reject", "redraw", "merge", "split"):
         for target, row in zip(edit.targets, edit.rows, strict=True):
             state.removed[target] = row

@@ -39,6 +39,9 @@ STATIC = Path(__file__).parent / "static"
 """The built page; `make viewer` makes it."""
 
 _MAX_BODY_BYTES = 1 << 20
+_MOST_COMPARED = 2
+"""Results that "look here first" holds against the one shown."""
+
 _KEPT = {"Cache-Control": "private, max-age=86400"}
 """For what never changes under its address, which has the segmentation's id in it."""
 
@@ -122,7 +125,10 @@ class _Pages:
         may_write = self._access.may_write and self._access.knows_token(request)
         return _json(
             describe_exhibit(
-                shown, self._room.library, problem=self._room.problem(shown), may_write=may_write
+                shown,
+                self._room.others(shown),
+                problem=self._room.problem(shown),
+                may_write=may_write,
             )
         )
 
@@ -156,7 +162,9 @@ class _Pages:
         return _json(describe_nucleus(self._shown(request), request.path_params["row"]))
 
     def queue(self, request: Request) -> Response:
-        return _json([dataclasses.asdict(field) for field in self._shown(request).queue])
+        shown = self._shown(request)
+        others = [self._room.show(other.key) for other in self._room.others(shown)[:_MOST_COMPARED]]
+        return _json([dataclasses.asdict(field) for field in shown.queue(others)])
 
     def review(self, request: Request) -> Response:
         return _json(_review(self._shown(request)))
@@ -192,7 +200,12 @@ def _review(shown: OpenExhibit) -> dict[str, Any]:
         "removed_rows": sorted(row for row in state.removed.values() if row >= 0),
         "n_removed": len(state.removed),
         "accepted": sorted(state.accepted),
-        "classes": state.classes,
+        "accepted_rows": sorted(state.rows[name] for name in state.accepted & state.rows.keys()),
+        "class_rows": [
+            (state.rows[name], given)
+            for name, given in state.classes.items()
+            if name in state.rows and name not in state.removed
+        ],
         "drawn": _drawn(state.drawn),
         "regions": _drawn(state.regions),
         "wrong_tiles": _drawn(state.wrong_tiles),

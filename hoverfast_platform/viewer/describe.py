@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hoverfast_platform.errors import StorageError
@@ -59,18 +60,11 @@ def _entry(exhibit: Exhibit) -> dict[str, Any]:
 
 
 def describe_exhibit(
-    shown: OpenExhibit, library: Library, *, problem: str, may_write: bool
+    shown: OpenExhibit, others: Sequence[Exhibit], *, problem: str, may_write: bool
 ) -> dict[str, Any]:
     """Everything that the page needs before it asks for pixels."""
     width, height = shown.size_px
     summary = shown.summary
-    same = [
-        {"key": other.key, "title": printable(other.title)}
-        for other in library.exhibits
-        if other.summary_path is not None
-        and other.slide_sha256 == shown.exhibit.slide_sha256
-        and other.key != shown.exhibit.key
-    ]
     return {
         **_entry(shown.exhibit),
         "problem": printable(problem),
@@ -83,7 +77,7 @@ def describe_exhibit(
         "shades": shades().tolist(),
         "has_mask": shown.exhibit.mask_path is not None,
         "may_write": may_write,
-        "others": same,
+        "others": [{"key": one.key, "title": printable(one.title)} for one in others],
         "result": None if summary is None else _result(summary),
     }
 

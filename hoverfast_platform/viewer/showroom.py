@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +57,7 @@ class OpenExhibit:
     def __init__(self, exhibit: Exhibit, review_folder: Path) -> None:
         self.exhibit = exhibit
         self._lock = threading.RLock()
+        self._queues: dict[tuple[str, ...], tuple[FieldToReview, ...]] = {}
         identity = exhibit.key
         self.review_log = ReviewLog(review_folder / f"{exhibit.stem}.{identity}.edits.jsonl")
         self.review_path = review_folder / f"{exhibit.stem}.{identity}.geojson"
@@ -111,11 +112,15 @@ class OpenExhibit:
         with self._lock:
             return DensityMap(self.lookup, *self.size_px, self.mpp[0])
 
-    @cached_property
-    def queue(self) -> tuple[FieldToReview, ...]:
-        """Where to look first."""
+    def queue(self, others: Sequence[OpenExhibit]) -> tuple[FieldToReview, ...]:
+        """Where to look first; also where other results of the slide disagree."""
         with self._lock:
-            return fields_to_review(self.lookup, *self.size_px, self.mpp[0])
+            asked = tuple(other.exhibit.key for other in others)
+            if asked not in self._queues:
+                lookups = {other.exhibit.title: other.lookup for other in others}
+                found = fields_to_review(self.lookup, self.size_px, self.mpp[0], others=lookups)
+                self._queues = {asked: found}
+            return self._queues[asked]
 
     def mask_png(self) -> bytes:
         """The tissue mask as a picture.
@@ -241,6 +246,16 @@ class Showroom:
             while len(self._open) > _OPEN_AT_ONCE:
                 self._open.popitem(last=False)  # closed when its last request is answered
             return self._open[identity]
+
+    def others(self, shown: OpenExhibit) -> tuple[Exhibit, ...]:
+        """Other results of the same slide."""
+        return tuple(
+            other
+            for other in self.library.exhibits
+            if other.summary_path is not None
+            and other.slide_sha256 == shown.exhibit.slide_sha256
+            and other.key != shown.exhibit.key
+        )
 
     def problem(self, shown: OpenExhibit) -> str:
         """Why the slide's pixels cannot be shown; empty if they can."""

@@ -79,7 +79,8 @@ export interface Review {
   removed_rows: number[];
   n_removed: number;
   accepted: string[];
-  classes: Record<string, string>;
+  accepted_rows: number[];
+  class_rows: [number, string][];
   drawn: Drawn[];
   regions: Drawn[];
   wrong_tiles: Drawn[];

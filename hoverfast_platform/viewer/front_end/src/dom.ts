@@ -42,5 +42,5 @@ export function say(text: string, isLasting = false): void {
   if (text && !isLasting) timer = window.setTimeout(() => (message.hidden = true), 6000);
 }
 
-export const rounded = (value: number): string =>
-  value.toLocaleString("en", { maximumSignificantDigits: 4 });
+export const rounded = (value: number, digits = 4): string =>
+  value.toLocaleString("en", { maximumSignificantDigits: digits });

@@ -2,7 +2,7 @@
 
 import type { Slide } from "./api";
 import { make, rounded, tick } from "./dom";
-import { BOTH, STUDENT, TEACHER, type Shown, type SlideMap } from "./slideMap";
+import { BOTH, BY_CLASS, STUDENT, TEACHER, type Shown, type SlideMap } from "./slideMap";
 
 export function fillLayers(panel: HTMLElement, slide: Slide, shown: Shown, map: SlideMap): void {
   const change = (part: Partial<Shown>): void => {
@@ -27,12 +27,12 @@ export function fillLayers(panel: HTMLElement, slide: Slide, shown: Shown, map: 
   if (slide.result?.tile_step_px.length) {
     parts.push(tick("Borders of tiles", shown.tiles, (tiles) => change({ tiles })));
   }
-  if (slide.result) parts.push(...colours(slide, shown, change));
+  if (slide.result) parts.push(...colours(slide, shown, change, map));
   if (shown.tiles && slide.result) parts.push(seamText(slide));
   panel.replaceChildren(...parts);
 }
 
-function colours(slide: Slide, shown: Shown, change: (part: Partial<Shown>) => void): Node[] {
+function colours(slide: Slide, shown: Shown, change: (part: Partial<Shown>) => void, map: SlideMap): Node[] {
   const result = slide.result;
   if (!result) return [];
   const parts: Node[] = [];
@@ -51,11 +51,15 @@ function colours(slide: Slide, shown: Shown, change: (part: Partial<Shown>) => v
   }
   const column = choose(
     "Colour by",
-    [["", "one colour"], ...result.measurements.map((m): [string, string] => [m.column, m.name])],
+    [["", "one colour"], [BY_CLASS, "class that a person gave"], ...result.measurements.map((m): [string, string] => [m.column, m.name])],
     shown.column,
   );
   column.addEventListener("change", () => change({ column: picked(column) }));
   parts.push(column);
+  if (shown.column === BY_CLASS) {
+    const given = map.classColours();
+    parts.push(...given.map(([name, colour]) => key(colour, name)), key("#8a93a0", given.length ? "no class yet" : "nobody gave a class yet"));
+  }
   const measured = result.measurements.find((m) => m.column === shown.column);
   if (measured) {
     parts.push(

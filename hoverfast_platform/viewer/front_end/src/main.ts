@@ -10,6 +10,7 @@ import { ReviewPanel } from "./reviewPanel";
 import { SlideMap, type Shown } from "./slideMap";
 
 const asked = new URLSearchParams(location.search);
+const NEAR_PX = 60; // Enter chooses the nucleus nearest to the middle of the screen
 
 async function start(): Promise<void> {
   const listing = await ask<Listing>("api/slides");
@@ -39,6 +40,7 @@ function openSlide(key: string): void {
 
 async function show(slide: Slide): Promise<void> {
   byId("name").textContent = slide.name;
+  byId("name").title = "Where this result came from";
   byId("figures").textContent = figures(slide);
   document.title = `${slide.name} · HoverFast viewer`;
   if (slide.problem) say(slide.problem, true);
@@ -56,12 +58,20 @@ async function show(slide: Slide): Promise<void> {
   placeView(map, slide);
   fillLayers(byId("layers"), slide, shown, map);
   fillLineage(slide);
-  const review = slide.result || slide.may_write ? new ReviewPanel(slide, map) : null;
-  await review?.load();
+  const review =
+    slide.result || slide.may_write ? new ReviewPanel(slide, map, () => fillLayers(byId("layers"), slide, shown, map)) : null;
+  review?.load().catch((error: unknown) => say(`There is nothing to look at first: ${String(error)}`));
   map.map.on("singleclick", (event) => {
     if (review?.isDrawing) return;
     const row = map.nucleusAt(event.pixel);
     void choose(slide, map, review, row, (event.originalEvent as MouseEvent).shiftKey, event.coordinate);
+  });
+  byId("map").addEventListener("keydown", (event) => {
+    const size = map.map.getSize();
+    if (event.key !== "Enter" || review?.isDrawing || !size) return;
+    const centre = [size[0] / 2, size[1] / 2];
+    const row = map.nucleusAt(centre, NEAR_PX);
+    void choose(slide, map, review, row, event.shiftKey, map.view.getCenter() ?? [0, 0]);
   });
   keepAddress(map, slide, shown);
 }
@@ -89,7 +99,7 @@ async function choose(
     );
     box.append(make("table", {}, ...rows), make("p", { class: "hint" }, `x ${rounded(nucleus.centroid[0])}, y ${rounded(nucleus.centroid[1])} px; tile ${nucleus.tile}; ${nucleus.id}`));
   } else {
-    box.append(make("p", { class: "hint" }, "Click a nucleus to see its measurements."));
+    box.append(make("p", { class: "hint" }, "Click one, or press Enter for the one in the middle."));
   }
   review?.choose(nucleus, isMore, at);
 }
@@ -101,7 +111,7 @@ function placeView(map: SlideMap, slide: Slide): void {
   const text = byId("zoom-text");
   const tell = (): void => {
     const mpp = (map.view.getResolution() ?? 1) * slide.mpp[0];
-    text.textContent = `${rounded(mpp)} µm per screen pixel, about ${rounded(10 / mpp)}×`;
+    text.textContent = `${rounded(mpp, 2)} µm per screen pixel, about ${rounded(10 / mpp, 2)}×`;
   };
   map.view.on("change:resolution", tell);
   tell();
@@ -135,7 +145,10 @@ function fillLineage(slide: Slide): void {
   }
   const rows = slide.result.lineage.map(([name, text]) => make("tr", {}, make("th", {}, name), make("td", {}, text)));
   box.append(make("table", {}, ...rows), ...slide.result.warnings.map((w) => make("p", { class: "hint" }, w)));
-  byId("name").addEventListener("click", () => ((box as HTMLDetailsElement).open = true));
+  byId("name").addEventListener("click", () => {
+    (box as HTMLDetailsElement).open = true;
+    box.scrollIntoView({ behavior: "smooth" });
+  });
 }
 
 start().catch((error: unknown) => say(error instanceof Error ? error.message : String(error), true));

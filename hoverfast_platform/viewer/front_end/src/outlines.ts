@@ -1,9 +1,36 @@
-// Cutting an outline in two along a drawn path.
+// What can be done with outlines: cutting one in two, making one of several.
 
-type Point = [number, number];
+export type Point = [number, number];
+export type Ring = Point[];
+
+/** Area of a ring, closed or not, whichever way it turns. */
+export function area(ring: Ring): number {
+  let twice = 0;
+  ring.forEach(([x, y], i) => {
+    const [nextX, nextY] = ring[(i + 1) % ring.length];
+    twice += x * nextY - nextX * y;
+  });
+  return Math.abs(twice) / 2;
+}
+
+/** The smallest convex ring around all points (Andrew's monotone chain). */
+export function hull(points: Point[]): Ring {
+  const sorted = [...points].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const chain = (those: Point[]): Ring => {
+    const kept: Ring = [];
+    for (const point of those) {
+      while (kept.length > 1 && turn(kept[kept.length - 2], kept[kept.length - 1], point) <= 0) kept.pop();
+      kept.push(point);
+    }
+    return kept.slice(0, -1);
+  };
+  return [...chain(sorted), ...chain(sorted.reverse())];
+}
+
+const turn = (a: Point, b: Point, c: Point): number => (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
 
 /** The two parts of a ring, or null where the path does not cross it exactly twice. */
-export function split(ring: Point[], path: Point[]): [Point[], Point[]] | null {
+export function split(ring: Ring, path: Point[]): [Ring, Ring] | null {
   const open = same(ring[0], ring[ring.length - 1]) ? ring.slice(0, -1) : ring;
   const crossings: { edge: number; along: number; leg: number; at: Point }[] = [];
   for (let leg = 0; leg + 1 < path.length; leg++) {

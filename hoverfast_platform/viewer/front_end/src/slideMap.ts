@@ -25,6 +25,10 @@ export const STUDENT = "#0a8a3a"; // only in the first result
 export const TEACHER = "#c01c9c"; // only in the second
 export const BOTH = "#00a6d6";
 
+/** In the place of a measurement: colours by the class that a person gave. */
+export const BY_CLASS = "class";
+const CLASS_COLOURS = ["#d81b60", "#1e88e5", "#8d6e00", "#004d40", "#7b1fa2", "#c65102", "#37474f", "#00838f"];
+
 export interface Shown {
   slide: boolean;
   outlines: boolean;
@@ -50,8 +54,11 @@ export class SlideMap {
   private readonly mask: ImageLayer<Static> | null = null;
   private readonly tiles: VectorLayer;
   private styles: Style[] = [];
+  private classStyles = new Map<string, Style>();
   hidden = new Set<number>();
+  accepted = new Set<number>();
   chosen = new Set<number>();
+  classes = new Map<number, string>();
 
   constructor(
     private readonly slide: Slide,
@@ -142,15 +149,23 @@ export class SlideMap {
     }
   }
 
-  /** Draws the outlines again, after a nucleus was chosen or went away. */
+  /** Draws the outlines again, after a nucleus was chosen, went away or got a class. */
   redraw(): void {
+    this.classStyles = new Map(this.classColours().map(([name, colour]) => [name, line(colour, 0.35, 2.2)]));
     this.outlines.changed();
   }
 
-  nucleusAt(pixel: number[]): number | null {
+  /** Names of the classes that were given, each with its colour. */
+  classColours(): [string, string][] {
+    const names = [...new Set(this.classes.values())].sort();
+    return names.map((name, i) => [name, CLASS_COLOURS[i % CLASS_COLOURS.length]]);
+  }
+
+  /** The nucleus at a place of the screen, or the nearest one within so many pixels. */
+  nucleusAt(pixel: number[], tolerance = 3): number | null {
     const found = this.map.getFeaturesAtPixel(pixel, {
       layerFilter: (layer) => layer === this.outlines,
-      hitTolerance: 3,
+      hitTolerance: tolerance,
     });
     const visible = found.find((one) => !this.hidden.has(one.getId() as number));
     return visible ? (visible.getId() as number) : null;
@@ -225,11 +240,6 @@ export class SlideMap {
   }
 
   private makeStyles(): Style[] {
-    const line = (colour: string, fill = 0): Style =>
-      new Style({
-        stroke: new Stroke({ color: colour, width: 1.6 }),
-        fill: new Fill({ color: withAlpha(colour, fill) }),
-      });
     const fill = this.shown.filled ? 0.45 : 0.0;
     if (this.shown.against) return [line(BOTH, fill), line(BOTH, fill), line(STUDENT, fill)];
     const plain = line("rgb(0,150,60)", fill);
@@ -240,6 +250,8 @@ export class SlideMap {
     const id = feature.getId() as number;
     if (this.hidden.has(id)) return undefined;
     if (this.chosen.has(id)) return CHOSEN;
+    if (this.shown.column === BY_CLASS && !this.shown.against) return this.classStyles.get(this.classes.get(id) ?? "") ?? NO_CLASS;
+    if (this.accepted.has(id)) return ACCEPTED;
     return this.styles[(feature.get("v") as number) ?? 0] ?? this.styles[0];
   }
 
@@ -273,6 +285,15 @@ export class SlideMap {
   }
 }
 
+function line(colour: string, fill = 0, width = 1.6): Style {
+  return new Style({
+    stroke: new Stroke({ color: colour, width }),
+    fill: new Fill({ color: withAlpha(colour, fill) }),
+  });
+}
+
+const NO_CLASS = line("#8a93a0", 0, 1.1);
+const ACCEPTED = line("#0b3d91", 0.12, 2.4);
 const CHOSEN = new Style({
   stroke: new Stroke({ color: "#ffd60a", width: 3 }),
   fill: new Fill({ color: "#ffd60a33" }),
