@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from hoverfast_platform.cli.say import say
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
 
 _NEEDED = ("starlette", "uvicorn")
 
@@ -39,7 +39,7 @@ _NEEDED = ("starlette", "uvicorn")
     "--catalogue",
     envvar=VARIABLE,
     type=CatalogueType(),
-    help="Of an artefact folder whose catalogue is not in it.  [default: catalogue.sqlite in WHAT]",
+    help="The catalogue, where it is not in the folder.  [default: catalogue.sqlite in WHAT]",
 )
 @click.option(
     "--token", envvar="HOVERFAST_VIEWER_TOKEN", help="[default: a new one at every start]"
