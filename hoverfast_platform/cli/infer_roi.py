@@ -68,7 +68,7 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
                 n_failed += 1
                 show_failure(outcome)
             else:
-                found = outcome.product.found
-                say(f"{outcome.item.name}: {len(found.nuclei)} nuclei")
-                show_notes(outcome.product.summary.dab, found.warnings)
+                summary = outcome.product.summary
+                say(f"{outcome.item.name}: {summary.n_nuclei} nuclei")
+                show_notes(summary.dab, summary.warnings)
     exit_with(n_failed, len(paths), "images")

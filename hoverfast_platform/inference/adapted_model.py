@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.config import Appearance, Stain
+from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.stain import StainNormalisation, normalisation_of, nuclear_stain_image
@@ -86,8 +87,22 @@ class AdaptedModel(Generic[_Maps_co]):
 
         Raises:
             ComputeError: If the device fails or a single region does not fit its memory.
+            CheckpointError: If the maps hold values that are not finite.
         """
-        return self.predictor.predict(np.stack([self.shown(region) for region in regions]))
+        maps = self.predictor.predict(np.stack([self.shown(region) for region in regions]))
+        if not _is_finite(maps):  # they would count as no nucleus
+            raise CheckpointError(
+                "The model predicts values that are not finite, so its nuclei would be wrong.",
+                "Its weights are damaged or too large for its precision: use another checkpoint, "
+                "or --precision fp32 where a copy of it was right elsewhere.",
+            )
+        return maps
+
+
+def _is_finite(maps: npt.NDArray[np.floating[Any]]) -> bool:
+    if maps.dtype == np.float16:  # by the bits of the exponent, in a tenth of numpy's time
+        return maps.size == 0 or int((maps.view(np.uint16) & 0x7FFF).max()) < 0x7C00
+    return bool(np.isfinite(maps).all())
 
 
 def looks_at_samples(card: ModelCard, stain: Stain) -> bool:

@@ -19,7 +19,7 @@ from hoverfast_platform.mask.ink import name_ink_on_glass
 from hoverfast_platform.mask.low_resolution import LowResolution, read_low_resolution
 from hoverfast_platform.mask.shapes import grown, pieces_with_median_below, without_small
 from hoverfast_platform.mask.tissue_mask import TissueMask
-from hoverfast_platform.slide.reader import SlideReader
+from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, SlideReader
 
 _BLACK_LEVEL = 8
 """All channels below this: scanner padding, not tissue (necrosis and ink are lighter)."""
@@ -79,7 +79,9 @@ def find_tissue(reader: SlideReader, detection: TissueDetection = TissueDetectio
             "sharpness_upper_quartile": round(usual_sharpness, 3),
         },
         findings=findings,
-        warnings=_warnings(tissue.whole, usual_sharpness, detection),
+        warnings=_grey(low, tissue.whole, reader.info)
+        + _warnings(tissue.whole, usual_sharpness, detection)
+        + _nothing_left(low, tissue, is_usable),
     )
 
 
@@ -144,6 +146,13 @@ def _grey_pieces(
     return grey
 
 
+def _grey(low: LowResolution, tissue: TissuePixels, info: SlideInfo) -> tuple[str, ...]:
+    """What readers do not say of a file of one channel, or of three equal ones."""
+    pixels = low.rgb[tissue].astype(np.int16)
+    is_grey = bool(len(pixels)) and int((pixels.max(axis=1) - pixels.min(axis=1)).max()) <= 1
+    return (GREY_NOTE,) if is_grey and GREY_NOTE not in info.notes else ()
+
+
 def _warnings(
     tissue: TissuePixels, usual_sharpness: float, detection: TissueDetection
 ) -> tuple[str, ...]:
@@ -155,3 +164,20 @@ def _warnings(
             "that.",
         )
     return ()
+
+
+def _nothing_left(low: LowResolution, tissue: _Tissue, is_usable: TissuePixels) -> tuple[str, ...]:
+    """Why nothing is looked at, if nothing is: no nuclei would be a finding otherwise."""
+    if is_usable.any():
+        return ()
+    n_black = np.count_nonzero(low.rgb.max(axis=2) < _BLACK_LEVEL)
+    n_ink = np.count_nonzero(tissue.ink)
+    if 2 * n_black > is_usable.size:
+        why = "most of the slide is black, as where a scan or its conversion failed"
+    elif n_ink and not tissue.whole.any():
+        why = f"ink of a marker covers {n_ink / is_usable.size:.0%}, and nothing else is stained"
+    elif tissue.whole.any():
+        why = "artefacts cover all tissue that was found"
+    else:
+        why = "there is only glass"
+    return (f"Nothing was looked at, so there are no nuclei: {why}.",)

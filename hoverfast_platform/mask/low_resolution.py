@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.slide.reader import SlideReader
-from hoverfast_platform.slide.thumbnail import read_strips
+from hoverfast_platform.slide.thumbnail import read_strips, refuse_endless
 
 _TEXTURE_MPP = 4.0
 """At which focus is judged: nuclei are two pixels wide, and every scanner is sharp there."""
@@ -99,6 +99,7 @@ def read_low_resolution(reader: SlideReader, mpp: float) -> LowResolution:
     width = max(1, round(info.width * info.mpp.x / mpp))
     height = max(1, round(info.height * info.mpp.y / mpp))
     n_fine = max(1, min(round(mpp / _TEXTURE_MPP), int(mpp / finest)))
+    refuse_endless(reader, width * n_fine, height * n_fine, n_kept=width * height)
     rgb = np.empty((height, width, 3), dtype=np.uint8)
     fine_texture = np.empty((height, width), dtype=np.float32)
     coarse_texture = np.empty((height, width), dtype=np.float32)

@@ -33,6 +33,7 @@ from hoverfast_platform.version import __version__
 _CHUNK = "hoverfast-mask"
 _USABLE = 128
 _MAX_PIXELS = 150_000_000
+_MAX_FILE_BYTES = 1 << 30
 """Most pixels of a mask image: 25 mm x 24 mm at 2 um/px. A larger image is a slide, not a mask."""
 
 
@@ -189,7 +190,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Pillow warns of any image beyond 90 Mpx; ours is the limit that matters.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            content = io.BytesIO(path.read_bytes())
+            content = io.BytesIO(_file_content(path))
             with Image.open(content) as image:
                 _refuse_huge(path, image.width, image.height)
                 yield image
@@ -208,6 +209,19 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         Image.DecompressionBombError,  # beyond twice Pillow's own limit
     ) as error:
         raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error
+
+
+def _file_content(path: Path) -> bytes:
+    """Read whole: Pillow keeps a damaged file open, and asks for its parts over the network."""
+    if path.exists() and not path.is_file():
+        raise MaskError(f"{path} is a folder, a pipe or a device.", "Give an image file.")
+    n_bytes = path.stat().st_size
+    if n_bytes > _MAX_FILE_BYTES:
+        raise MaskError(
+            f"{path} has {n_bytes / 2**20:,.0f} MiB, too large for a mask.",
+            "Perhaps it is the slide itself; a mask needs no finer than 2 um per pixel.",
+        )
+    return path.read_bytes()
 
 
 def _refuse_huge(path: Path, width: int, height: int) -> None:

@@ -233,6 +233,11 @@ def _fill(network: HoverFast, weights: Mapping[str, Any], path: Path) -> None:
                 f"{path} holds values that are not finite in {name}.",
                 "Its training diverged; use an earlier checkpoint.",
             )
+        if tensor.ndim > 1 and not tensor.any():
+            raise CheckpointError(
+                f"{path} holds nothing but zeros in {name}, so that it finds nothing anywhere.",
+                "It was written before it was trained, or its export failed.",
+            )
 
 
 def misfit_of(network: torch.nn.Module, weights: Mapping[str, Any]) -> str:

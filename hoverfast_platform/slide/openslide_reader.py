@@ -20,7 +20,7 @@ from hoverfast_platform.errors import (
     UnreadableSlideError,
 )
 from hoverfast_platform.geometry import Box, Mpp
-from hoverfast_platform.slide.reader import SlideInfo, check_plausible
+from hoverfast_platform.slide.reader import SlideInfo, check_plausible, check_tile
 
 _SHOWN_PROPERTIES = (
     "openslide.vendor",
@@ -32,6 +32,9 @@ _SHOWN_PROPERTIES = (
     "dicom.ManufacturerModelName",
 )
 """Kept with the slide's record. Never the whole list: vendors write patient names there."""
+
+
+_SIDES = ("width", "height")
 
 
 class OpenSlideReader:
@@ -119,6 +122,9 @@ def _describe(path: Path, slide: openslide.OpenSlide, mpp_override: float | None
     bounds = _bounds(properties, width, height)
     mpp = Mpp(mpp_override, mpp_override) if mpp_override is not None else _mpp(path, properties)
     check_plausible(path, mpp)
+    for level in range(slide.level_count):
+        sides = (properties.get(f"openslide.level[{level}].tile-{s}", "0") for s in _SIDES)
+        check_tile(path, 4 * math.prod(int(side) for side in sides))
     power: float | None = None
     with contextlib.suppress(ValueError, KeyError):  # shown only: an odd text must not fail
         power = float(properties[openslide.PROPERTY_NAME_OBJECTIVE_POWER])

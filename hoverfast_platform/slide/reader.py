@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.errors import UnsupportedScaleError
+from hoverfast_platform.errors import UnreadableSlideError, UnsupportedScaleError
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.provenance import SlideSource
+
+GREY_NOTE = "It is grey, so its stains cannot be told apart."
+
+_MAX_TILE_BYTES = 1 << 30
 
 _PLAUSIBLE_MPP = (0.02, 50.0)
 """Finer than any light microscope resolves, coarser than any overview scan."""
@@ -99,6 +103,20 @@ class SlideReader(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+
+def check_tile(path: Path, n_bytes: int) -> None:
+    """Refuse a slide of which a single tile or strip would fill the memory.
+
+    Raises:
+        UnreadableSlideError: If it would.
+    """
+    if n_bytes > _MAX_TILE_BYTES:
+        raise UnreadableSlideError(
+            f"{path.name} is stored in pieces of {n_bytes / 2**20:,.0f} MiB, each of which is "
+            "unpacked to read any pixel of it.",
+            "Store it in tiles, for instance with `vips tiffsave --tile --pyramid`.",
+        )
 
 
 def check_plausible(path: Path, mpp: Mpp) -> None:

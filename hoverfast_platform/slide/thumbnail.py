@@ -9,11 +9,18 @@ import cv2
 import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.errors import UnreadableSlideError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide.reader import SlideReader
 
 _STRIP_PIXELS = 16_000_000
 """Read at once: 64 MB of RGBA."""
+
+_MAX_READ_PIXELS = 20_000_000_000
+"""Of one level: five minutes of reading. Scanners' slides have levels of less than a gigapixel."""
+
+_MAX_KEPT_PIXELS = 400_000_000
+"""The largest slides of brains, 150 by 100 mm, have 235 million at 8 um."""
 
 _LEVEL_TOLERANCE = 1.01
 """A level up to 1 % coarser than asked for counts as fine enough."""
@@ -36,10 +43,14 @@ def read_at_downsample(reader: SlideReader, downsample: float) -> RgbImage:
     """The frame with about ``downsample`` level-0 pixels per pixel, at least one pixel.
 
     Both sides are rounded on their own, so the exact scale is the ratio of the sizes.
+
+    Raises:
+        UnreadableSlideError: If it would take hours, or more memory than there is.
     """
     info = reader.info
     width = max(1, round(info.width / downsample))
     height = max(1, round(info.height / downsample))
+    refuse_endless(reader, width, height, n_kept=width * height)
     out = np.empty((height, width, 3), dtype=np.uint8)
     for top, strip in read_strips(reader, width, height):
         out[top : top + len(strip)] = strip
@@ -59,16 +70,7 @@ def read_strips(
         height: Likewise.
         n_rows_unit: Strips have a multiple of so many rows; ``height`` must be one, too.
     """
-    info = reader.info
-    downsample = min(info.width / width, info.height / height)
-    candidates = [
-        level
-        for level, xy in enumerate(info.level_downsamples)
-        if max(xy) <= downsample * _LEVEL_TOLERANCE
-    ]
-    level = max(candidates, key=lambda i: info.level_downsamples[i][0], default=0)
-    level_width = max(1, round(info.width / info.level_downsamples[level][0]))
-    level_height = max(1, round(info.height / info.level_downsamples[level][1]))
+    level, level_width, level_height = _level_for(reader, width, height)
     per_row = level_height / height
     n_rows = math.floor(_STRIP_PIXELS / (level_width * per_row)) // n_rows_unit * n_rows_unit
     n_rows = max(n_rows_unit, min(height, n_rows))
@@ -80,3 +82,42 @@ def read_strips(
             strip, (width, bottom - top), interpolation=cv2.INTER_AREA
         )
         yield top, shrunk
+
+
+def refuse_endless(reader: SlideReader, width: int, height: int, *, n_kept: int) -> None:
+    """Refuse to shrink a slide that only its header makes so large: some bytes announce any size.
+
+    Args:
+        reader: The slide.
+        width: Of the shrunk frame that is read.
+        height: Likewise.
+        n_kept: Pixels that are kept of it.
+
+    Raises:
+        UnreadableSlideError: If it would take hours, or more memory than there is.
+    """
+    _, level_width, level_height = _level_for(reader, width, height)
+    n_read = level_width * level_height
+    if n_read <= _MAX_READ_PIXELS and n_kept <= _MAX_KEPT_PIXELS:
+        return
+    info = reader.info
+    raise UnreadableSlideError(
+        f"{info.name} announces {info.width:,} x {info.height:,} px, {info.area_mm2:,.0f} mm2, and "
+        f"{n_read / 1e9:,.1f} gigapixels would be read to see all of it.",
+        "If it is whole, give it smaller levels: `vips tiffsave --tile --pyramid --bigtiff`.",
+    )
+
+
+def _level_for(reader: SlideReader, width: int, height: int) -> tuple[int, int, int]:
+    """The coarsest level that is fine enough for a frame of a size, with its own size."""
+    info = reader.info
+    downsample = min(info.width / width, info.height / height)
+    candidates = [
+        level
+        for level, xy in enumerate(info.level_downsamples)
+        if max(xy) <= downsample * _LEVEL_TOLERANCE
+    ]
+    level = max(candidates, key=lambda i: info.level_downsamples[i][0], default=0)
+    level_width = max(1, round(info.width / info.level_downsamples[level][0]))
+    level_height = max(1, round(info.height / info.level_downsamples[level][1]))
+    return level, level_width, level_height

@@ -18,9 +18,10 @@ import tifffile
 import zarr
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import HoverFastError, MissingMppError, UnreadableSlideError
 from hoverfast_platform.geometry import Box, Mpp
-from hoverfast_platform.slide.reader import SlideInfo, check_plausible
+from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
 
 _UM_PER_UNIT = {
     "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0,
@@ -70,6 +71,8 @@ class TiffReader:
             zarr.open_array(series.aszarr(level=level), mode="r")
             for level in range(len(series.levels))
         ]
+        for level in self._levels:
+            check_tile(self.path, math.prod(level.chunks) * level.dtype.itemsize)
         sizes = tuple(_size(level.shape, self._axes) for level in self._levels)
         width, height = sizes[0]
         mpp = (
@@ -92,7 +95,7 @@ class TiffReader:
     def _notes(self, series: Any, candidates: list[Any]) -> tuple[str, ...]:
         notes: list[str] = []
         if self._axes == "YX":
-            notes.append("The slide is grey, so its stains cannot be told apart.")
+            notes.append(GREY_NOTE)
         elif self._axes[0] in "CS":
             notes.append("Its three planes were read as red, green and blue.")
         if self._white != 255:
@@ -118,13 +121,12 @@ class TiffReader:
         if stated and dtype.kind == "u":
             return float(2 ** int(stated.group(1)) - 1)
         top = self._brightest()
-        steps = (1.0, 255.0) if dtype.kind == "f" else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-        fitting = [step for step in steps if top <= step]
-        if not fitting or not math.isfinite(top):
+        white = white_level(dtype.kind, top)
+        if white is None:
             raise UnreadableSlideError(
                 f"{self.path.name}: its brightest value is {top:g}.", "Expected 16 bits, or 0 to 1."
             )
-        return fitting[0]
+        return white
 
     def _brightest(self) -> float:
         """Read the coarsest level, or a part of it where it is large."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import struct
 import tokenize
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.io
 import tifffile
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
+from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
-from hoverfast_platform.storage.limits import check_pixels
+from hoverfast_platform.slide.completeness import check_is_file
+from hoverfast_platform.slide.reader import GREY_NOTE
+from hoverfast_platform.storage.limits import MAX_FLAT_PIXELS, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy"})
+LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".mat"})
 
 
 _DAMAGE: tuple[type[Exception], ...] = (
@@ -47,13 +52,39 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
+@dataclass(frozen=True)
+class FlatImage:
+    """An image as it was read.
+
+    Attributes:
+        rgb: Its pixels.
+        notes: How they were understood, where a person should know.
+    """
+
+    rgb: RgbImage
+    notes: tuple[str, ...] = ()
+
+
 def read_rgb(path: Path) -> RgbImage:
-    """An image of any mode as RGB; 16-bit is scaled by its range, alpha composed on white.
+    """The pixels of an image, see :func:`read_flat_image`.
+
+    Raises:
+        UnreadableSlideError: If it is not an image, or not one in grey or colour.
+    """
+    return read_flat_image(path).rgb
+
+
+def read_flat_image(path: Path) -> FlatImage:
+    """An image of any mode as RGB; alpha composed on white.
+
+    More than 8 bits are scaled by the smallest usual range that holds the brightest value: cameras
+    of 12 bits are kept in 16.
 
     Raises:
         UnreadableSlideError: If it is not an image, or not one in grey or colour.
     """
     try:
+        check_is_file(path)
         if path.suffix.lower() in {".tif", ".tiff"}:
             _refuse_several(path)
             if _is_deep_colour(path):
@@ -91,7 +122,7 @@ def _is_deep_colour(path: Path) -> bool:
         return False  # not a TIFF, whatever its name: PIL decides
 
 
-def _rgb_of(opened: Image.Image, path: Path) -> RgbImage:
+def _rgb_of(opened: Image.Image, path: Path) -> FlatImage:
     image = opened
     if image.mode.startswith("I"):
         return _eight_bit(np.asarray(image), path)
@@ -101,10 +132,10 @@ def _rgb_of(opened: Image.Image, path: Path) -> RgbImage:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, rgba)
-    return np.array(image.convert("RGB"))
+    return _noted(np.array(image.convert("RGB")))
 
 
-def _read_tiff(path: Path) -> RgbImage:
+def _read_tiff(path: Path) -> FlatImage:
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         check_pixels(page.imagewidth, page.imagelength)
@@ -115,21 +146,29 @@ def _read_tiff(path: Path) -> RgbImage:
     return _eight_bit(pixels, path)
 
 
-def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> RgbImage:
+def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> FlatImage:
     """Grey, RGB or RGBA of 8 or 16 bits as RGB; alpha composed on white."""
     if pixels.dtype == np.int32:  # how PIL holds 16 bits of some formats
         pixels = np.clip(pixels, 0, 65535).astype(np.uint16)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise _unreadable(path, f"its pixels are {pixels.dtype}")
-    scaled = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
-    if scaled.ndim == 2:
-        scaled = scaled[..., None]
-    if scaled.ndim != 3 or scaled.shape[2] not in (1, 3, 4):
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
         raise _unreadable(path, f"its shape is {pixels.shape}")
+    white = white_level("u", float(pixels[..., :3].max(initial=0))) or 65535.0
+    notes = () if white in (255.0, 65535.0) else (f"Its values were scaled: {white:g} is white.",)
+    scaled = pixels.astype(np.float32) / np.float32(white)
     if scaled.shape[2] == 4:
-        scaled = scaled[..., :3] * scaled[..., 3:] + (1 - scaled[..., 3:])
+        alpha = pixels[..., 3:] / np.float32(np.iinfo(pixels.dtype).max)
+        scaled = scaled[..., :3] * alpha + (1 - alpha)
     rgb = np.broadcast_to(np.round(scaled * 255).astype(np.uint8), (*scaled.shape[:2], 3))
-    return np.ascontiguousarray(rgb)
+    return _noted(np.ascontiguousarray(rgb), notes)
+
+
+def _noted(rgb: RgbImage, notes: tuple[str, ...] = ()) -> FlatImage:
+    is_grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+    return FlatImage(rgb, (*notes, GREY_NOTE) if is_grey else notes)
 
 
 def _unreadable(path: Path, why: str) -> UnreadableSlideError:
@@ -151,24 +190,55 @@ def read_instance_map(path: Path) -> InstanceMap:
     """
     try:
         pixels = _label_pixels(path)
+    except LabelError:
+        raise
     except _DAMAGE as error:
         raise LabelError(
-            f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF or NPY."
+            f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF, NPY or MAT."
         ) from error
     return _ids(path, _one_channel(path, pixels))
 
 
 def _label_pixels(path: Path) -> npt.NDArray[Any]:
     if path.suffix.lower() == ".npy":
-        on_disk = np.load(path, mmap_mode="r", allow_pickle=False)
-        check_pixels(*on_disk.shape)
-        return np.array(on_disk)
+        return _npy_pixels(path)
+    if path.suffix.lower() == ".mat":
+        return _mat_pixels(path)
     if path.suffix.lower() in {".tif", ".tiff"}:
         with tifffile.TiffFile(path) as file:
             check_pixels(*file.series[0].shape)
             return np.squeeze(file.asarray())
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def _npy_pixels(path: Path) -> npt.NDArray[Any]:
+    if path.name.endswith("_seg.npy"):
+        raise LabelError(
+            f"{path} is Cellpose's own file: a pickle, which runs what it says when it is read.",
+            "Have Cellpose write label images instead: --save_tif, or 'save masks' in its window.",
+        )
+    on_disk = np.load(path, mmap_mode="r", allow_pickle=False)
+    if on_disk.ndim == 4 and on_disk.shape[-1] == 2:
+        raise LabelError(
+            f"{path} holds the labels of {on_disk.shape[0]} images, as CoNIC has them.",
+            "Save each image's first channel, labels[i, ..., 0], as a file named like the image.",
+        )
+    check_pixels(*on_disk.shape)
+    return np.array(on_disk)
+
+
+def _mat_pixels(path: Path) -> npt.NDArray[Any]:
+    """``inst_map`` of a MATLAB file, as CoNSeP, CPM and PanNuke's tools have it."""
+    if path.stat().st_size > 4 * MAX_FLAT_PIXELS:
+        raise LabelError(f"{path} is too large for a label image.", "Save inst_map alone.")
+    names = [name for name, _, _ in scipy.io.whosmat(path)]
+    if "inst_map" not in names:
+        raise LabelError(
+            f"{path} has no inst_map; it has {', '.join(names[:5]) or 'nothing'}.",
+            "Save the label image under the name inst_map, or as PNG, TIFF or NPY.",
+        )
+    return np.asarray(scipy.io.loadmat(path, variable_names=["inst_map"])["inst_map"])
 
 
 def _one_channel(path: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.foreign_text import decoded_text
 from hoverfast_platform.texts import text_of_cell
 
@@ -102,9 +103,10 @@ def read_table(path: Path, needed: Sequence[str]) -> ForeignTable:
         needed: Columns that it must have; the first of them names the file a row is about.
 
     Raises:
-        StorageError: If it cannot be read, lacks a column, or a row has more fields than columns.
+        StorageError: If it cannot be read, is too large, lacks a column, or a row has more fields
+            than columns.
     """
-    text = decoded_text(path)
+    text = _text_of(path)
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep="):  # Excel's own line
         text = rest
@@ -123,6 +125,12 @@ def read_table(path: Path, needed: Sequence[str]) -> ForeignTable:
             f"Its first line must name the columns {', '.join(needed)}.",
         )
     return ForeignTable(path, columns, tuple(row for row in rows if any(row.values())), needed[0])
+
+
+def _text_of(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is a folder, a pipe or a device.", "Give a table's file.")
+    return decoded_text(path, limits.TABLE_BYTES)
 
 
 def _row(path: Path, line: int, raw: Mapping[str, str | list[str] | None]) -> dict[str, str]:

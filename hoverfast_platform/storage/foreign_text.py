@@ -68,22 +68,34 @@ def opened_text(path: Path) -> Iterator[IO[str]]:
         ) from error
 
 
-def decoded_text(path: Path) -> str:
+def decoded_text(path: Path, max_length: int) -> str:
     """All of a small text file; what is not Unicode is taken for Windows' Western encoding.
 
     Raises:
-        StorageError: As :func:`opened_text` does.
+        StorageError: As :func:`opened_text` does, or if it is longer than ``max_length``.
     """
     try:
         with opened_text(path) as file:
-            return file.read()
+            text = file.read(max_length + 1)
+        return _not_too_long(path, text, max_length)
     except StorageError as error:
         if not isinstance(error.__cause__, UnicodeError):
             raise
-    content = path.read_bytes()
+    with path.open("rb") as raw:
+        content = raw.read(max_length + 1)
     if b"\0" in content:
         raise StorageError(f"{path} is not a text file.", "Save it as text (CSV).")
-    return content.decode("cp1252", errors="replace")
+    return _not_too_long(path, content.decode("cp1252", errors="replace"), max_length)
+
+
+def _not_too_long(path: Path, text: str, max_length: int) -> str:
+    if len(text) > max_length:
+        raise StorageError(
+            f"{path} holds more than {max_length / 2**20:.0f} million characters, too many for a "
+            "table.",
+            "Perhaps it is another file; a table of images has a line for each.",
+        )
+    return text
 
 
 class _Bounded(io.RawIOBase):

@@ -13,6 +13,9 @@ MAX_EXPANSION = 100
 ALWAYS_BYTES = 256 << 20
 """What any file may expand to."""
 
+TABLE_BYTES = 32 << 20
+"""Of a manifest or a list of masks: half a million rows."""
+
 
 def check_pixels(*shape: int) -> None:
     """Refuse an image by its header, before its pixels are read.

@@ -17,7 +17,7 @@ from hoverfast_platform.inference.segment_image import (
     segment_image,
 )
 from hoverfast_platform.ingest.names import check_name
-from hoverfast_platform.storage.flat_images import read_rgb
+from hoverfast_platform.storage.flat_images import read_flat_image
 from hoverfast_platform.storage.previews import Line
 from hoverfast_platform.storage.roi_files import publish_roi
 from hoverfast_platform.storage.summary import SegmentationSummary
@@ -60,11 +60,13 @@ def segment_images(
 
     def segment(path: Path) -> PublishedImage:
         check_name(path)
-        rgb = read_rgb(path)
+        image = read_flat_image(path)
+        rgb = image.rgb
         found = segment_image(
             rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=recorded
         )
         summary = image_summary(_sha256(path), found, engine, recorded)
+        summary = summary.model_copy(update={"warnings": (*image.notes, *summary.warnings)})
         publish_roi(out_dir, path.stem, rgb, found.nuclei, found.instance_map, summary, line)
         return PublishedImage(found, summary)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hoverfast_platform.config import SegmentationSettings, Tiling
-from hoverfast_platform.errors import ComputeError
+from hoverfast_platform.errors import CheckpointError, ComputeError
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference import engine as engine_module
 from hoverfast_platform.inference.adapted_model import AdaptedModel
@@ -112,6 +112,21 @@ def test_a_device_that_fails_frees_memory_and_the_next_slide_gets_workers(engine
     assert is_gone(slots_made[0])
     plan, found = regions(engine)
     assert len(list(found)) == len(plan.tiles)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_maps_that_are_not_finite_are_the_models_fault_and_not_no_nuclei(engine, value, dtype):
+    class Diverged(FakePredictor):
+        def predict(self, regions):
+            maps = super().predict(regions).astype(dtype)
+            maps[-1, 1, -1, -2] = value
+            return maps
+
+    _, found = regions(engine, Diverged())
+
+    with pytest.raises(CheckpointError, match="The model predicts values that are not finite"):
+        list(found)
 
 
 @pytest.mark.parametrize("is_nameless", [True, False])

@@ -72,6 +72,22 @@ def test_blank_slide_has_an_empty_mask(level):
     assert not find_tissue(ArrayReader(blank, mpp=1.0)).is_tissue.any()
 
 
+@pytest.mark.parametrize(
+    ("rgb", "why"),
+    [
+        ((0, 0, 0), "is black"),
+        ((40, 150, 90), "ink of a marker covers 100%"),
+        ((243, 243, 243), "only glass"),
+    ],
+)
+def test_a_slide_on_which_nothing_is_looked_at_says_why(rgb, why):
+    mask = find_tissue(ArrayReader(np.full((500, 620, 3), rgb, np.uint8), mpp=1.0))
+
+    assert not mask.is_tissue.any()
+    assert "Nothing was looked at" in mask.warnings[-1]
+    assert why in mask.warnings[-1]
+
+
 def test_glass_darker_than_what_was_not_scanned_is_no_tissue():
     """White stands for "not scanned" in many files; the glass beside it is grey."""
     rgb = plain_slide(255)

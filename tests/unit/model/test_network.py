@@ -154,6 +154,16 @@ def test_damaged_files_and_unknown_names_are_refused(tmp_path):
         load_model("no-such-model")
 
 
+def test_weights_of_nothing_but_zeros_are_said_to_be_the_fault(tmp_path):
+    network = HoverFast()
+    with torch.no_grad():
+        network.last.weight.zero_()
+    save_model(tmp_path / "zero.safetensors", network, ModelCard(name="m", version="1"))
+
+    with pytest.raises(CheckpointError, match=r"nothing but zeros in last\.weight"):
+        load_model(tmp_path / "zero.safetensors")
+
+
 def test_default_model_ships_with_a_card_that_says_its_licence():
     card = available_models()[DEFAULT_MODEL]
 

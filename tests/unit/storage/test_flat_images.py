@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 from PIL import Image
 
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
-from hoverfast_platform.storage.flat_images import read_instance_map, read_rgb
+from hoverfast_platform.storage.flat_images import (
+    read_flat_image,
+    read_instance_map,
+    read_rgb,
+)
 
 IDS = np.array([[0, 1, 300], [70_000, 0, 2]])
 
@@ -154,3 +159,52 @@ def test_a_tiff_of_several_images_is_refused_and_one_with_levels_is_not(tmp_path
     with pytest.raises(UnreadableSlideError, match="2 images"):
         read_rgb(tmp_path / "two.tif")
     assert np.array_equal(read_rgb(tmp_path / "levels.tif"), rgb)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("planes", [(), (3,)])
+def test_cameras_of_few_bits_in_sixteen_are_as_bright_as_they_were(tmp_path, bits, planes):
+    top = 2**bits - 1
+    pixels = np.full((6, 10, *planes), round(0.8 * top), np.uint16)
+    pixels[2, 3] = top
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb" if planes else "minisblack")
+
+    image = read_flat_image(tmp_path / "x.tif")
+
+    assert image.rgb[0, 0].tolist() == [204] * 3
+    assert image.rgb[2, 3].tolist() == [255] * 3
+    assert any("values were scaled" in note for note in image.notes) == (bits < 16)
+
+
+def test_a_grey_image_is_said_to_be_grey(tmp_path):
+    Image.fromarray(np.full((6, 9), 100, np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(np.full((6, 9, 3), (100, 101, 100), np.uint8)).save(tmp_path / "colour.png")
+
+    assert read_flat_image(tmp_path / "grey.png").notes == (
+        "It is grey, so its stains cannot be told apart.",
+    )
+    assert read_flat_image(tmp_path / "colour.png").notes == ()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32])
+def test_the_instance_map_of_a_matlab_file_is_read(tmp_path, dtype):
+    content = {"inst_map": IDS.astype(dtype), "inst_type": np.ones((3, 1))}
+    scipy.io.savemat(tmp_path / "x.mat", content, do_compression=True)
+
+    np.testing.assert_array_equal(read_instance_map(tmp_path / "x.mat"), IDS)
+
+
+def test_label_files_of_other_tools_that_cannot_be_read_say_the_way_out(tmp_path):
+    np.save(tmp_path / "x_seg.npy", np.array({"masks": IDS}), allow_pickle=True)
+    np.save(tmp_path / "labels.npy", np.zeros((5, 8, 9, 2), np.int32))
+    scipy.io.savemat(tmp_path / "x.mat", {"type_map": IDS})
+    (tmp_path / "cut.mat").write_bytes((tmp_path / "x.mat").read_bytes()[:90])
+
+    for name, text in [
+        ("x_seg.npy", "--save_tif"),
+        ("labels.npy", "labels of 5 images, as CoNIC"),
+        ("x.mat", "no inst_map; it has type_map"),
+        ("cut.mat", "not a readable label image"),
+    ]:
+        with pytest.raises(LabelError, match=text):
+            read_instance_map(tmp_path / name)
