@@ -17,7 +17,7 @@ _STRIP_PIXELS = 16_000_000
 """Read at once: 64 MB of RGBA."""
 
 _MAX_READ_PIXELS = 20_000_000_000
-"""Of one level: five minutes of reading. Scanners' slides have levels of less than a gigapixel."""
+"""Reading so many takes five minutes. Scanners' slides have a level of less than a gigapixel."""
 
 _MAX_KEPT_PIXELS = 400_000_000
 """The largest slides of brains, 150 by 100 mm, have 235 million at 8 um."""

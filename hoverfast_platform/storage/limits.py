@@ -14,7 +14,7 @@ ALWAYS_BYTES = 256 << 20
 """What any file may expand to."""
 
 TABLE_BYTES = 32 << 20
-"""Of a manifest or a list of masks: half a million rows."""
+"""A manifest or a list of masks of this size has half a million rows."""
 
 
 def check_pixels(*shape: int) -> None:
