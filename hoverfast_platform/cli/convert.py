@@ -39,9 +39,16 @@ def _list_forms(ctx: click.Context, _option: click.Parameter, value: str) -> str
     help="Micrometres per pixel, where SOURCE does not say: files of the published tool.",
 )
 @click.option(
+    "--slide",
+    type=click.Path(path_type=Path, exists=True),
+    help="For DICOM: the DICOM slide, file or folder, that the annotations shall refer to.",
+)
+@click.option(
     "--per-shard", type=int, help="Nuclei in each file of a .zip. [default: 50000]", default=50_000
 )
-def command(source: Path, target: Path, to: str, mpp: float | None, per_shard: int) -> None:
+def command(
+    source: Path, target: Path, to: str, mpp: float | None, slide: Path | None, per_shard: int
+) -> None:
     """Convert SOURCE to TARGET, by their endings.
 
     SOURCE is a .parquet of ours, or GeoJSON (.geojson, .json, .json.gz) of the published
@@ -50,7 +57,7 @@ def command(source: Path, target: Path, to: str, mpp: float | None, per_shard: i
     """
     from hoverfast_platform.use_cases.convert import convert
 
-    done = convert(source, target, to=to, mpp=mpp, per_shard=per_shard)
+    done = convert(source, target, to=to, mpp=mpp, slide=slide, per_shard=per_shard)
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
     say(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
     for note in done.notes:

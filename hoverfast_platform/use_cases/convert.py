@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hoverfast_platform.errors import SettingsError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.files import file_sha256, written_atomically
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.nuclei.nucleus import Nuclei
@@ -17,7 +20,7 @@ from hoverfast_platform.storage.exporters.exporter import NucleiSource
 from hoverfast_platform.storage.exporters.table import exporter_for
 from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
-from hoverfast_platform.storage.nuclei_table import read_nuclei_table, read_table_metadata
+from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
 from hoverfast_platform.storage.qupath_shards import NUCLEI_PER_SHARD
 from hoverfast_platform.version import __version__
 
@@ -56,6 +59,7 @@ def convert(
     *,
     to: str = "",
     mpp: float | None = None,
+    slide: Path | None = None,
     per_shard: int = NUCLEI_PER_SHARD,
 ) -> Converted:
     """Convert one file to a form of ``storage.exporters.table``.
@@ -65,6 +69,7 @@ def convert(
         target: What is written; its ending says the form where ``to`` does not.
         to: Name of the form; empty goes by the target's ending.
         mpp: Micrometres per pixel, where the source does not say.
+        slide: The DICOM slide, file or folder, that DICOM annotations shall refer to.
         per_shard: Nuclei in each file of a ``.zip``.
 
     Raises:
@@ -77,19 +82,19 @@ def convert(
     if source.resolve() == target.resolve():
         raise SettingsError("SOURCE and TARGET are the same file.")
     read = _read(source, mpp)
+    read = replace(read, source=replace(read.source, slide=slide))
     exporter.check(read.source)
     if exporter.renames_itself:
         exporter.write(read.source, target, per_shard)
     else:
         with written_atomically(target) as part:
             exporter.write(read.source, part, per_shard)
-    return Converted(target, len(read.source), read.n_dropped, read.notes)
+    return Converted(target, read.source.n_nuclei, read.n_dropped, read.notes)
 
 
 def _read(path: Path, mpp: float | None) -> _Read:
     if path.suffix == ".parquet":
-        provenance = read_table_metadata(path)
-        return _Read(_source(path, read_nuclei_table(path), provenance, mpp))
+        return _Read(_source_of_table(path, mpp))
     if not path.name.endswith(_GEOJSON):
         raise SettingsError(f"{path.name} is neither a .parquet table nor GeoJSON.")
     outlines = read_outlines(path)
@@ -102,17 +107,42 @@ def _read(path: Path, mpp: float | None) -> _Read:
         "mpp": mpp,
         "code_version": __version__,
     }
-    source = _source(path, imported.nuclei, provenance, mpp)
+    nuclei = imported.nuclei
+    contents = _Contents(len(nuclei), tuple(nuclei.measurements), lambda: iter([nuclei]))
+    source = _source(path, contents, provenance, mpp)
     return _Read(source, imported.n_dropped, imported.notes)
 
 
+@dataclass(frozen=True)
+class _Contents:
+    """How many nuclei there are, what was measured of them, and how they are read."""
+
+    n_nuclei: int
+    columns: tuple[str, ...]
+    read: Callable[[], Iterator[Nuclei]]
+
+
+def _source_of_table(path: Path, mpp: float | None) -> NucleiSource:
+    """A table of ours, of which only one block at a time is in memory."""
+    try:
+        n_nuclei: int = pq.read_metadata(path).num_rows
+        provenance = read_table_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
+    columns = tuple(next(iter_nuclei_table(path)).measurements)
+    contents = _Contents(n_nuclei, columns, lambda: iter_nuclei_table(path))
+    return _source(path, contents, provenance, mpp)
+
+
 def _source(
-    path: Path, nuclei: Nuclei, provenance: Mapping[str, Any], mpp: float | None
+    path: Path, contents: _Contents, provenance: Mapping[str, Any], mpp: float | None
 ) -> NucleiSource:
     found = Provenance.found_in(provenance, path.name)
     return NucleiSource(
         path=path,
-        nuclei=nuclei,
+        n_nuclei=contents.n_nuclei,
+        columns=contents.columns,
+        read=contents.read,
         provenance=provenance,
         namespace=_namespace(provenance, path),
         mpp=_scale(provenance, mpp),

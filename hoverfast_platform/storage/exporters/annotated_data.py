@@ -15,18 +15,24 @@ def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
     import anndata
     import pandas as pd
 
-    nuclei, names = source.nuclei, list(source.nuclei.measurements)
-    matrix = np.stack(
-        [nuclei.measurements[name] for name in names],
-        axis=1,
-    )
+    names = list(source.columns)
+    matrix = np.empty((source.n_nuclei, len(names)), np.float32)
+    places = np.empty((source.n_nuclei, 2))
+    tiles = np.empty(source.n_nuclei, np.int32)
+    ids: list[str] = []
+    for nuclei in source.blocks():  # outlines are let go, block by block
+        rows = slice(len(ids), len(ids) + len(nuclei))
+        for i, name in enumerate(names):
+            matrix[rows, i] = nuclei.measurements[name]
+        places[rows], tiles[rows] = nuclei.centroid_xy, nuclei.tile_index
+        ids += nucleus_ids(nuclei, source.namespace)
     data = anndata.AnnData(
         X=matrix,
-        obs=pd.DataFrame({"tile": nuclei.tile_index}, index=nucleus_ids(nuclei, source.namespace)),
+        obs=pd.DataFrame({"tile": tiles}, index=ids),
         var=pd.DataFrame(index=names),
         obsm={
-            "spatial": nuclei.centroid_xy * (source.scale.x, source.scale.y),
-            "spatial_px": nuclei.centroid_xy,
+            "spatial": places * (source.scale.x, source.scale.y),
+            "spatial_px": places,
         },
         uns={"spatial_unit": "um", "hoverfast": json.dumps(dict(source.provenance))},
     )

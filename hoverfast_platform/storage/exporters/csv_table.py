@@ -13,7 +13,7 @@ from hoverfast_platform.storage.exporters.exporter import Exporter, NucleiSource
 
 
 def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
-    names = list(source.nuclei.measurements)
+    names = list(source.columns)
     schema = pa.schema(
         [
             ("id", pa.string()),

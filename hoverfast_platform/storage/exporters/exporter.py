@@ -24,6 +24,7 @@ class Need(Enum):
 
     SCALE = "the scale"
     SLIDE_SIZE = "the size of the slide"
+    PROVENANCE = "what the nuclei were made from"
 
 
 @dataclass(frozen=True)
@@ -32,28 +33,34 @@ class NucleiSource:
 
     Attributes:
         path: The file they were read from.
-        nuclei: All of them, level-0 pixels.
+        n_nuclei: How many there are.
+        columns: Names of their measurements.
+        read: Reads them, block by block in their order, level-0 pixels; can be called again.
         provenance: What the file says of its making.
         namespace: Of the nuclei's ids.
         mpp: Micrometres per level-0 pixel; None where nobody said.
         size_px: (width, height) of the slide's frame; None where nobody said.
+        slide: The slide's file or folder, for forms that refer to it; None where it is not given.
     """
 
     path: Path
-    nuclei: Nuclei
+    n_nuclei: int
+    columns: tuple[str, ...]
+    read: Callable[[], Iterator[Nuclei]]
     provenance: Mapping[str, Any]
     namespace: uuid.UUID
     mpp: Mpp | None
     size_px: tuple[int, int] | None
-
-    def __len__(self) -> int:
-        return len(self.nuclei)
+    slide: Path | None = None
 
     def blocks(self, n_at_most: int = _BLOCK) -> Iterator[Nuclei]:
         """The nuclei in pieces, so that writers need little room."""
-        for start in range(0, len(self.nuclei), n_at_most):
-            end = min(start + n_at_most, len(self.nuclei))
-            yield self.nuclei.take(np.arange(start, end))
+        for nuclei in self.read():
+            if 0 < len(nuclei) <= n_at_most:
+                yield nuclei
+                continue
+            for start in range(0, len(nuclei), n_at_most):
+                yield nuclei.take(np.arange(start, min(start + n_at_most, len(nuclei))))
 
     @property
     def scale(self) -> Mpp:
@@ -79,7 +86,8 @@ class Exporter:
         opens_in: Programs that read it.
         write: Writes a source to a path, with at most so many nuclei in a piece.
         needs: What the source must know.
-        package: Python package that must be installed, and the extra of ours that brings it.
+        package: Python package that must be installed.
+        extra: The extra of ours that brings it; empty if it is named like the package.
         renames_itself: Whether ``write`` takes care that nobody sees half a result (folders).
         streams: Whether it writes block by block, so that besides the nuclei themselves memory
             does not grow with their number.
@@ -92,14 +100,20 @@ class Exporter:
     write: Callable[[NucleiSource, Path, int], None]
     needs: tuple[Need, ...] = ()
     package: str = ""
+    extra: str = ""
     renames_itself: bool = False
     streams: bool = True
+
+    @property
+    def extra_name(self) -> str:
+        """The extra of ours that brings the package."""
+        return self.extra or self.package
 
     @property
     def needs_text(self) -> str:
         """What it needs, for people; empty if it needs nothing."""
         needs = [need.value for need in self.needs]
-        return ", ".join([*needs, *([f"the extra {self.package!r}"] if self.package else [])])
+        return ", ".join([*needs, *([f"the extra {self.extra_name!r}"] if self.package else [])])
 
     def check(self, source: NucleiSource) -> None:
         """Pass if the source and this installation have all that is needed.
@@ -118,9 +132,15 @@ class Exporter:
                 f"{self.name} needs.",
                 "Give --mpp, or convert from the .parquet of a slide's result.",
             )
+        if Need.PROVENANCE in self.needs and "segmentation_id" not in source.provenance:
+            raise SettingsError(
+                f"{source.path.name} does not say which model found its nuclei, which {self.name} "
+                "has to name.",
+                "Convert from the .parquet or the .json.gz of a slide's result.",
+            )
         if self.package and find_spec(self.package) is None:
             raise SettingsError(
                 f"The form {self.name} is written by the package {self.package}, which is not "
                 "installed.",
-                f"pip install 'hoverfast-platform[{self.package}]'",
+                f"pip install 'hoverfast-platform[{self.extra_name}]'",
             )

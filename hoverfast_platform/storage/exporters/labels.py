@@ -35,7 +35,7 @@ def _write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
 def _in_tiles(source: NucleiSource) -> Iterator[Nuclei]:
     """Blocks whose tiles are small, also where the source does not say who found a nucleus."""
     for nuclei in source.blocks():
-        if source.nuclei.tile_index.any():
+        if nuclei.tile_index.any():
             yield nuclei
             continue
         column, row = (nuclei.centroid_xy // _GROUP_PX).astype(np.int32).T
@@ -43,31 +43,44 @@ def _in_tiles(source: NucleiSource) -> Iterator[Nuclei]:
         yield replace(nuclei, tile_index=row * columns + column)
 
 
-def _write_tiff(source: NucleiSource, path: Path, _per_piece: int) -> None:
+def label_tiles(
+    source: NucleiSource, scratch: Path
+) -> Iterator[tuple[int, int, npt.NDArray[np.int32]]]:
+    """The label image of a slide, tile by tile: first row, first column, labels.
+
+    Args:
+        source: The nuclei.
+        scratch: Folder in which the whole image is kept meanwhile, compressed.
+    """
     width, height = source.frame_px
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".labels-") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".labels-") as folder:
         pyramid = Path(folder) / "labels.zarr"
         _write_zarr(source, pyramid, 0)
         labels = zarr.open_group(pyramid / LABELS, mode="r")["0"]
+        for y in range(0, height, _TILE_PX):
+            for x in range(0, width, _TILE_PX):
+                yield y, x, np.asarray(labels[y : y + _TILE_PX, x : x + _TILE_PX])  # type: ignore[index]
 
-        def tiles() -> Iterator[npt.NDArray[np.int32]]:
-            for y in range(0, height, _TILE_PX):
-                for x in range(0, width, _TILE_PX):
-                    tile = np.zeros((_TILE_PX, _TILE_PX), np.int32)
-                    part = np.asarray(labels[y : y + _TILE_PX, x : x + _TILE_PX])  # type: ignore[index]
-                    tile[: part.shape[0], : part.shape[1]] = part
-                    yield tile
 
-        tifffile.imwrite(
-            path,
-            tiles(),
-            shape=(height, width),
-            dtype=np.int32,
-            tile=(_TILE_PX, _TILE_PX),
-            compression="zlib",
-            bigtiff=width * height > 2**29,
-            metadata=None,
-        )
+def _write_tiff(source: NucleiSource, path: Path, _per_piece: int) -> None:
+    width, height = source.frame_px
+
+    def tiles() -> Iterator[npt.NDArray[np.int32]]:
+        for _, _, part in label_tiles(source, path.parent):
+            tile = np.zeros((_TILE_PX, _TILE_PX), np.int32)
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
+
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=(height, width),
+        dtype=np.int32,
+        tile=(_TILE_PX, _TILE_PX),
+        compression="zlib",
+        bigtiff=width * height > 2**29,
+        metadata=None,
+    )
 
 
 EXPORTER = Exporter(

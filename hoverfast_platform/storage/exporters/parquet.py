@@ -12,7 +12,7 @@ def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
     write_nuclei_table(
         path,
         source.blocks(),
-        list(source.nuclei.measurements),
+        source.columns,
         metadata=source.provenance,
         namespace=source.namespace,
     )

@@ -11,7 +11,9 @@ from hoverfast_platform.files import write_text
 from hoverfast_platform.storage.exporters import (
     annotated_data,
     coco,
+    conic,
     csv_table,
+    dicom,
     labels,
     parquet,
     qupath,
@@ -26,8 +28,10 @@ EXPORTERS: tuple[Exporter, ...] = (
     csv_table.EXPORTER,
     labels.EXPORTER,
     labels.TIFF_EXPORTER,
+    conic.EXPORTER,
     coco.EXPORTER,
     annotated_data.EXPORTER,
+    dicom.EXPORTER,
     ranger.SPACE_RANGER_EXPORTER,
     ranger.XENIUM_EXPORTER,
 )
