@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -45,11 +45,21 @@ class SlideProduct:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
         checks: Verdicts on it; see ``hoverfast_platform.assets.checks``.
+        input_versions: What was really used of an input, by its asset's key, where that may be
+            something else than the input's newest version.
     """
 
     metadata: Mapping[str, Any]
     data_version: str
     checks: tuple[dg.AssetCheckResult, ...] = ()
+    input_versions: Mapping[str, str] = field(default_factory=dict)
+
+    def input_tags(self) -> dict[str, str]:
+        """How Dagster notes what was used of the inputs."""
+        return {
+            get_input_data_version_tag(dg.AssetKey(key)): version
+            for key, version in self.input_versions.items()
+        }
 
 
 def process_slides(
@@ -69,6 +79,7 @@ def process_slides(
         dagster.Failure: At the end, naming the slides that failed.
     """
     keys, run_id = list(context.partition_keys), context.run.run_id
+    step = context.asset_key.to_user_string()
     failed: dict[str, str] = {}
     started = time.monotonic()
 
@@ -81,7 +92,7 @@ def process_slides(
     outcomes = each(
         keys,
         make,
-        record_failure=lambda key, error: store.slide(key).record_failure(error, run_id),
+        record_failure=lambda key, error: store.slide(key).record_failure(error, run_id, step),
         retries=Retries(N_ATTEMPTS, pause_s, warn),
     )
     for i, outcome in enumerate(outcomes, 1):
@@ -95,6 +106,7 @@ def process_slides(
                 metadata=product.metadata,
                 data_version=dg.DataVersion(product.data_version),
                 check_results=list(product.checks),
+                tags=product.input_tags(),
             )
             return
         _log_product(context, key, product)
@@ -129,7 +141,7 @@ def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProd
             asset_key=context.asset_key,
             partition=key,
             metadata=product.metadata,
-            tags=provenance_tags(context, key, product.data_version),
+            tags=provenance_tags(context, key, product.data_version) | product.input_tags(),
         )
     )
     for verdict in product.checks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import dagster as dg
@@ -11,20 +12,23 @@ import dagster as dg
 from hoverfast_platform.assets.learning import cohort
 from hoverfast_platform.assets.partitions import SLIDES, cohorts, first_block, range_tags
 from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.segmentation_model import models_version, segmentation_model
 from hoverfast_platform.assets.unfinished import has_unfinished_run
 from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
 from hoverfast_platform.errors import HoverFastError
-from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
 from hoverfast_platform.resources.patience import Patience
+from hoverfast_platform.use_cases.models_in_use import outdated_slides
 
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""
 
 _MODEL_TAG = {"hoverfast/why": "another model"}
 _RESEGMENT_TAG = {"hoverfast/why": "made by another model"}
+_WANTED_TAG = "hoverfast/wanted_model"
+_SLIDES_PER_TRY = (MAX_RESEGMENTED_PER_RUN, 8, 1)
+"""A slide that ends its run's process takes neighbours with it that could be made."""
 
 
 def cohort_changes(
@@ -80,7 +84,8 @@ def model_changes(
 ) -> dg.SensorResult | dg.SkipReason:
     """Looks every 30 s whether slides are still segmented with what `segmentation_model` says."""
     try:
-        now = weights_digest(compute.model_path())
+        scopes = store.scope_rules().names()
+        now = models_version({scope: compute.model_in_use(scope).sha256 for scope in scopes})
     except (HoverFastError, OSError) as error:
         return dg.SkipReason(f"the model in use cannot be read: {error}")
     event = context.instance.get_latest_materialization_event(segmentation_model.key)
@@ -98,31 +103,50 @@ def model_changes(
 def resegment_slides(
     context: dg.SensorEvaluationContext, store: ArtefactFolder, compute: LeasedDevice
 ) -> dg.SensorResult | dg.SkipReason:
-    """Has slides segmented again that another model did, at most 32 a run, one run at a time.
+    """Has slides segmented again whose nuclei are not of the model in use, one run at a time.
 
-    Goes through all slides once per model; those that fail are not asked for again. Switch it
-    off at any moment: what is done is done, and it goes on from there.
+    Every look asks the catalogue anew which those are, so a cancelled run is asked for again, and
+    what somebody else has made is not. Left alone are slides whose file is away or replaced, and
+    those that failed since the model came into use. A run that ends before its first slide is done
+    is tried with fewer slides, and its first slide is given up after three times. Switch it off at
+    any moment: what is done is done, and it goes on from there.
     """
-    try:
-        model = weights_digest(compute.model_path())
-    except (HoverFastError, OSError) as error:
-        return dg.SkipReason(f"the model in use cannot be read: {error}")
     if has_unfinished_run(context.instance, _RESEGMENT_TAG):
         return dg.SkipReason("a run of it is under way")
-    with store.open_catalogue() as catalogue:
-        old = set(catalogue.results.slides_of_other_models(model))
-    keys = context.instance.get_dynamic_partitions(SLIDES)
-    of_model, _, done_to = (context.cursor or "").partition(" ")
-    start = keys.index(done_to) + 1 if of_model == model and done_to in keys else 0
-    block = first_block(keys[start:], old, MAX_RESEGMENTED_PER_RUN)
-    if not block:
-        return dg.SkipReason(f"none left to do for model {model[:10]}")
-    request = dg.RunRequest(
-        run_key=f"{model} {block[0]} {block[-1]}",
-        asset_selection=[nuclei.key],
-        tags=_RESEGMENT_TAG | range_tags(block),
+    try:
+        with store.open_catalogue() as catalogue:
+            outdated = outdated_slides(catalogue, store.scope_of(), compute.model_in_use)
+    except (HoverFastError, OSError) as error:
+        return dg.SkipReason(f"the model in use cannot be read: {error}")
+    wanted = {
+        slide.result.slide.key: slide.wanted.sha256 for slide in outdated if slide.is_possible
+    }
+    keys, given_up = context.instance.get_dynamic_partitions(SLIDES), set[str]()
+    while block := first_block(keys, wanted.keys() - given_up, MAX_RESEGMENTED_PER_RUN):
+        first = block[0]
+        tags = _RESEGMENT_TAG | {_WANTED_TAG: wanted[first]}
+        n_failed = _n_failed_at(context.instance, tags, first)
+        if n_failed < len(_SLIDES_PER_TRY):
+            tags |= range_tags(block[: _SLIDES_PER_TRY[n_failed]])
+            return dg.SensorResult(
+                run_requests=[dg.RunRequest(asset_selection=[nuclei.key], tags=tags)]
+            )
+        given_up.add(first)
+    n_failed = sum(slide.failure is not None for slide in outdated)
+    return dg.SkipReason(
+        f"none left to do: {len(outdated)} slides are of other models, {n_failed} of them failed "
+        f"since, {len(outdated) - len(wanted) - n_failed} have no file, {len(given_up)} ended "
+        "their runs"
     )
-    return dg.SensorResult(run_requests=[request], cursor=f"{model} {block[-1]}")
+
+
+def _n_failed_at(instance: dg.DagsterInstance, tags: Mapping[str, str], first: str) -> int:
+    """How many runs for the same model failed without finishing their first slide."""
+    failed = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={**tags, "dagster/asset_partition_range_start": first},
+    )
+    return len(instance.get_run_records(failed, limit=len(_SLIDES_PER_TRY)))
 
 
 def _now_s() -> float:

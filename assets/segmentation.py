@@ -8,6 +8,7 @@ from hoverfast_platform.assets.checks import check_specs, verdicts
 from hoverfast_platform.assets.nuclei_metadata import nuclei_metadata
 from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.assets.progress_log import log_progress
+from hoverfast_platform.assets.segmentation_model import used_version
 from hoverfast_platform.assets.viewer_link import viewer_metadata
 from hoverfast_platform.checks.table import NUCLEI_CHECKS, NucleiFacts
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
@@ -36,6 +37,9 @@ def nuclei(
     **Where it is.** `nuclei/<slide>/` in the artefact folder: a QuPath file, a table, a preview
     and a summary.
 
+    **Which model.** The one promoted in the slide's scope, see `segmentation_model`; `scope` and
+    `model` say what was really used, also where the run's config asked for another one.
+
     **Which stain.** H&E, or nuclear DAB for slides that `stains.json` in the artefact folder names;
     those are measured in DAB.
 
@@ -46,6 +50,7 @@ def nuclei(
 
     **Over time.** Overview, Metadata, Plots: seconds and nuclei per mm2, stain.
     """
+    from hoverfast_platform.use_cases.models_in_use import model_in_use
     from hoverfast_platform.use_cases.segment_slides import (
         ResultOptions,
         record_appearance,
@@ -53,20 +58,23 @@ def nuclei(
     )
 
     policy, results = store.check_policy(), ResultOptions(pseudonyms=store.pseudonyms)
+    scopes = store.scope_rules().names()
 
     def segment(key: str) -> SlideProduct:
         slide = store.slide(key)
         path, mask, settings = slide.path(), slide.mask_path, slide.settings()
-        stain = settings.staining.stain
+        stain, own_scope = settings.staining.stain, slide.scope()
+        scope = compute.scope or own_scope
         with store.open_catalogue() as catalogue:
             done = segment_and_record(
                 path,
                 slide.nuclei_dir,
-                engine=compute.engine(),
+                engine=compute.engine(scope),
                 catalogue=catalogue,
                 mask=mask,
                 settings=settings,
                 results=results,
+                scope=scope,
                 on_progress=log_progress(context, key),
                 run_id=context.run.run_id,
             )
@@ -76,6 +84,7 @@ def nuclei(
                     catalogue, key, done, slide=path, mask=mask, scale=settings.scale
                 )
             among, others = catalogue.slides.companions(key)
+            in_use = {name: model_in_use(catalogue, name).sha256 for name in scopes}
         facts = NucleiFacts(
             summary=done.summary,
             qupath_path=done.qupath_path,
@@ -86,9 +95,16 @@ def nuclei(
             among=among,
         )
         return SlideProduct(
-            viewer_metadata(slide) | nuclei_metadata(done, appearance) | {"stain": stain},
+            viewer_metadata(slide)
+            | nuclei_metadata(done, appearance)
+            | {"stain": stain, "scope": scope},
             done.summary.provenance.segmentation_id,
             verdicts(NUCLEI_CHECKS, facts, policy),
+            {
+                "segmentation_model": used_version(
+                    done.summary.provenance.model.sha256, own_scope, in_use
+                )
+            },
         )
 
     yield from process_slides(context, store, segment)

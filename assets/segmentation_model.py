@@ -1,13 +1,41 @@
 """The ``segmentation_model`` asset: what slides are segmented with from now on."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from hoverfast_platform.assets.learning import promoted_model
-from hoverfast_platform.model.registry import weights_digest
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
+
+
+def models_version(in_use: Mapping[str, str]) -> str:
+    """Version of the models in use: the model's digest where all scopes have the same one.
+
+    Args:
+        in_use: Scope to digest.
+    """
+    digests = set(in_use.values())
+    if len(digests) == 1:
+        return digests.pop()
+    return text_sha256(json.dumps(in_use, sort_keys=True))
+
+
+def used_version(digest: str, scope: str, in_use: Mapping[str, str]) -> str:
+    """Version of `segmentation_model` that a slide was made with.
+
+    A slide made with another model than its scope's has that model's own digest, and so turns
+    stale.
+
+    Args:
+        digest: Of the model that was really used.
+        scope: The slide's own.
+        in_use: Scope to digest.
+    """
+    return models_version(in_use) if in_use.get(scope) == digest else digest
 
 
 @dg.asset(
@@ -17,37 +45,49 @@ from hoverfast_platform.resources.leased_device import LeasedDevice
     owners=["team:platform"],
 )
 def segmentation_model(store: ArtefactFolder, compute: LeasedDevice) -> dg.MaterializeResult[Any]:
-    """The model that slides are segmented with: the promoted one, or the one that ships.
+    """The models that slides are segmented with: the promoted one of each scope.
+
+    **Which.** The model promoted in a slide's scope, else the one promoted in `default`, else the
+    one that ships. `scopes.json` in the artefact folder says which slides belong to which scope.
 
     **Where it is.** The catalogue says which is promoted; `path` is its weights file.
 
     **Running it again.** Looks again; the sensor `model_changes` does so after every promotion,
     retirement and roll-back, also those from the command line.
 
-    **When it changes.** Nuclei made by another model are shown as stale and stay as they are. To
-    make them again, materialize them, or switch on the sensor `resegment_slides`, which does it
-    bit by bit.
+    **When it changes.** Nuclei whose current result is another model's are shown as stale and stay
+    as they are. To make them again, materialize them, or switch on the sensor `resegment_slides`,
+    which does it bit by bit.
     """
     from hoverfast_platform.model.checkpoint import load_model
+    from hoverfast_platform.use_cases.models_in_use import outdated_slides
 
-    path = compute.model_path()
-    model = load_model(path)
+    models = {scope: compute.model_in_use(scope) for scope in store.scope_rules().names()}
     with store.open_catalogue() as catalogue:
-        promoted = catalogue.models.promoted(compute.scope)
-        older = catalogue.results.slides_of_other_models(model.digest)
-    is_promoted = promoted is not None and promoted.sha256 == model.digest
-    card = model.card
+        older = outdated_slides(catalogue, store.scope_of(), compute.model_in_use)
+    cards = {scope: load_model(model.path).card for scope, model in models.items()}
+    first_scope, first = next(iter(models.items()))
+    card, standing = cards[first_scope], first.standing
+    rows = [
+        f"| {scope} | {cards[scope].name} {cards[scope].version} | {model.sha256[:10]} | "
+        f"{model.standing.reason if model.standing else 'ships with the platform'} |"
+        for scope, model in models.items()
+    ]
+    table = "\n".join(["| scope | model | digest | why |", "|---|---|---|---|", *rows])
     return dg.MaterializeResult(
         metadata={
             "model": f"{card.name} {card.version}",
-            "sha256": model.digest,
-            "stage": f"promoted: {promoted.reason}" if promoted and is_promoted else "not promoted",
+            "sha256": first.sha256,
+            "stage": f"promoted: {standing.reason}" if standing else "not promoted",
+            "scopes": dg.MetadataValue.md(table),
             "slides_of_other_models": len(older),
             "description": card.description,
-            "labels": ", ".join(f"{label.name} ({label.licence})" for label in card.labels),
+            "labels": ", ".join(f"{label.name} ({label.licence})" for label in card.all_labels),
             "teacher": card.teacher,
             "cohort": card.cohort,
-            "path": dg.MetadataValue.path(str(path)),
+            "path": dg.MetadataValue.path(str(first.path)),
         },
-        data_version=dg.DataVersion(weights_digest(path)),
+        data_version=dg.DataVersion(
+            models_version({scope: model.sha256 for scope, model in models.items()})
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,15 @@ from urllib.parse import urlencode
 import dagster as dg
 from pydantic import PrivateAttr
 
-from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue import Catalogue, KnownSlide
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.files import one_name
-from hoverfast_platform.ingest.stain_rules import read_stain_rules
+from hoverfast_platform.ingest.scope_rules import ScopeRules, read_scope_rules
+from hoverfast_platform.ingest.stain_rules import StainRules, read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.resources.heartbeat import Heartbeat
 from hoverfast_platform.resources.kept_connections import KeptConnections
@@ -38,6 +40,7 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
     viewer_url: str = ""
     """Address under which browsers reach the viewer; empty: there is none."""
 
+    _run_id: str = PrivateAttr(default="")
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
     _connections: KeptConnections | None = PrivateAttr(default=None)
@@ -45,6 +48,7 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Every run that touches the store shows that it is alive, and keeps its connections."""
         if context.run is not None:
+            self._run_id = context.run.run_id
             self._heartbeat = Heartbeat(self.root, context.run.run_id)
             if context.instance is not None:
                 self._connections = KeptConnections(context.instance)
@@ -81,9 +85,9 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         location = self.catalogue or Path(self.root) / CATALOGUE_NAME
         if self._heartbeat is None:
-            return Catalogue.open(location)
+            return Catalogue.open(location, run_id=self._run_id)
         if self._catalogue is None:
-            self._catalogue = Catalogue.open(location)
+            self._catalogue = Catalogue.open(location, run_id=self._run_id)
         return nullcontext(self._catalogue)
 
     def check_policy(self) -> CheckPolicy:
@@ -101,6 +105,36 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
             SettingsError: If that file is wrong.
         """
         return read_mask_settings(Path(self.root) / "masks.json")
+
+    def stain_rules(self) -> StainRules:
+        """What slides are stained with: `stains.json`; without it H&E.
+
+        Raises:
+            SettingsError: If that file is wrong.
+        """
+        return read_stain_rules(Path(self.root) / "stains.json")
+
+    def scope_rules(self) -> ScopeRules:
+        """Whose models slides are segmented with: `scopes.json`; without it the default scope's.
+
+        Raises:
+            SettingsError: If that file or its table is wrong.
+        """
+        return read_scope_rules(Path(self.root) / "scopes.json")
+
+    def scope_of(self) -> Callable[[KnownSlide], str]:
+        """The scope of a slide, by rules that are read once.
+
+        Raises:
+            SettingsError: If a file of rules is wrong.
+        """
+        scopes, stains = self.scope_rules(), self.stain_rules()
+
+        def scope(slide: KnownSlide) -> str:
+            path = Path(slide.path)
+            return scopes.scope(path, stains.staining(path).stain)
+
+        return scope
 
     def learning(self) -> LearningFolder:
         """Plans of cohorts, their labels, students and measurements."""
@@ -183,19 +217,29 @@ class SlideView:
         Raises:
             SettingsError: If that file is wrong.
         """
-        return read_stain_rules(Path(self.store.root) / "stains.json").staining(self.path())
+        return self.store.stain_rules().staining(self.path())
+
+    def scope(self) -> str:
+        """Whose promoted model it is segmented with, by the rules in `scopes.json`.
+
+        Raises:
+            SettingsError: If that file or its table is wrong.
+        """
+        return self.store.scope_rules().scope(self.path(), self.staining().stain)
 
     def settings(self) -> SegmentationSettings:
         """How its nuclei are found: with its own scale and stain."""
         return SegmentationSettings(scale=self.scale(), staining=self.staining())
 
-    def record_failure(self, error: Exception, run_id: str) -> None:
-        """Record why it failed; an error not raised on purpose is a defect."""
+    def record_failure(self, error: Exception, run_id: str, step: str) -> None:
+        """Record why a step failed; an error not raised on purpose is a defect."""
         from hoverfast_platform.use_cases.record import failure_record
 
-        try:
-            path = self.path()
-        except CatalogueError:  # the very reason it failed: there is no file of it any more
-            path = Path(self.key)
         with self.store.open_catalogue() as catalogue:
-            catalogue.results.record_failure(failure_record(path, error, run_id))
+            try:
+                path = catalogue.slides.path(self.key)
+            except CatalogueError:  # the very reason it failed: there is no file of it any more
+                path = catalogue.slides.last_path(self.key)
+            catalogue.results.record_failure(
+                failure_record(path, error, run_id, slide_key=self.key, step=step)
+            )

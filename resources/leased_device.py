@@ -14,10 +14,11 @@ from pydantic import PrivateAttr
 
 from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue
 from hoverfast_platform.config import Compute
-from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
+from hoverfast_platform.model.registry import find_model, weights_digest
 
 if TYPE_CHECKING:
     from hoverfast_platform.inference.engine import SegmentationEngine
+    from hoverfast_platform.use_cases.models_in_use import ModelInUse
 
 
 class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -32,22 +33,31 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     catalogue: str
     """SQLite file or PostgreSQL URL of the catalogue, which knows the promoted model."""
     model: str = ""
-    """Name or file; empty takes the model promoted in the scope, or the one that ships."""
-    scope: str = DEFAULT_SCOPE
+    """Name or file, for all slides; empty takes the model promoted in a slide's scope, else the one
+    promoted by default, else the one that ships."""
+    scope: str = ""
+    """For all slides; empty takes each slide's own, by `scopes.json`."""
     device: str = "auto"
     n_workers: int = 0
 
     _engine: SegmentationEngine | None = PrivateAttr(default=None)
     _leases: list[FileLock] = PrivateAttr(default_factory=list)
 
-    def engine(self) -> SegmentationEngine:
-        """The engine of this run; waits while another run holds the device."""
+    def engine(self, scope: str = DEFAULT_SCOPE) -> SegmentationEngine:
+        """The engine for slides of a scope; waits while another run holds the device.
+
+        One at a time: slides of another scope in the same run get an engine of their own.
+        """
+        wanted = self.model_in_use(scope)
+        if self._engine is not None and self._engine.model.digest != wanted.sha256:
+            self._engine.close()
+            self._engine = None
         if self._engine is None:
             from hoverfast_platform.inference.engine import SegmentationEngine
 
             device = self._take_lease()
             self._engine = SegmentationEngine.of(
-                self.model_path(),
+                wanted.path,
                 Compute(device=device, n_workers=self.n_workers),
                 for_slides=True,
             )
@@ -79,19 +89,19 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._leases.append(lease)
         return ",".join(devices)
 
-    def model_path(self) -> Path:
-        """What segments slides: the setting, else the promoted model, else what ships.
+    def model_in_use(self, scope: str = DEFAULT_SCOPE) -> ModelInUse:
+        """What slides of a scope are segmented with, unless a setting here says otherwise.
 
         Raises:
-            CheckpointError: If there is no such file.
+            CheckpointError: If its file is missing, or is not the one that was promoted.
         """
+        from hoverfast_platform.use_cases.models_in_use import ModelInUse, model_in_use
+
         if self.model:
-            return find_model(self.model)
+            path = find_model(self.model)
+            return ModelInUse(scope, weights_digest(path), path)
         with Catalogue.open(self.catalogue) as catalogue:
-            promoted = catalogue.models.promoted(self.scope)
-        return find_model(
-            promoted.path if promoted is not None and promoted.path else DEFAULT_MODEL
-        )
+            return model_in_use(catalogue, self.scope or scope)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End the workers and give the device back."""

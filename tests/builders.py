@@ -6,7 +6,7 @@ import uuid
 import numpy as np
 import tifffile
 
-from hoverfast_platform.catalogue import SegmentationRecord, SlideRecord
+from hoverfast_platform.catalogue import ModelRecord, SegmentationRecord, SlideRecord
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.provenance import (
     Arithmetic,
@@ -103,10 +103,12 @@ def provenance(
 
 def segmentation(identity="s1", slide=SLIDE, made_from=None, **changes):
     """A record of a segmentation; ``made_from`` holds what its provenance says otherwise."""
+    made = provenance(identity, slide={"sha256": slide.sha256}, **(made_from or {}))
+    model = made.model
     record = SegmentationRecord(
         slide=slide,
-        provenance=provenance(identity, slide={"sha256": slide.sha256}, **(made_from or {})),
-        model_card={"licence": "CC-BY-4.0"},
+        provenance=made,
+        model=ModelRecord(model.sha256, model.name, model.version, "", {"licence": "CC-BY-4.0"}),
         tissue_area_mm2=1.0,
         run_id="r",
         n_nuclei=5,

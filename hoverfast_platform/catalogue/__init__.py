@@ -1,17 +1,23 @@
 """What exists and what it was made from, in SQL: slides, masks, model versions, segmentations."""
 
 from hoverfast_platform.catalogue.catalogue import Catalogue
+from hoverfast_platform.catalogue.descent_records import (
+    Ancestor,
+    LabelUse,
+    ModelRecord,
+    TrainingSetRecord,
+)
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
     AppearanceRecord,
     CohortMemberRecord,
     CohortRecord,
+    CurrentResult,
     EvaluationRecord,
     FailureRecord,
     KnownSlide,
     Lineage,
     LineageEntry,
-    ModelRecord,
     ModelStanding,
     ModelUse,
     SegmentationRecord,
@@ -21,13 +27,16 @@ from hoverfast_platform.catalogue.records import (
 
 __all__ = [
     "DEFAULT_SCOPE",
+    "Ancestor",
     "AppearanceRecord",
     "Catalogue",
     "CohortMemberRecord",
     "CohortRecord",
+    "CurrentResult",
     "EvaluationRecord",
     "FailureRecord",
     "KnownSlide",
+    "LabelUse",
     "Lineage",
     "LineageEntry",
     "ModelRecord",
@@ -36,4 +45,5 @@ __all__ = [
     "SegmentationRecord",
     "SlideRecord",
     "TissueMaskRecord",
+    "TrainingSetRecord",
 ]

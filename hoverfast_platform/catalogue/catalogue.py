@@ -6,10 +6,12 @@ its sessions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 from hoverfast_platform.catalogue.cohorts import Cohorts
 from hoverfast_platform.catalogue.database import CatalogueLocation, Database, open_database
+from hoverfast_platform.catalogue.descent import Descent
 from hoverfast_platform.catalogue.models import Models
 from hoverfast_platform.catalogue.results import Results
 from hoverfast_platform.catalogue.slides import Slides
@@ -22,8 +24,9 @@ class Catalogue:
     Attributes:
         slides: Slides by content, their masks, what they look like.
         models: Model versions, which is promoted, how good they were measured.
+        descent: What models descend from: labels and their licences, training sets, models.
         cohorts: Versions of cohorts.
-        results: Segmentations, failures, lineage.
+        results: Segmentations, which of them are current, failures, lineage.
         files: Slide files in watched folders.
     """
 
@@ -31,22 +34,27 @@ class Catalogue:
         self._database = database
         self.slides = Slides(database)
         self.models = Models(database)
+        self.descent = Descent(database)
         self.cohorts = Cohorts(database)
         self.results = Results(database)
         self.files = WatchedFiles(database)
 
     @classmethod
-    def open(cls, location: CatalogueLocation) -> Catalogue:
+    def open(cls, location: CatalogueLocation, *, run_id: str = "") -> Catalogue:
         """Open a catalogue: a SQLite file or the URL of a PostgreSQL database.
 
         A file is made or migrated if need be; two processes may do so at once. A database on
         a server is made and migrated by ``hoverfast catalogue upgrade``.
 
+        Args:
+            location: File or URL.
+            run_id: Of the run that opens it; kept with everything it records.
+
         Raises:
             CatalogueUnavailableError: If the server cannot be reached.
             CatalogueError: If it is not a catalogue, or was made by another version.
         """
-        return cls(open_database(location))
+        return cls(replace(open_database(location), run_id=run_id))
 
     def close(self) -> None:
         """Close all connections."""

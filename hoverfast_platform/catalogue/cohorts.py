@@ -47,6 +47,8 @@ class Cohorts:
                 version=newest.version + 1 if newest is not None else 1,
                 digest=cohort.digest,
                 plan=plan,
+                warnings="\n".join(cohort.warnings),
+                run_id=self._database.run_id,
                 created_at=utc_now(),
                 members=[
                     CohortMember(slide=slides[member.slide.key], patient=member.patient)
@@ -82,5 +84,6 @@ def _record(row: CohortVersion) -> CohortRecord:
         name=row.name,
         version=row.version,
         digest=row.digest,
+        warnings=tuple(row.warnings.splitlines()),
         members=tuple(CohortMemberRecord(known_slide(m.slide), m.patient) for m in row.members),
     )

@@ -78,10 +78,12 @@ class Database:
     Attributes:
         reader: Its transactions see one moment and wait for nobody.
         writer: Its transactions begin by waiting until no other one writes.
+        run_id: Of the run that writes, for instance Dagster's; kept with what it writes.
     """
 
     reader: Engine
     writer: Engine
+    run_id: str = ""
 
     def close(self) -> None:
         """Close all connections."""

@@ -16,10 +16,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.database import Database
+from hoverfast_platform.catalogue.descent import find_or_add_model
+from hoverfast_platform.catalogue.descent_records import (
+    ModelRecord,
+)
 from hoverfast_platform.catalogue.records import (
     DEFAULT_SCOPE,
     EvaluationRecord,
-    ModelRecord,
     ModelStageName,
     ModelStanding,
     ModelUse,
@@ -44,6 +47,7 @@ class _Entry:
     reason: str
     verdict: Verdict | None = None
     at: datetime.datetime = field(default_factory=utc_now)
+    is_released: bool = False
 
 
 class _ChangedMeanwhileError(Exception):
@@ -59,10 +63,17 @@ class Models:
     def register(self, model: ModelRecord, *, scope: str = DEFAULT_SCOPE, reason: str = "") -> None:
         """Add a model version as a candidate; one known in the scope keeps its stage.
 
-        The path of a known one is renewed.
+        A known one keeps its name, and its path as long as its file is there.
         """
         with Session(self._database.writer) as session, session.begin():
-            _add_candidate(session, model, _Entry(scope, reason))
+            row = find_or_add_model(session, model, self._database.run_id)
+            has_stage = select(ModelStage.id).where(
+                ModelStage.model_version_id == row.id,
+                ModelStage.scope == scope,
+                ModelStage.left_at.is_(None),
+            )
+            if session.scalar(has_stage) is None:
+                _enter(session, row, "candidate", _Entry(scope, reason))
 
     def promote(
         self,
@@ -72,11 +83,12 @@ class Models:
         reason: str,
         verdict: Verdict | None = None,
         scope: str = DEFAULT_SCOPE,
+        is_released: bool = False,
     ) -> None:
         """Make a model the promoted one of a scope; the one it replaces is retired.
 
-        Rolling back is promoting a model that was promoted in the scope before: it has been
-        judged, so no verdict is needed.
+        Rolling back is promoting a model that was promoted in the scope before, or one that ships
+        with the platform: it has been judged, so no verdict is needed.
 
         Args:
             sha256: The model.
@@ -85,12 +97,13 @@ class Models:
             reason: Why, in words.
             verdict: What the gate found; it must have passed.
             scope: What it is promoted for.
+            is_released: It ships with the platform, and was measured before that.
 
         Raises:
             CatalogueError: If it is not registered in the scope or promoted already, was never
                 judged or did not pass, or if another model was promoted meanwhile.
         """
-        entry = _Entry(scope, reason, verdict)
+        entry = _Entry(scope, reason, verdict, is_released=is_released)
         with Session(self._database.writer) as session:
             try:
                 with session.begin():
@@ -120,10 +133,34 @@ class Models:
         with Session(self._database.reader) as session:
             return _promoted(session, scope)
 
+    def promotion_changed(self, scope: str) -> datetime.datetime | None:
+        """When the model promoted in a scope last changed, or was retired; None: never."""
+        with Session(self._database.reader) as session:
+            last = session.scalars(
+                select(ModelStage)
+                .where(ModelStage.scope == scope, ModelStage.stage == "promoted")
+                .order_by(ModelStage.id.desc())
+                .limit(1)
+            ).first()
+            return None if last is None else last.left_at or last.entered_at
+
     def standings(self) -> tuple[ModelStanding, ...]:
         """What each registered model counts as now in each scope, newest first."""
         with Session(self._database.reader) as session:
             return _standings(session, _stages().where(ModelStage.left_at.is_(None)))
+
+    def without_stage(self) -> tuple[ModelRecord, ...]:
+        """Models that are registered in no scope: they made results, or others descend from them.
+
+        Of the latter only the digest may be known; their name is empty then.
+        """
+        with Session(self._database.reader) as session:
+            rows = session.scalars(
+                select(ModelVersion)
+                .where(ModelVersion.id.not_in(select(ModelStage.model_version_id)))
+                .order_by(ModelVersion.id.desc())
+            )
+            return tuple(_record(row) for row in rows)
 
     def history(self, sha256: str) -> tuple[ModelStanding, ...]:
         """All stages of a model in all scopes, newest first."""
@@ -139,12 +176,12 @@ class Models:
         name, _, version = text.partition("@")
         with Session(self._database.reader) as session:
             models = session.scalars(select(ModelVersion).order_by(ModelVersion.id)).all()
-        found = [m for m in models if m.name == name and version in ("", m.version)]
+        found = [m for m in models if name and m.name == name and version in ("", m.version)]
         if not found and len(text) >= 6:
             found = [m for m in models if m.sha256.startswith(text)]
         if len(found) != 1:
             among = found or models
-            listed = ", ".join(f"{m.name}@{m.version} ({m.sha256[:10]})" for m in among) or "none"
+            listed = ", ".join(_title(m) for m in among) or "none"
             raise CatalogueError(
                 f"{len(found)} models of the catalogue are called {text!r}.",
                 "Give name@version or the start of the digest, 6 letters or more. "
@@ -159,8 +196,7 @@ class Models:
             CatalogueError: If there is no such model.
         """
         with Session(self._database.reader) as session:
-            row = _model(session, sha256)
-            return ModelRecord(row.sha256, row.name, row.version, row.path or "", row.card)
+            return _record(_model(session, sha256))
 
     def uses(self, sha256: str) -> tuple[ModelUse, ...]:
         """The segmentations a model made, newest first."""
@@ -191,6 +227,7 @@ class Models:
                     settings_digest=record.settings_digest,
                     summary=record.summary.model_dump(mode="json"),
                     report_path=record.report_path,
+                    run_id=self._database.run_id,
                     at=utc_now(),
                 )
             )
@@ -247,23 +284,6 @@ def _promoted(session: Session, scope: str) -> ModelStanding | None:
     return found[0] if found else None
 
 
-def _add_candidate(session: Session, record: ModelRecord, entry: _Entry) -> None:
-    model = session.scalar(select(ModelVersion).where(ModelVersion.sha256 == record.sha256))
-    if model is None:
-        model = ModelVersion(sha256=record.sha256)
-        session.add(model)
-    model.name, model.version, model.card = record.name, record.version, record.card
-    model.path = record.path
-    session.flush()
-    has_stage = select(ModelStage.id).where(
-        ModelStage.model_version_id == model.id,
-        ModelStage.scope == entry.scope,
-        ModelStage.left_at.is_(None),
-    )
-    if session.scalar(has_stage) is None:
-        _enter(session, model, "candidate", entry)
-
-
 def _model(session: Session, sha256: str) -> ModelVersion:
     model = session.scalar(select(ModelVersion).where(ModelVersion.sha256 == sha256))
     if model is None:
@@ -271,6 +291,15 @@ def _model(session: Session, sha256: str) -> ModelVersion:
             f"The catalogue knows no model of digest {sha256[:10]}.", "Register it first."
         )
     return model
+
+
+def _title(row: ModelVersion) -> str:
+    return f"{row.name}@{row.version} ({row.sha256[:10]})" if row.name else row.sha256[:10]
+
+
+def _record(row: ModelVersion) -> ModelRecord:
+    """Without its descent, which has its own aspect."""
+    return ModelRecord(row.sha256, row.name, row.version, row.path or "", row.card)
 
 
 def _enter(session: Session, model: ModelVersion, stage: ModelStageName, entry: _Entry) -> None:
@@ -303,7 +332,7 @@ def _leave(session: Session, model: ModelVersion, entry: _Entry, *stages: ModelS
 
 
 def _check_judged(session: Session, model: ModelVersion, entry: _Entry) -> None:
-    if entry.verdict is None:
+    if entry.verdict is None and not entry.is_released:
         earlier = select(ModelStage.id).where(
             ModelStage.model_version_id == model.id,
             ModelStage.scope == entry.scope,
@@ -312,10 +341,10 @@ def _check_judged(session: Session, model: ModelVersion, entry: _Entry) -> None:
         if session.scalar(earlier.limit(1)) is None:
             raise CatalogueError(
                 f"{model.name} {model.version} was never judged for scope {entry.scope!r}.",
-                "Evaluate it and let the gate judge; only a model that was promoted before "
-                "may come back without.",
+                "Evaluate it and let the gate judge; only a model that was promoted before, or "
+                "that ships with the platform, may come back without.",
             )
-    elif not entry.verdict.passed:
+    elif entry.verdict is not None and not entry.verdict.passed:
         raise CatalogueError(
             f"{model.name} {model.version} did not pass the gate: {entry.verdict}",
             "Train a better one, or change the policy and judge again.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from hoverfast_platform.catalogue.descent_records import ModelRecord
 from hoverfast_platform.config import Settings
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.scores import EvaluationSummary
@@ -87,7 +88,7 @@ class SegmentationRecord:
     Attributes:
         slide: As it was read.
         provenance: What the result itself says.
-        model_card: Everything on the model's card.
+        model: That found the nuclei.
         tissue_area_mm2: Usable tissue.
         run_id: Of whoever ran it, for instance Dagster's.
         n_nuclei: How many were found.
@@ -97,31 +98,36 @@ class SegmentationRecord:
 
     slide: SlideRecord
     provenance: Provenance
-    model_card: dict[str, Any]
+    model: ModelRecord
     tissue_area_mm2: float
     run_id: str
     n_nuclei: int
     seconds_per_mm2: float | None
     files: dict[str, str] = field(default_factory=dict)
+    scope: str = DEFAULT_SCOPE
 
 
 @dataclass(frozen=True)
-class ModelRecord:
-    """A model version, known by the bytes of its weights.
+class CurrentResult:
+    """What a slide's nuclei are now.
 
     Attributes:
-        sha256: Digest of the weights file.
-        name: From its card.
-        version: Likewise.
-        path: Where the weights file is; empty if only results mention the model.
-        card: Everything on the card.
+        slide: The slide.
+        segmentation_id: Of the result.
+        model_sha256: Of the model that found them.
+        scope: Whose model it was wanted of.
+        staining: What the slide was taken to be stained with.
+        n_nuclei: How many.
+        since: When it became current, UTC.
     """
 
-    sha256: str
-    name: str
-    version: str
-    path: str
-    card: dict[str, Any]
+    slide: KnownSlide
+    segmentation_id: str
+    model_sha256: str
+    scope: str
+    staining: str
+    n_nuclei: int
+    since: datetime.datetime
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,7 @@ class KnownSlide:
         sha256: Digest of its content.
         mpp_override: Micrometres per level-0 pixel that a person gave.
         is_replaced: Its file holds something else now, a slide of its own.
+        is_missing: Its file is not in its watched folder any more.
     """
 
     key: str
@@ -216,6 +223,7 @@ class KnownSlide:
     sha256: str
     mpp_override: float | None = None
     is_replaced: bool = False
+    is_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,12 +243,14 @@ class CohortRecord:
         version: 1, 2, ...; 0 before it was recorded.
         digest: SHA-256 of members and everything else that decides their labels.
         members: In order of key.
+        warnings: What the plan asks for and the cohort lacks.
     """
 
     name: str
     version: int
     digest: str
     members: tuple[CohortMemberRecord, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,13 +270,29 @@ class AppearanceRecord:
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """A slide that failed, why, and what to do about it."""
+    """A slide or a step of learning that failed, why, and what to do about it.
+
+    Attributes:
+        path: The slide's file, or the plan of the cohort.
+        kind: Of the error.
+        message: What happened.
+        remedy: What to do.
+        run_id: Of the run it failed in.
+        slide_key: The slide's; None for a step of learning, or a file that is not registered.
+        cohort: Name of the cohort; None for a slide.
+        step: What was being made; empty where the command line worked on a slide.
+        at: When, UTC; set by the catalogue.
+    """
 
     path: str
     kind: str
     message: str
     remedy: str
     run_id: str
+    slide_key: str | None = None
+    cohort: str | None = None
+    step: str = ""
+    at: datetime.datetime | None = field(default=None, compare=False)
 
 
 class LineageEntry(Settings):
@@ -286,6 +312,10 @@ class LineageEntry(Settings):
     files: dict[str, str]
     """Path to SHA-256."""
     finished_at: datetime.datetime
+    is_current: bool
+    """Whether it is what the slide's nuclei are now; else it was replaced."""
+    scope: str | None
+    """Whose model it was wanted of, where it is current."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,30 @@
-"""Results: finished segmentations, failures, and where a result came from."""
+"""Results: finished segmentations, which are current, failures, and where a result came from."""
 
 from __future__ import annotations
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from hoverfast_platform.catalogue.current import current_results, make_current
 from hoverfast_platform.catalogue.database import Database
+from hoverfast_platform.catalogue.descent import find_or_add_model
 from hoverfast_platform.catalogue.records import (
+    CurrentResult,
     FailureRecord,
     Lineage,
     LineageEntry,
     SegmentationRecord,
 )
 from hoverfast_platform.catalogue.rows import find_or_add_mask, register_slides, utc_now
+from hoverfast_platform.catalogue.tables import CurrentResult as CurrentRow
 from hoverfast_platform.catalogue.tables import (
     Failure,
-    ModelVersion,
     ResultFile,
     Segmentation,
     Slide,
     SlidePath,
 )
-from hoverfast_platform.errors import CatalogueError
+from hoverfast_platform.errors import AbsentSlideError, CatalogueError
 from hoverfast_platform.provenance import Provenance
 
 
@@ -32,7 +35,9 @@ class Results:
         self._database = database
 
     def record(self, record: SegmentationRecord) -> None:
-        """Record a finished segmentation; one recorded before is brought up to date.
+        """Record a finished segmentation: from now on it is what the slide's nuclei are.
+
+        One recorded before is brought up to date, and becomes current again if it was not.
 
         Raises:
             CatalogueError: If it is a flat image's, which has no mask.
@@ -43,15 +48,12 @@ class Results:
                 f"Segmentation {made_from.segmentation_id} is a flat image's.",
                 "The catalogue keeps segmentations of slides.",
             )
+        run_id = self._database.run_id or record.run_id
         with Session(self._database.writer) as session, session.begin():
             (slide,) = register_slides(session, [record.slide], utc_now())
-            mask = find_or_add_mask(session, slide, made_from.mask.sha256)
+            mask = find_or_add_mask(session, slide, made_from.mask.sha256, run_id)
             mask.engine, mask.tissue_area_mm2 = made_from.mask.engine, record.tissue_area_mm2
-            model = session.scalar(
-                select(ModelVersion).where(ModelVersion.sha256 == made_from.model.sha256)
-            ) or ModelVersion(sha256=made_from.model.sha256)
-            model.name, model.version = made_from.model.name, made_from.model.version
-            model.card = record.model_card
+            model = find_or_add_model(session, record.model, run_id)
             identity = made_from.segmentation_id
             row = session.scalar(
                 select(Segmentation).where(Segmentation.segmentation_id == identity)
@@ -62,10 +64,12 @@ class Results:
             row.seconds_per_mm2 = record.seconds_per_mm2
             row.files = [ResultFile(path=p, sha256=sha) for p, sha in record.files.items()]
             row.finished_at = utc_now()
-            session.add_all([model, row])
+            session.add(row)
+            session.flush()
+            make_current(session, row, made_from.settings, record.scope, row.finished_at)
 
     def record_failure(self, failure: FailureRecord) -> None:
-        """Record that a slide failed."""
+        """Record that a slide, or a step of learning, failed."""
         with Session(self._database.writer) as session, session.begin():
             session.add(
                 Failure(
@@ -73,32 +77,54 @@ class Results:
                     kind=failure.kind,
                     message=failure.message,
                     remedy=failure.remedy,
-                    run_id=failure.run_id,
+                    run_id=failure.run_id or self._database.run_id,
                     at=utc_now(),
+                    slide_id=_slide_of(session, failure),
+                    cohort=failure.cohort,
+                    step=failure.step,
                 )
             )
+
+    def newest_failures(self) -> dict[str, FailureRecord]:
+        """The newest failure of every slide that ever failed, by its key.
+
+        That its file was away does not count: whether it is, is seen by looking.
+        """
+        return {
+            failure.slide_key: failure
+            for failure in reversed(self.failures())
+            if failure.slide_key is not None and failure.kind != AbsentSlideError.kind
+        }
 
     def failures(self) -> tuple[FailureRecord, ...]:
         """All failures, newest first."""
         with Session(self._database.reader) as session:
-            rows = session.scalars(select(Failure).order_by(Failure.id.desc())).all()
-        return tuple(FailureRecord(r.path, r.kind, r.message, r.remedy, r.run_id) for r in rows)
-
-    def slides_of_other_models(self, model_sha256: str) -> tuple[str, ...]:
-        """Keys of slides that were segmented, but never by this model, oldest first."""
-        with Session(self._database.reader) as session:
-            by_any = select(Segmentation.slide_id)
-            by_it = by_any.join(Segmentation.model).where(ModelVersion.sha256 == model_sha256)
-            return tuple(
-                session.scalars(
-                    select(Slide.key)
-                    .where(Slide.id.in_(by_any), Slide.id.not_in(by_it))
-                    .order_by(Slide.id)
-                )
+            rows = session.execute(
+                select(Failure, Slide.key)
+                .outerjoin(Slide, Slide.id == Failure.slide_id)
+                .order_by(Failure.id.desc())
+            ).all()
+        return tuple(
+            FailureRecord(
+                *(r.path, r.kind, r.message, r.remedy, r.run_id),
+                slide_key=key,
+                cohort=r.cohort,
+                step=r.step,
+                at=r.at,
             )
+            for r, key in rows
+        )
+
+    def current(self) -> tuple[CurrentResult, ...]:
+        """What every slide's nuclei are now, one result per slide, in the order slides came.
+
+        Of a slide that was segmented with several settings the newest counts.
+        """
+        with Session(self._database.reader) as session:
+            return current_results(session)
 
     def lineage(self, text: str) -> Lineage:
-        """Where results came from.
+        """Where results came from, current ones first.
 
         Args:
             text: A slide's digest, key, name or path (also a former path), a segmentation id,
@@ -124,10 +150,33 @@ class Results:
                 )
                 .order_by(Segmentation.finished_at.desc())
             ).all()
-            return Lineage(tuple(_entry(row) for row in rows))
+            scopes = {
+                row.segmentation_row_id: row.scope
+                for row in session.scalars(
+                    select(CurrentRow).where(
+                        CurrentRow.segmentation_row_id.in_([row.id for row in rows]),
+                        CurrentRow.until.is_(None),
+                    )
+                )
+            }
+            entries = [_entry(row, scopes.get(row.id)) for row in rows]
+            # Files of a result that was replaced have the names of the current one's.
+            return Lineage(tuple(sorted(entries, key=lambda entry: not entry.is_current)))
 
 
-def _entry(row: Segmentation) -> LineageEntry:
+def _slide_of(session: Session, failure: FailureRecord) -> int | None:
+    """The slide a failure is about: by its key, else by a path it was seen under."""
+    if failure.slide_key is not None:
+        return session.scalar(select(Slide.id).where(Slide.key == failure.slide_key))
+    return session.scalar(
+        select(SlidePath.slide_id)
+        .where(SlidePath.path == failure.path)
+        .order_by(SlidePath.id.desc())
+        .limit(1)
+    )
+
+
+def _entry(row: Segmentation, scope: str | None) -> LineageEntry:
     return LineageEntry(
         provenance=Provenance.model_validate(row.provenance),
         slide_name=row.slide.name,
@@ -139,4 +188,6 @@ def _entry(row: Segmentation) -> LineageEntry:
         n_nuclei=row.n_nuclei,
         files={file.path: file.sha256 for file in row.files},
         finished_at=row.finished_at,
+        is_current=scope is not None,
+        scope=scope,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -36,7 +36,12 @@ def register_slides(
         slide = known.get(record.sha256)
         if slide is None:
             key = readable_key(record.name, record.sha256)
-            slide = known[record.sha256] = Slide(sha256=record.sha256, key=key, first_seen=at)
+            slide = known[record.sha256] = Slide(
+                sha256=record.sha256,
+                key=key,
+                display_name=Path(record.name).stem,
+                first_seen=at,
+            )
             session.add(slide)
             known_as = record
         elif slide.path != record.path and _is_still_there(session, slide):
@@ -86,19 +91,54 @@ def readable_key(name: str, sha256: str) -> str:
     return f"{stem[:80]}-{sha256[:10]}"
 
 
-def find_or_add_mask(session: Session, slide: Slide, sha256: str) -> Mask:
-    """The row of a mask; a new one has nothing but its identity."""
+def find_or_add_mask(session: Session, slide: Slide, sha256: str, run_id: str) -> Mask:
+    """The row of a mask; a new one has nothing but its identity, and the run that brought it."""
     mask = session.scalar(select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == sha256))
     if mask is None:
-        mask = Mask(slide_id=slide.id, sha256=sha256)
+        mask = Mask(slide_id=slide.id, sha256=sha256, run_id=run_id)
         session.add(mask)
     return mask
 
 
-def known_slide(row: Slide, *, is_replaced: bool = False) -> KnownSlide:
-    """A slide's row as a value."""
-    override = row.mpp_x if row.mpp_source == "override" else None
-    return KnownSlide(row.key, row.name, row.path, row.sha256, override, is_replaced)
+def known_slide(row: Slide, gone: Gone | None = None) -> KnownSlide:
+    """A slide's row as a value; without ``gone`` nothing is said of its file."""
+    gone = gone or Gone(frozenset(), frozenset())
+    return KnownSlide(
+        *(row.key, row.name, row.path, row.sha256),
+        mpp_override=row.mpp_x if row.mpp_source == "override" else None,
+        is_replaced=row.id in gone.replaced,
+        is_missing=row.id in gone.missing,
+    )
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Ids of slides whose watched file holds something else now, and of those whose it is away.
+
+    A slide that another watched file holds is neither. Of files outside of watched folders nothing
+    is known.
+    """
+
+    replaced: frozenset[int]
+    missing: frozenset[int]
+
+
+def gone_slides(session: Session) -> Gone:
+    """What the last look at the watched folders found of slides."""
+    registered = select(WatchedFile.slide_id).where(
+        WatchedFile.state == "registered", WatchedFile.slide_id.is_not(None)
+    )
+    replaced = session.scalars(
+        select(Slide.id)
+        .join(WatchedFile, WatchedFile.path == Slide.path)
+        .where(WatchedFile.slide_id.is_distinct_from(Slide.id), Slide.id.not_in(registered))
+    )
+    missing = session.scalars(
+        select(WatchedFile.slide_id).where(
+            WatchedFile.state == "missing", WatchedFile.slide_id.not_in(registered)
+        )
+    )
+    return Gone(frozenset(replaced), frozenset(id_ for id_ in missing if id_ is not None))
 
 
 def utc_now() -> datetime.datetime:

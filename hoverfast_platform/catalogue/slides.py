@@ -17,6 +17,7 @@ from hoverfast_platform.catalogue.records import (
 from hoverfast_platform.catalogue.rows import (
     find_or_add_mask,
     find_slide,
+    gone_slides,
     known_slide,
     register_slides,
     utc_now,
@@ -53,8 +54,8 @@ class Slides:
         """All registered slides, in order of key."""
         with Session(self._database.reader) as session:
             rows = session.scalars(select(Slide).order_by(Slide.key)).all()
-            gone = _replaced(session)
-            return tuple(known_slide(row, is_replaced=row.id in gone) for row in rows)
+            gone = gone_slides(session)
+            return tuple(known_slide(row, gone) for row in rows)
 
     def path(self, key: str) -> Path:
         """A file that holds the slide now.
@@ -81,6 +82,19 @@ class Slides:
                 )
             return Path(slide.path)
 
+    def last_path(self, key: str) -> Path:
+        """Where the slide was last seen, whatever is there now."""
+        with Session(self._database.reader) as session:
+            return Path(find_slide(session, key).path)
+
+    def display_name(self, sha256: str) -> str | None:
+        """What the result files of the slide with this content are called; None: not known yet.
+
+        It stays when the slide's file is renamed or copied.
+        """
+        with Session(self._database.reader) as session:
+            return session.scalar(select(Slide.display_name).where(Slide.sha256 == sha256))
+
     def digest(self, key: str) -> str:
         """SHA-256 of the content registered under a key."""
         with Session(self._database.reader) as session:
@@ -95,7 +109,9 @@ class Slides:
     def record_mask(self, key: str, made: TissueMaskRecord) -> None:
         """Note a mask that was made or imported; the same pixels made again renew their row."""
         with Session(self._database.writer) as session, session.begin():
-            mask = find_or_add_mask(session, find_slide(session, key), made.sha256)
+            mask = find_or_add_mask(
+                session, find_slide(session, key), made.sha256, self._database.run_id
+            )
             mask.engine, mask.tissue_area_mm2 = made.engine, made.tissue_area_mm2
             mask.path, mask.record, mask.made_at = made.path, made.record, utc_now()
 
@@ -164,18 +180,3 @@ class Slides:
                 others.order_by(SlideAppearance.slide_id.desc()).limit(N_COMPANIONS)
             )
             return name, tuple(AppearanceRecord(*row) for row in rows)
-
-
-def _replaced(session: Session) -> frozenset[int]:
-    """Ids of slides whose watched file holds something else now, and no other file holds them."""
-    elsewhere = select(WatchedFile.slide_id).where(WatchedFile.state == "registered")
-    return frozenset(
-        session.scalars(
-            select(Slide.id)
-            .join(WatchedFile, WatchedFile.path == Slide.path)
-            .where(
-                WatchedFile.slide_id.is_distinct_from(Slide.id),
-                Slide.id.not_in(elsewhere.where(WatchedFile.slide_id.is_not(None))),
-            )
-        )
-    )

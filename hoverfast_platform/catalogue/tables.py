@@ -76,6 +76,8 @@ class Slide(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
     key: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str]
+    """Its result files are called that: the stem it had when it was first seen, for ever."""
     name: Mapped[str]
     path: Mapped[str]
     vendor: Mapped[str]
@@ -130,19 +132,26 @@ class Mask(Base):
     path: Mapped[str | None]
     record: Mapped[dict[str, Any] | None]
     made_at: Mapped[datetime.datetime | None]
+    run_id: Mapped[str]
 
 
 class ModelVersion(Base):
-    """A model, one row per weights file."""
+    """A model, one row per weights file; name and version are its own and never change.
+
+    One that others only say they descend from has an empty name and its digest as the version.
+    """
 
     __tablename__ = "model_versions"
-
     id: Mapped[int] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
     version: Mapped[str]
     card: Mapped[dict[str, Any]]
     path: Mapped[str | None]
+    run_id: Mapped[str]
+
+
+Index("uq_model_versions_name", ModelVersion.name, ModelVersion.version, unique=True)
 
 
 class ModelStage(Base):
@@ -195,6 +204,7 @@ class EvaluationRow(Base):
     settings_digest: Mapped[str]
     summary: Mapped[dict[str, Any]]
     report_path: Mapped[str]
+    run_id: Mapped[str]
     at: Mapped[datetime.datetime]
 
     model: Mapped[ModelVersion] = relationship()
@@ -222,6 +232,40 @@ class Segmentation(Base):
     files: Mapped[list[ResultFile]] = relationship(cascade="all, delete-orphan")
 
 
+class CurrentResult(Base):
+    """A period in which a segmentation was a slide's result.
+
+    ``until`` is NULL in the current one; the others are the history. The database itself lets
+    one be current per slide, staining and settings.
+    """
+
+    __tablename__ = "current_results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slides.id"), index=True)
+    segmentation_row_id: Mapped[int] = mapped_column(ForeignKey("segmentations.id"), index=True)
+    staining: Mapped[str]
+    settings_digest: Mapped[str]
+    scope: Mapped[str]
+    """Whose model it was wanted of."""
+    since: Mapped[datetime.datetime]
+    until: Mapped[datetime.datetime | None]
+
+    slide: Mapped[Slide] = relationship()
+    segmentation: Mapped[Segmentation] = relationship()
+
+
+Index(
+    "uq_current_results_current",
+    CurrentResult.slide_id,
+    CurrentResult.staining,
+    CurrentResult.settings_digest,
+    unique=True,
+    sqlite_where=text("until IS NULL"),
+    postgresql_where=text("until IS NULL"),
+)
+
+
 class ResultFile(Base):
     """A published file of a segmentation."""
 
@@ -247,7 +291,7 @@ class SlideAppearance(Base):
 
 
 class Failure(Base):
-    """A slide that failed; the history stays when it succeeds later."""
+    """A slide or a step of learning that failed; the history stays when it succeeds later."""
 
     __tablename__ = "failures"
 
@@ -258,6 +302,9 @@ class Failure(Base):
     remedy: Mapped[str]
     run_id: Mapped[str]
     at: Mapped[datetime.datetime]
+    slide_id: Mapped[int | None] = mapped_column(ForeignKey("slides.id"), index=True)
+    cohort: Mapped[str | None]
+    step: Mapped[str]
 
 
 class CohortVersion(Base):
@@ -271,6 +318,8 @@ class CohortVersion(Base):
     version: Mapped[int]
     digest: Mapped[str]
     plan: Mapped[dict[str, Any]]
+    warnings: Mapped[str]
+    run_id: Mapped[str]
     created_at: Mapped[datetime.datetime]
     members: Mapped[list[CohortMember]] = relationship(order_by="CohortMember.id")
 

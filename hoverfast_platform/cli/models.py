@@ -76,7 +76,11 @@ def list_models(catalogue: Path | str | None) -> None:
                 f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
                 f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
             )
-    if not standings:
+        others = opened.models.without_stage()
+        for model in others:
+            title = f"{model.name}@{model.version}" if model.name else "known by its digest only"
+            say(f"{'-':9}  -  {title}  {model.sha256[:10]}")
+    if not standings and not others:
         say("No models; `hoverfast evaluate --catalogue` registers what it measures.")
 
 

@@ -57,14 +57,25 @@ class ModelCard(Settings):
     licence: str = "unknown"
     """Licence of the weights."""
     labels: tuple[LabelSource, ...] = ()
+    """Sets the model itself was trained on."""
+    inherited: tuple[LabelSource, ...] | None = None
+    """Sets that models it descends from learned from: its parent, its teachers, theirs. None where
+    nobody noted them."""
     teacher: str = ""
     """What made the labels: people, or the teacher network and its weights' digest."""
+    teacher_digests: tuple[str, ...] = ()
+    """SHA-256 of the models of ours that made its labels, or whose maps it was taught."""
     cohort: str = ""
     """Cohort and version the training set was made from."""
     training_set_digest: str = ""
     parent_digest: str = ""
-    """SHA-256 of the weights training started from."""
+    """SHA-256 of the weights training started from; of several, joined by spaces."""
     training: dict[str, float | int | str] = Field(default_factory=dict)
     metrics: tuple[Metrics, ...] = ()
     code_version: str = ""
     intended_use: str = "Research. Not a medical device."
+
+    @property
+    def all_labels(self) -> tuple[LabelSource, ...]:
+        """Its own sets and the inherited ones, each once: whose licences bind it."""
+        return tuple(dict.fromkeys((*self.labels, *(self.inherited or ()))))

@@ -22,7 +22,7 @@ from hoverfast_platform.catalogue import (
 )
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
 from hoverfast_platform.cohorts.plan import read_plan
-from hoverfast_platform.errors import SettingsError, TrainingError
+from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.evaluation.labelled_set import (
     open_labelled_set,
@@ -32,7 +32,6 @@ from hoverfast_platform.evaluation.results import Evaluation
 from hoverfast_platform.files import read_settings_file, write_text
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
-from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.teachers.factory import make_teacher
@@ -41,6 +40,7 @@ from hoverfast_platform.teachers.sampling import Source
 from hoverfast_platform.training.data import Guides, TrainingData
 from hoverfast_platform.training.fit import TrainedStudent, fit
 from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
+from hoverfast_platform.use_cases.models_in_use import model_in_use
 from hoverfast_platform.use_cases.record import model_record
 
 
@@ -140,7 +140,7 @@ class JudgedStudent:
 
     Attributes:
         student: Its evaluation; pictures and tables lie in ``report_path``'s folder.
-        baseline: Of the model promoted in the scope, or of the one that ships.
+        baseline: Of the model that its scope uses.
         judgement: Of the gate.
         report_path: HTML page.
         picture_paths: Agreement of the student with the labels, one per image.
@@ -163,16 +163,16 @@ def judge_student(
 ) -> JudgedStudent:
     """Measure the student and what it competes with, and let the gate judge; promotes nothing.
 
-    Where nothing is promoted in the scope, it competes with the model that ships: that is what
-    segments slides until then.
+    It competes with what segments slides of its scope until then: the model promoted there, else
+    the one promoted by default, else the one that ships.
 
     Raises:
         CatalogueError: If the student was not registered.
     """
     plan = read_plan(folder.plan(cohort.name))
     model = load_model(folder.student(cohort) / "student.safetensors")
-    promoted = catalogue.models.promoted(plan.scope)
-    against = load_model(_path_of(promoted) if promoted is not None else DEFAULT_MODEL)
+    in_place = model_in_use(catalogue, plan.scope)
+    against = load_model(in_place.path)
     dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
     reference = "annotations" if plan.labels is not None else f"teacher {plan.teacher}"
@@ -192,14 +192,20 @@ def judge_student(
     ours = evaluation_record(student, out_dir / "student")
     theirs = evaluation_record(baseline, out_dir / "baseline")
     catalogue.models.record_evaluation(ours)
-    if promoted is not None and baseline is not student:
+    if baseline is not student:
+        if in_place.standing is None:  # what ships is registered like any other
+            catalogue.models.register(
+                model_record(against), scope=plan.scope, reason="ships with the platform"
+            )
         catalogue.models.record_evaluation(theirs)
+    # A model promoted by default is competed with, and stays what it is.
+    replaces = catalogue.models.promoted(plan.scope)
     policy = plan.gate.model_copy(update={"validation_digest": dataset.digest})
     card = model.card.model_dump(mode="json")
     judgement = Judgement(
         sha256=model.digest,
         scope=plan.scope,
-        replaces=promoted.sha256 if promoted is not None else None,
+        replaces=replaces.sha256 if replaces is not None else None,
         verdict=judge(ours.measured, theirs.measured, card=card, policy=policy),
     )
     write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
@@ -252,12 +258,3 @@ def _training_set(folder: LearningFolder, cohort: CohortRecord) -> TrainingSet:
         PatchTable(labels / f"{cohort.name}_train.pytable"),
         PatchTable(labels / f"{cohort.name}_test.pytable"),
     )
-
-
-def _path_of(standing: ModelStanding) -> str:
-    if standing.path is None:
-        raise SettingsError(
-            f"The promoted model {standing.name} {standing.version} has no file registered.",
-            "Register it with `hoverfast evaluate --catalogue`, or roll back to another.",
-        )
-    return standing.path

@@ -16,6 +16,7 @@ from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import load_model, save_model
 from hoverfast_platform.model.onnx_file import write_onnx
 from hoverfast_platform.model.quantised import AgreementCheck
+from hoverfast_platform.model.registry import available_models
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.training.statistics import retake_statistics
@@ -217,11 +218,14 @@ def roll_back(
     scope: str = DEFAULT_SCOPE,
     dry_run: bool = False,
 ) -> ModelStanding | None:
-    """Bring back a model that was promoted before, unjudged; the model in place is retired.
+    """Bring back a model that was promoted before, or that ships, unjudged.
+
+    The model in place is retired. Slides that it segmented are outdated from now on, see
+    :func:`~hoverfast_platform.use_cases.models_in_use.outdated_slides`.
 
     Args:
-        catalogue: Where both are registered.
-        model: As :func:`find_registered` takes it.
+        catalogue: Where both are registered; a model that ships is registered if need be.
+        model: As :func:`find_registered` takes it, or the name of a model that ships.
         reason: What is wrong with the model in place, for the history.
         scope: What it is promoted for.
         dry_run: Change nothing.
@@ -231,14 +235,24 @@ def roll_back(
 
     Raises:
         SettingsError: If no reason is given.
-        CatalogueError: If it was never promoted in the scope.
+        CatalogueError: If it was never promoted in the scope, and does not ship either.
     """
     if not reason.strip():
         raise SettingsError("A roll-back needs a reason: what is wrong with the model in place?")
-    sha256, replaced = find_registered(catalogue, model), catalogue.models.promoted(scope)
+    is_released = model in available_models()
+    replaced = catalogue.models.promoted(scope)
+    if is_released and not dry_run:
+        sha256 = register_model(catalogue, model, scope=scope, reason="ships with the platform")
+    else:
+        sha256 = "" if is_released else find_registered(catalogue, model)
     if not dry_run:
-        replaces = replaced.sha256 if replaced is not None else None
-        catalogue.models.promote(sha256, replaces=replaces, reason=reason, scope=scope)
+        catalogue.models.promote(
+            sha256,
+            replaces=replaced.sha256 if replaced is not None else None,
+            reason=reason,
+            scope=scope,
+            is_released=is_released,
+        )
     return replaced
 
 

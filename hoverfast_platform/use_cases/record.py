@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hoverfast_platform.catalogue.descent_records import (
+    LabelUse,
+    ModelRecord,
+)
 from hoverfast_platform.catalogue.records import (
     FailureRecord,
-    ModelRecord,
     SegmentationRecord,
     TissueMaskRecord,
     slide_record,
@@ -15,27 +18,27 @@ from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.inference.segment_slide import SegmentedSlide
 from hoverfast_platform.mask.mask_file import MaskRecord
 from hoverfast_platform.mask.tissue_mask import TissueMask
-from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.texts import clean
 
 
 def segmentation_record(
-    path: Path, info: SlideInfo, done: SegmentedSlide, card: ModelCard
+    path: Path, info: SlideInfo, done: SegmentedSlide, model: LoadedModel, scope: str
 ) -> SegmentationRecord:
-    """A result with everything it was made from."""
+    """A result with everything it was made from, and the scope whose model it was wanted of."""
     summary, provenance = done.summary, done.summary.provenance
     folder = done.summary_path.parent.absolute()
     return SegmentationRecord(
         slide=slide_record(path, info, provenance.slide.sha256),
         provenance=provenance,
-        model_card=card.model_dump(mode="json"),
+        model=model_record(model),
         tissue_area_mm2=summary.tissue_area_mm2,
         run_id=summary.run_id,
         n_nuclei=summary.n_nuclei,
         seconds_per_mm2=summary.seconds_per_mm2,
         files={str(folder / name): sha256 for name, sha256 in summary.files.items()},
+        scope=scope,
     )
 
 
@@ -50,21 +53,57 @@ def tissue_mask_record(path: Path, mask: TissueMask, said: MaskRecord) -> Tissue
     )
 
 
-def failure_record(path: Path, error: Exception, run_id: str = "") -> FailureRecord:
-    """Why a slide failed; an error that was not raised on purpose is a defect."""
-    where = str(path.absolute())
+def failure_record(
+    path: Path,
+    error: Exception,
+    run_id: str = "",
+    *,
+    slide_key: str | None = None,
+    cohort: str | None = None,
+    step: str = "",
+) -> FailureRecord:
+    """Why something failed; an error that was not raised on purpose is a defect.
+
+    Args:
+        path: The slide's file, or the cohort's plan.
+        error: What was raised.
+        run_id: Of the run, for instance Dagster's.
+        slide_key: The slide's, where it is registered.
+        cohort: Name of the cohort, for a step of learning.
+        step: What was being made.
+    """
     if isinstance(error, HoverFastError):
-        return FailureRecord(where, error.kind, error.message, error.remedy, run_id)
-    text = clean(f"{type(error).__name__}: {error}")
-    return FailureRecord(where, "defect", text, "Please report it with the log of the run.", run_id)
+        kind, message, remedy = error.kind, error.message, error.remedy
+    else:
+        kind, message = "defect", clean(f"{type(error).__name__}: {error}")
+        remedy = "Please report it with the log of the run."
+    return FailureRecord(
+        *(str(path.absolute()), kind, message, remedy, run_id),
+        slide_key=slide_key,
+        cohort=cohort,
+        step=step,
+    )
 
 
 def model_record(model: LoadedModel) -> ModelRecord:
-    """A loaded model as the catalogue keeps it."""
+    """A loaded model as the catalogue keeps it, with what its card says it descends from."""
+    card = model.card
+    inherited = set(card.inherited or ()) - set(card.labels)
     return ModelRecord(
         sha256=model.digest,
-        name=model.card.name,
-        version=model.card.version,
+        name=card.name,
+        version=card.version,
         path=str(model.path.absolute()),
-        card=model.card.model_dump(mode="json"),
+        card=card.model_dump(mode="json"),
+        labels=tuple(
+            LabelUse(
+                *(label.name, label.licence, label.citation, label.n_images, label.n_nuclei),
+                is_inherited=label in inherited,
+            )
+            for label in card.all_labels
+        ),
+        training_sets=tuple(dict.fromkeys(card.training_set_digest.split())),
+        cohort=card.cohort,
+        parents=tuple(dict.fromkeys(card.parent_digest.split())),
+        teachers=card.teacher_digests,
     )

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import cv2
 
-from hoverfast_platform.catalogue import AppearanceRecord, Catalogue
+from hoverfast_platform.catalogue import DEFAULT_SCOPE, AppearanceRecord, Catalogue
 from hoverfast_platform.config import Scale, SegmentationSettings
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.inference.engine import SegmentationEngine
@@ -113,6 +113,7 @@ def segment_and_record(
     regions: Path | None = None,
     settings: SegmentationSettings = SegmentationSettings(),
     results: ResultOptions = ResultOptions(),
+    scope: str = DEFAULT_SCOPE,
     on_progress: OnProgress = ignore_progress,
     run_id: str = "",
 ) -> SegmentedSlide:
@@ -127,6 +128,7 @@ def segment_and_record(
         regions: GeoJSON of the regions to which the work is restricted; None takes all tissue.
         settings: What decides which nuclei come out.
         results: What is published beside them.
+        scope: Whose model this is, recorded with the result.
         on_progress: Told after every tile.
         run_id: Recorded with the result, for instance Dagster's.
 
@@ -150,7 +152,7 @@ def segment_and_record(
 
         stem = str(done.table_path).removesuffix(TABLE)
         label_pyramid_of_table(done.table_path, Path(f"{stem}{LABELS}"))
-    catalogue.results.record(segmentation_record(slide, done.slide_info, done, engine.model.card))
+    catalogue.results.record(segmentation_record(slide, done.slide_info, done, engine.model, scope))
     return done
 
 

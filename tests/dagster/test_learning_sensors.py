@@ -1,5 +1,6 @@
 """What is asked for after a cohort or the model in use changed; nothing is computed here."""
 
+import datetime
 import json
 from collections import Counter
 from pathlib import Path
@@ -22,11 +23,13 @@ from hoverfast_platform.assets.learning_sensors import (
     resegment_slides,
 )
 from hoverfast_platform.assets.partitions import cohorts
-from hoverfast_platform.catalogue import ModelRecord, SlideRecord
+from hoverfast_platform.catalogue import FailureRecord, ModelRecord, SlideRecord
+from hoverfast_platform.catalogue.watched_files import Judged
 from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
 from hoverfast_platform.resources.patience import Patience
+from hoverfast_platform.use_cases.models import roll_back
 from tests.builders import segmentation, verdict
 
 
@@ -72,9 +75,9 @@ class Platform:
         self.instance.add_dynamic_partitions("slides", [key])
         return key
 
-    def unfinished_run(self, tags):
-        job = dg.Definitions.merge(self.defs).resolve_implicit_global_asset_job_def()
-        self.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    def run(self, tags, status=dg.DagsterRunStatus.STARTED):
+        """As if a run with these tags had come that far."""
+        self.instance.add_run(dg.DagsterRun(job_name="any", tags=tags, status=status))
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_cohort_waits_for_quiet_and_while_it_is_learned_from(platform):
     platform.slide("skin1")
     assert "for more" in platform.tick(cohort_changes, patience=Patience(quiet_s=600))
     platform.cursor = None
-    platform.unfinished_run({"dagster/partition": "skin"})
+    platform.run({"dagster/partition": "skin"})
     assert "being learned from" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
 
 
@@ -225,31 +228,131 @@ def test_model_in_use_is_looked_at_after_every_promotion(platform):
     assert "cannot be read" in platform.tick(model_changes, compute=platform.compute)
 
 
+def asked_for(platform):
+    """First and last slide of the run that is asked for, or why none is."""
+    asked = platform.tick(resegment_slides, compute=platform.compute)
+    if isinstance(asked, str):
+        return asked
+    (request,) = asked
+    return tuple(
+        request.tags[f"dagster/asset_partition_range_{side}"] for side in ("start", "end")
+    ), request.tags
+
+
 def test_slides_of_another_model_are_made_again_in_bounded_runs(platform):
-    now = weights_digest(platform.compute.model_path())
-    done = platform.slide("a", "old", now)
-    keys = [platform.slide(f"b{i:02}", "old") for i in range(MAX_RESEGMENTED_PER_RUN + 2)]
-    never = platform.slide("c")
+    now = platform.compute.model_in_use().sha256
+    platform.slide("a", "old", now)
+    names = [f"b{i:02}" for i in range(MAX_RESEGMENTED_PER_RUN + 2)]
+    keys = [platform.slide(name, "old") for name in names]
+    platform.slide("c")
     last = platform.slide("d", "old")
 
     ranges = []
-    while not isinstance(asked := platform.tick(resegment_slides, compute=platform.compute), str):
-        (request,) = asked
-        tags = request.tags
-        ranges.append(
-            (tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"])
-        )
+    while not isinstance(asked := asked_for(platform), str):
+        ranges.append(asked[0])
+        first, end = keys.index(asked[0][0]) if asked[0][0] in keys else None, asked[0][1]
+        done = names[first : keys.index(end) + 1] if first is not None else ["d"]
+        for name in done:
+            platform.slide(name, now)
 
-    # Nothing was made: each is asked for once all the same, so a bad slide does not loop.
     assert ranges == [
         (keys[0], keys[MAX_RESEGMENTED_PER_RUN - 1]),
         (keys[-2], keys[-1]),
         (last, last),
     ]
-    assert {done, never}.isdisjoint(key for block in ranges for key in block)
+    assert "none left to do: 0 slides" in asked
+
+
+def test_slides_of_a_model_that_was_rolled_back_are_made_again(platform):
+    """The model that ships, a student, the model that ships again: the student's nuclei go."""
+    shipped = platform.compute.model_in_use().sha256
+    student = Path(platform.store.root) / "student.safetensors"
+    student.write_bytes(b"weights")
+    sha256 = weights_digest(student)
+    with platform.store.open_catalogue() as catalogue:
+        catalogue.models.register(ModelRecord(sha256, "student", "1", str(student), {}))
+        catalogue.models.promote(sha256, replaces=None, reason="b", verdict=verdict("dice 0.8"))
+    key = platform.slide("a", shipped)
+    assert asked_for(platform)[0] == (key, key)
+    platform.slide("a", sha256)
+    assert "none left" in asked_for(platform)
+
+    with platform.store.open_catalogue() as catalogue:
+        roll_back(catalogue, DEFAULT_MODEL, reason="it finds keratin")
+
+    assert asked_for(platform)[0] == (key, key)
+    platform.slide("a", shipped)
+    assert "none left" in asked_for(platform)
+    with platform.store.open_catalogue() as catalogue:
+        first, second = catalogue.results.lineage(key).entries
+    assert [first.provenance.model.sha256, first.is_current] == [shipped, True]
+    assert [second.provenance.model.sha256, second.is_current] == [sha256, False]
+
+
+def test_cancelled_run_is_asked_for_again(platform):
+    key = platform.slide("a", "old")
+    _, tags = asked_for(platform)
+    platform.run(tags, dg.DagsterRunStatus.CANCELED)
+
+    assert asked_for(platform)[0] == (key, key)
+
+
+def test_slides_without_their_file_and_those_that_failed_since_are_left_alone(platform):
+    failed, fine = platform.slide("a", "old"), platform.slide("b", "old")
+    away, replaced = platform.slide("c", "old"), platform.slide("d", "old")
+    now = datetime.datetime.now(datetime.UTC)
+    with platform.store.open_catalogue() as catalogue:
+        files = catalogue.files
+        files.update("/w", {"c": "1", "d": "1"}, now=now, settle_s=0, all_listed=True)
+        files.update("/w", {"c": "1", "d": "1"}, now=now, settle_s=0, all_listed=True)
+        records = [SlideRecord(n.ljust(64, "0"), n, n, "v", 1, 1, 0.25, 0.25, "file") for n in "cd"]
+        ready = files.ready(2)
+        files.record([Judged(*pair) for pair in zip(ready, records, strict=True)], now)
+        files.update("/w", {"d": "2"}, now=now, settle_s=0, all_listed=True)
+        catalogue.results.record_failure(
+            FailureRecord("a", "defect", "odd", "", "r", slide_key=failed, step="nuclei")
+        )
+
+    assert asked_for(platform)[0] == (fine, fine)
+    platform.slide("b", platform.compute.model_in_use().sha256)
+    assert "3 slides are of other models, 1 of them failed since, 2 have no" in asked_for(platform)
+    assert {away, replaced}.isdisjoint({failed, fine})
+
+
+def test_slide_that_ends_its_runs_is_given_up_after_three_times(platform):
+    keys = [platform.slide(f"b{i:02}", "old") for i in range(10)]
+    ends = []
+    for _ in range(3):
+        (start, end), tags = asked_for(platform)
+        assert start == keys[0]
+        ends.append(end)
+        platform.run(tags, dg.DagsterRunStatus.FAILURE)
+
+    assert ends == [keys[9], keys[7], keys[0]]
+    assert asked_for(platform)[0] == (keys[1], keys[9])
+
+
+def test_slides_are_made_with_the_model_of_their_scope(platform):
+    (Path(platform.store.root) / "scopes.json").write_text(
+        json.dumps({"rules": [{"files": "breast*", "scope": "breast"}]})
+    )
+    shipped = platform.compute.model_in_use().sha256
+    student = Path(platform.store.root) / "student.safetensors"
+    student.write_bytes(b"weights")
+    sha256 = weights_digest(student)
+    with platform.store.open_catalogue() as catalogue:
+        catalogue.models.register(ModelRecord(sha256, "s", "1", str(student), {}), scope="breast")
+        catalogue.models.promote(
+            sha256, replaces=None, reason="b", verdict=verdict("dice 0.8"), scope="breast"
+        )
+    breast, _ = platform.slide("breast", shipped), platform.slide("skin", shipped)
+
+    assert asked_for(platform)[0] == (breast, breast)
+    assert platform.compute.model_in_use("breast").path == student
+    assert platform.compute.model_in_use("skin").sha256 == shipped
 
 
 def test_one_run_at_a_time_makes_slides_again(platform):
     platform.slide("a", "old")
-    platform.unfinished_run({"hoverfast/why": "made by another model"})
+    platform.run({"hoverfast/why": "made by another model"})
     assert "under way" in platform.tick(resegment_slides, compute=platform.compute)

@@ -1,12 +1,19 @@
 import dataclasses
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue import (
     Catalogue,
     FailureRecord,
+    LabelUse,
+    ModelRecord,
     TissueMaskRecord,
+    TrainingSetRecord,
 )
+from hoverfast_platform.catalogue.descent_tables import TrainingSet
+from hoverfast_platform.catalogue.tables import CurrentResult, Failure, Mask, ModelVersion
 from hoverfast_platform.errors import CatalogueError
 from tests.builders import SLIDE, segmentation
 
@@ -96,3 +103,91 @@ def test_mask_of_an_unknown_slide_is_refused(catalogue):
         catalogue.slides.record_mask(
             "nobody", TissueMaskRecord("b" * 64, "builtin", 1.0, "m.png", {})
         )
+
+
+def test_current_result_is_the_last_one_made_and_the_history_stays(catalogue):
+    """A, then B, then A again: two rows of segmentations, three periods, and A is current."""
+    b = {"model": {"sha256": "d" * 64}}
+    catalogue.results.record(segmentation("s1"))
+    catalogue.results.record(segmentation("s2", made_from=b))
+    assert [r.segmentation_id for r in catalogue.results.current()] == ["s2"]
+    catalogue.results.record(segmentation("s1"))
+    catalogue.results.record(segmentation("s1"))
+
+    (current,) = catalogue.results.current()
+    assert (current.segmentation_id, current.model_sha256) == ("s1", "c" * 64)
+    first, second = catalogue.results.lineage("A 1.svs").entries
+    assert (first.provenance.segmentation_id, first.is_current) == ("s1", True)
+    assert (second.provenance.segmentation_id, second.is_current) == ("s2", False)
+    with Session(catalogue._database.reader) as session:
+        periods = session.scalars(select(CurrentResult).order_by(CurrentResult.id)).all()
+        assert [p.segmentation.segmentation_id for p in periods] == ["s1", "s2", "s1"]
+        assert [p.until is None for p in periods] == [False, False, True]
+
+
+def test_result_of_other_settings_does_not_end_the_one_before_but_is_newer(catalogue):
+    other = segmentation("s2")
+    changed = other.provenance.model_copy(update={"settings": {"x": 2}})
+    catalogue.results.record(segmentation("s1"))
+    catalogue.results.record(dataclasses.replace(other, provenance=changed, scope="breast"))
+
+    assert all(entry.is_current for entry in catalogue.results.lineage("A 1.svs").entries)
+    (newest,) = catalogue.results.current()
+    assert (newest.segmentation_id, newest.scope) == ("s2", "breast")
+
+
+def test_model_keeps_its_name_and_two_never_share_one(catalogue):
+    first = ModelRecord("c" * 64, "student", "1", "/m/1", {"name": "student"})
+    catalogue.models.register(first)
+    catalogue.models.register(dataclasses.replace(first, name="copy", version="2", path="/m/2"))
+    catalogue.models.register(dataclasses.replace(first, sha256="d" * 64))
+    catalogue.results.record(segmentation())
+
+    named = {m.sha256[0]: (m.name, m.version) for m in catalogue.models.standings()}
+    assert named == {"c": ("student", "1"), "d": ("student", f"1-{'d' * 10}")}
+    assert catalogue.models.get("c" * 64).card == {"name": "student"}
+
+
+def test_labels_are_inherited_through_parents_and_teachers_however_far(catalogue):
+    def model(letter, licence, **descent):
+        labels = (LabelUse(f"set {letter}", licence, n_images=1, n_nuclei=2),)
+        record = ModelRecord(letter * 64, letter, "1", "", {}, labels=labels, **descent)
+        catalogue.models.register(record)
+
+    model("a", "CC0-1.0", parents=("b" * 64,), teachers=("c" * 64,))
+    assert [m.sha256[0] for m in catalogue.models.without_stage()] == ["c", "b"]
+    model("c", "CC-BY-4.0")
+    model("b", "BSD-3-Clause", parents=("d" * 64,))
+    model("d", "CC-BY-NC-4.0", parents=("a" * 64,))  # a ring, which ends
+
+    labels = {use.licence: use.is_inherited for use in catalogue.descent.labels("a" * 64)}
+    assert labels == {
+        "CC0-1.0": False, "BSD-3-Clause": True, "CC-BY-4.0": True, "CC-BY-NC-4.0": True
+    }  # fmt: skip
+    steps = [(a.name, a.how, a.n_steps) for a in catalogue.descent.ancestors("a" * 64)]
+    assert steps == [("b", "parent", 1), ("c", "teacher", 1), ("d", "parent", 2)]
+
+
+def test_run_is_kept_with_everything_that_it_records(catalogue_location):
+    with Catalogue.open(catalogue_location, run_id="run 7") as catalogue:
+        catalogue.models.register(ModelRecord("c" * 64, "m", "1", "", {}))
+        key = catalogue.slides.register(SLIDE)
+        catalogue.slides.record_mask(key, TissueMaskRecord("b" * 64, "builtin", 1.0, "m.png", {}))
+        catalogue.descent.record_training_set(TrainingSetRecord("t", "set", "/t", "people"))
+        catalogue.results.record_failure(FailureRecord("/x.svs", "k", "m", "r", ""))
+        with Session(catalogue._database.reader) as session:
+            for table in (ModelVersion, Mask, TrainingSet, Failure):
+                assert session.scalars(select(table.run_id)).all() == ["run 7"], table
+
+
+def test_failure_is_about_its_slide_or_its_cohort(catalogue):
+    key = catalogue.slides.register(SLIDE)
+    catalogue.results.record_failure(FailureRecord(SLIDE.path, "k", "m", "r", ""))
+    catalogue.results.record_failure(
+        FailureRecord("/c.json", "k", "m", "r", "", cohort="breast", step="teacher_labels")
+    )
+
+    of_cohort, of_slide = catalogue.results.failures()
+    assert (of_slide.slide_key, of_slide.cohort) == (key, None)
+    assert (of_cohort.slide_key, of_cohort.cohort) == (None, "breast")
+    assert catalogue.results.newest_failures() == {key: of_slide}

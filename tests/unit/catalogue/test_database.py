@@ -219,8 +219,9 @@ def test_odd_text_and_numbers_are_kept_alike_on_both(catalogue_location):
             "arithmetic": {"device": long, "precision": long},
         },
         run_id=long,
-        model_card={"dice": float("nan"), "loss": float("inf"), "name": "Gr\u00f6\u00dfe"},
     )
+    card = {"dice": float("nan"), "loss": float("inf"), "name": "Gr\u00f6\u00dfe"}
+    odd = dataclasses.replace(odd, model=dataclasses.replace(odd.model, card=card))
     failure = FailureRecord("/a\0b.svs", long, "header says \0\1", "", long)
     with Catalogue.open(catalogue_location) as catalogue:
         catalogue.results.record(odd)

@@ -1,5 +1,6 @@
 """Every earlier revision of the catalogue is migrated with its rows, once, or not at all."""
 
+import json
 import threading
 
 import pytest
@@ -43,13 +44,13 @@ MOVED = {"settings", "code_version", "device", "backend", "precision"}
 """Columns of segmentations that 0009_provenance puts into one value."""
 
 
-def migrate_to(location, revision):
+def migrate_to(location, revision, *, back=False):
     engine = create_engine(database_url(location))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_DIR))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        (command.downgrade if back else command.upgrade)(config, revision)
     engine.dispose()
 
 
@@ -110,6 +111,63 @@ def test_every_earlier_revision_keeps_its_rows_when_it_is_migrated(empty_locatio
     if revision < "0009":
         assert [said_of(row) for row in after["segmentations"]] == before["segmentations"]
     Catalogue.open(empty_location).close()
+
+
+def test_results_and_models_of_before_get_their_place_in_the_record(empty_location):
+    """The last of two results of a slide is current; cards become arrows; names become unique."""
+    migrate_to(empty_location, "0009_provenance")
+    fill(empty_location)
+    card = {
+        "labels": [{"name": "TNBC", "licence": "CC-BY-4.0", "n_images": 3}],
+        "parent_digest": "e" * 64,
+        "teacher": f"students {'f' * 64}",
+        "training_set_digest": "t1 t2",
+        "cohort": "1 name v1",
+    }
+    engine = create_engine(database_url(empty_location))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE segmentations SET slide_id = 1 WHERE id < 3"))
+        connection.execute(text("UPDATE model_versions SET name = 'm', version = '1'"))
+        connection.execute(
+            text("UPDATE model_versions SET sha256 = :sha WHERE id = 2"), {"sha": "e" * 64}
+        )
+        if engine.dialect.name == "postgresql":  # the rows above came with their numbers
+            connection.execute(text("SELECT setval('model_versions_id_seq', 3)"))
+        connection.execute(
+            text("UPDATE model_versions SET card = :card WHERE id = 1"), {"card": json.dumps(card)}
+        )
+        connection.execute(text("UPDATE failures SET path = '2 path' WHERE id = 1"))
+    upgrade_database(empty_location)
+    after = contents(engine)
+    engine.dispose()
+
+    periods = {row["segmentation_row_id"]: row for row in after["current_results"]}
+    assert periods[1]["until"] == periods[2]["since"]
+    assert periods[2]["until"] is periods[3]["until"] is None
+    models = {row["id"]: row for row in after["model_versions"]}
+    assert [models[i]["version"] for i in (1, 2, 3)] == ["1", f"1-{'e' * 10}", "1-3 sha256"]
+    named = {(row["how"], models[row["ancestor_id"]]["sha256"]) for row in after["model_descent"]}
+    assert named == {("teacher", "f" * 64), ("parent", "e" * 64)}
+    assert [row["licence"] for row in after["label_sets"]] == ["CC-BY-4.0"]
+    assert [row["digest"] for row in after["training_sets"]] == ["t1", "t2"]
+    assert {row["cohort_version_id"] for row in after["training_sets"]} == {1}
+    assert {row["id"]: row["slide_id"] for row in after["failures"]} == {1: 2, 2: 2, 3: 3}
+    with Catalogue.open(empty_location) as catalogue:
+        assert [r.slide.key for r in catalogue.results.current()] == ["1 key", "3 key"]
+        assert [label.name for label in catalogue.descent.labels("1 sha256")] == ["TNBC"]
+
+
+def test_true_record_can_be_taken_back(tmp_path):
+    location = tmp_path / "catalogue.sqlite"
+    migrate_to(location, "0009_provenance")
+    before = fill(location)
+    upgrade_database(location)
+
+    migrate_to(location, "0009_provenance", back=True)
+
+    engine = create_engine(database_url(location))
+    assert contents(engine) == before
+    engine.dispose()
 
 
 def test_migration_that_dies_half_way_changes_nothing(empty_location, monkeypatch):

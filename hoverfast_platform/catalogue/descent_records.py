@@ -1,0 +1,96 @@
+"""The values of descent: models, and the labels, training sets and models they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LabelUse:
+    """Labels that a model learned from.
+
+    Attributes:
+        name: Of the set.
+        licence: SPDX identifier, or the words of the source.
+        citation: Paper or record to cite.
+        n_images: That were used; 0 where nobody counted.
+        n_nuclei: Likewise.
+        is_inherited: Through a model it descends from, not by itself.
+    """
+
+    name: str
+    licence: str
+    citation: str = ""
+    n_images: int = 0
+    n_nuclei: int = 0
+    is_inherited: bool = False
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model version, known by the bytes of its weights, and what it descends from.
+
+    Attributes:
+        sha256: Digest of the weights file.
+        name: From its card.
+        version: Likewise; where another model has both, the catalogue adds the digest's start.
+        path: Where the weights file is; empty if only results mention the model.
+        card: Everything on the card.
+        labels: Label sets it learned from, itself or through its ancestors.
+        training_sets: Digests of the sets it was trained on.
+        cohort: Name and version of the cohort they were made from, ``breast v2``.
+        parents: Digests of the models its weights come from.
+        teachers: Digests of the models that made its labels, or whose maps it was taught.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    path: str
+    card: dict[str, Any]
+    labels: tuple[LabelUse, ...] = ()
+    training_sets: tuple[str, ...] = ()
+    cohort: str = ""
+    parents: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A model that another one descends from.
+
+    Attributes:
+        sha256: Digest of its weights.
+        name: Empty where only its digest is known.
+        version: Likewise.
+        how: ``parent`` or ``teacher``.
+        n_steps: How far up it is.
+    """
+
+    sha256: str
+    name: str
+    version: str
+    how: str
+    n_steps: int
+
+
+@dataclass(frozen=True)
+class TrainingSetRecord:
+    """Images with labels that models learn from.
+
+    Attributes:
+        digest: Of its content.
+        name: Of its file, without ending.
+        path: Its file.
+        teacher: What made the labels.
+        cohort: Name and version of its cohort, ``breast v2``; empty where it has none.
+        labels: Label sets it holds labels of.
+    """
+
+    digest: str
+    name: str
+    path: str
+    teacher: str
+    cohort: str = ""
+    labels: tuple[LabelUse, ...] = ()
