@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from hoverfast_platform.catalogue.database import Database
 from hoverfast_platform.catalogue.descent_records import (
     Ancestor,
+    Ancestry,
     LabelUse,
     ModelRecord,
     TrainingSetRecord,
@@ -62,6 +63,11 @@ class Descent:
                 Ancestor(row.sha256, row.name, row.version, how, steps)
                 for row, how, steps in walk(session, sha256)
             )
+
+    def ancestry(self, sha256: str) -> Ancestry:
+        """What a model descends from, in one value, as the gate asks for it."""
+        unknown = tuple(model.sha256 for model in self.ancestors(sha256) if not model.name)
+        return Ancestry(self.labels(sha256), unknown)
 
     def labels(self, sha256: str) -> tuple[LabelUse, ...]:
         """All label sets that a model learned from, itself or through its ancestors, each once."""

@@ -76,6 +76,19 @@ class Ancestor:
 
 
 @dataclass(frozen=True)
+class Ancestry:
+    """What a model descends from, as far as the catalogue knows.
+
+    Attributes:
+        labels: Label sets of the model and of all its ancestors.
+        unknown: Digests of ancestors of which nothing but the digest is known.
+    """
+
+    labels: tuple[LabelUse, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainingSetRecord:
     """Images with labels that models learn from.
 

@@ -75,6 +75,11 @@ class Models:
             if session.scalar(has_stage) is None:
                 _enter(session, row, "candidate", _Entry(scope, reason))
 
+    def note(self, model: ModelRecord) -> None:
+        """Know a model that others descend from, without a stage in any scope."""
+        with Session(self._database.writer) as session, session.begin():
+            find_or_add_model(session, model, self._database.run_id)
+
     def promote(
         self,
         sha256: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +105,14 @@ def show(model: str, catalogue: Path | str | None) -> None:
     with Catalogue.open(catalogue) as opened:
         sha256 = find_registered(opened, model)
         record, uses = opened.models.get(sha256), opened.models.uses(sha256)
+        labels, ancestors = opened.descent.labels(sha256), opened.descent.ancestors(sha256)
         history, measured = opened.models.history(sha256), opened.models.evaluations(sha256)
     shown: dict[str, Any] = {
         "sha256": sha256,
         "path": record.path,
         "card": record.card,
+        "labels": [asdict(label) for label in labels],
+        "descends_from": [asdict(ancestor) for ancestor in ancestors],
         "history": [
             {
                 "stage": entry.stage,

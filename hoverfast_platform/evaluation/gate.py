@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from hoverfast_platform.catalogue.descent_records import Ancestry
 from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy, Verdict
+
+_AND = re.compile(r",\s*|\s+and\s+", re.IGNORECASE)
+"""Between licences that hold together, as cards join those of several label sets."""
 
 COMPARED = ("dice", "aji", "pq", "f1")
 """DQ and SQ are left out: PQ is their product, and either may be traded for the other."""
@@ -16,20 +21,26 @@ def judge(
     promoted: MeasuredScores | None,
     *,
     card: Mapping[str, Any],
+    ancestry: Ancestry | None = None,
     policy: PromotionPolicy = PromotionPolicy(),
 ) -> Verdict:
     """Judge a candidate.
 
+    Its licences are those of all labels it ever learned from: its own, and those of the models it
+    descends from, as its card and the catalogue know them.
+
     Args:
         candidate: Its scores on the fixed validation set.
         promoted: Those of the model in place; None for the first.
-        card: The candidate's card: its ``labels`` with their ``licence``, and its
-            ``training_set_digest``.
+        card: The candidate's card: its ``labels`` and ``inherited`` ones with their ``licence``,
+            and its ``training_set_digest``.
+        ancestry: What the catalogue knows of its descent; None: nothing.
         policy: What it must show.
     """
     broken = [
         *_about_the_set(candidate, policy),
         *_about_training(candidate, card, policy),
+        *_about_licences(card, ancestry or Ancestry(), policy),
         *_below_floors(candidate, policy),
         *(_against_promoted(candidate, promoted, policy) if promoted is not None else ()),
     ]
@@ -67,15 +78,32 @@ def _about_training(
     broken = []
     if card.get("training_set_digest") == candidate.dataset_digest:
         broken.append("the validation set is the one it was trained on")
-    labels = card.get("labels") or ()
-    if not labels:
+    if not card.get("labels"):
         broken.append("its card names no labels, so their licence is unknown")
+    return broken
+
+
+def _about_licences(
+    card: Mapping[str, Any], ancestry: Ancestry, policy: PromotionPolicy
+) -> list[str]:
+    on_card = [(label, False) for label in card.get("labels") or ()]
+    on_card += [(label, True) for label in card.get("inherited") or ()]
+    named = {(label["name"], label["licence"]): is_inherited for label, is_inherited in on_card}
+    for use in ancestry.labels:
+        named.setdefault((use.name, use.licence), use.is_inherited)
     allowed = {_plain(licence) for licence in policy.allowed_licences}
-    broken += [
-        f"labels {label['name']!r} have the licence {label['licence']!r}, which is not allowed"
-        for label in labels
-        if _plain(label["licence"]) not in allowed
+    broken = [
+        f"labels {name!r}{', which it inherited,' if is_inherited else ''} have the licence "
+        f"{licence!r}, which is not allowed"
+        for (name, licence), is_inherited in named.items()
+        if _plain(licence) not in allowed
+        and not {_plain(part) for part in _AND.split(licence)} <= allowed
     ]
+    if card.get("inherited") is None and ancestry.unknown:
+        broken.append(
+            "its card does not say what the models it descends from learned from, and the "
+            f"catalogue does not know {', '.join(sha256[:10] for sha256 in ancestry.unknown)}"
+        )
     return broken
 
 

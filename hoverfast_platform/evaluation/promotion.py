@@ -49,7 +49,13 @@ def judge_candidate(
         sha256=sha256,
         scope=scope,
         replaces=promoted.sha256 if promoted is not None else None,
-        verdict=judge(ours, theirs, card=candidate.card, policy=policy),
+        verdict=judge(
+            ours,
+            theirs,
+            card=candidate.card,
+            ancestry=catalogue.descent.ancestry(sha256),
+            policy=policy,
+        ),
     )
 
 

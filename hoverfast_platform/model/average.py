@@ -13,7 +13,7 @@ import torch
 
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import text_sha256
-from hoverfast_platform.model.card import LabelSource, ModelCard
+from hoverfast_platform.model.card import ModelCard, distinct_labels, inherited_labels
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.version import __version__
@@ -57,6 +57,7 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         }
     )
     digests = [model.digest for model in models]
+    labels = distinct_labels(label for m in models for label in m.card.labels)
     card = ModelCard(
         name=name,
         version=text_sha256(" ".join(digests))[:10],
@@ -67,7 +68,11 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         architecture=first.architecture,
         description=f"Mean of the weights of {', '.join(m.card.name for m in models)}.",
         licence=", ".join(dict.fromkeys(m.card.licence for m in models)),
-        labels=_labels(models),
+        teacher_digests=tuple(
+            dict.fromkeys(digest for m in models for digest in m.card.teacher_digests)
+        ),
+        labels=labels,
+        inherited=inherited_labels(labels, [m.card for m in models]),
         teacher=", ".join(dict.fromkeys(m.card.teacher for m in models if m.card.teacher)),
         training_set_digest=" ".join(
             dict.fromkeys(
@@ -78,8 +83,3 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
         code_version=__version__,
     )
     return network.eval(), card
-
-
-def _labels(models: Sequence[LoadedModel]) -> tuple[LabelSource, ...]:
-    """Label sets of all members, each once."""
-    return tuple(dict.fromkeys(label for model in models for label in model.card.labels))

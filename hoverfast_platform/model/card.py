@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import Field
 
 from hoverfast_platform.config import Appearance, Settings
@@ -78,4 +80,48 @@ class ModelCard(Settings):
     @property
     def all_labels(self) -> tuple[LabelSource, ...]:
         """Its own sets and the inherited ones, each once: whose licences bind it."""
-        return tuple(dict.fromkeys((*self.labels, *(self.inherited or ()))))
+        return distinct_labels((*self.labels, *(self.inherited or ())))
+
+    @property
+    def bequeathed(self) -> tuple[LabelSource, ...]:
+        """What a model that learns from it inherits; unknown where nobody noted it."""
+        known = self.all_labels
+        if not known:
+            return (LabelSource(name=f"what {self.title} learned from", licence=self.licence),)
+        if self.inherited is None and (self.parent_digest or self.teacher_digests):
+            unknown = f"what the models that {self.title} descends from learned from"
+            return (*known, LabelSource(name=unknown, licence="unknown"))
+        return known
+
+    @property
+    def title(self) -> str:
+        """Name and version, for people."""
+        return f"{self.name} {self.version}"
+
+
+def distinct_labels(labels: Iterable[LabelSource]) -> tuple[LabelSource, ...]:
+    """Label sets, each once, however often and with whatever counts it is named."""
+    found: dict[tuple[str, str, str], LabelSource] = {}
+    for label in labels:
+        found.setdefault((label.name, label.licence, label.citation), label)
+    return tuple(found.values())
+
+
+def inherited_labels(
+    own: Iterable[LabelSource], models: Iterable[ModelCard], others: Iterable[LabelSource] = ()
+) -> tuple[LabelSource, ...]:
+    """The label sets that a model gets through those it descends from, without its own.
+
+    Args:
+        own: Sets it is trained on itself.
+        models: Cards of its parents and teachers.
+        others: Further sets, such as those that the makers of its labels learned from.
+    """
+    ours = distinct_labels(own)
+    named = {(label.name, label.licence, label.citation) for label in ours}
+    through = (label for card in models for label in card.bequeathed)
+    return tuple(
+        label
+        for label in distinct_labels((*through, *others))
+        if (label.name, label.licence, label.citation) not in named
+    )

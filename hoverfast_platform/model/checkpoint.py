@@ -78,7 +78,7 @@ class LoadedModel:
             mpp=card.mpp,
             appearance=card.appearance,
             statistics_share=card.statistics_share,
-            labels=tuple(f"{source.name} ({source.licence})" for source in card.labels),
+            labels=tuple(f"{source.name} ({source.licence})" for source in card.all_labels),
             teacher=card.teacher,
             cohort=card.cohort,
             training_set_digest=card.training_set_digest,

@@ -55,6 +55,10 @@ class LabelProvenance(Settings):
     """SHA-256 of the teacher's weights."""
     labels: tuple[LabelSource, ...] = ()
     """Sets, their licences and what to cite."""
+    teacher_models: tuple[str, ...] = ()
+    """SHA-256 of each of our models that made the labels."""
+    inherited: tuple[LabelSource, ...] = ()
+    """Sets that those models learned from."""
     cohort: str = ""
     """Cohort and version the slides were taken from."""
     sampling: dict[str, float | int | str] = Field(default_factory=dict)

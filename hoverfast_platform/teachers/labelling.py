@@ -145,6 +145,8 @@ def label_cohort(
         teacher_digest=description.digest,
         labels=cohort.labels
         or (LabelSource(name=name, licence=description.licence, n_images=len(sources)),),
+        teacher_models=description.model_digests,
+        inherited=description.learned_from,
         cohort=f"{name} {cohort.version}".strip(),
         sampling={
             **{k: str(v) for k, v in sampling.model_dump().items()},

@@ -18,6 +18,7 @@ from hoverfast_platform.files import text_sha256
 from hoverfast_platform.hv.decode import split_foreground, without_small_nuclei
 from hoverfast_platform.inference.adapted_model import AdaptedModel
 from hoverfast_platform.inference.backends.choice import make_predictor
+from hoverfast_platform.model.card import inherited_labels
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.samples import samples_of_image
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
@@ -69,6 +70,8 @@ class StudentsTeacher:
             f"{self._decoding.foreground_threshold:g}",
             digest=digests[0] if len(digests) == 1 else text_sha256(" ".join(digests)),
             licence=" and ".join(sorted({m.card.licence for m in self._models})),
+            model_digests=tuple(digests),
+            learned_from=inherited_labels((), [m.card for m in self._models]),
         )
 
     def label(self, tile: TileImage) -> InstanceMap:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.config import Settings
+from hoverfast_platform.model.card import LabelSource
 
 
 class TeacherDescription(Settings):
@@ -19,6 +20,10 @@ class TeacherDescription(Settings):
     """SHA-256 of its weights, or over all label files it read from; empty where it has none."""
     licence: str = ""
     """Licence of its weights, or of the labels."""
+    model_digests: tuple[str, ...] = ()
+    """SHA-256 of each of our models that it is made of."""
+    learned_from: tuple[LabelSource, ...] = ()
+    """Label sets behind those models: students of this teacher inherit them."""
 
 
 @dataclass(frozen=True)

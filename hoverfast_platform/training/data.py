@@ -25,7 +25,8 @@ class TrainingData:
 
     @property
     def labels(self) -> tuple[LabelSource, ...]:
-        return tuple(label for table in self.training for label in table.provenance.labels)
+        """Label sets of the training side, with the images and nuclei that are learned from."""
+        return tuple(label for table in self.training for label in _used_labels(table))
 
     def __post_init__(self) -> None:
         tables = (*self.training, *self.unlabelled)
@@ -42,6 +43,15 @@ class TrainingData:
             raise TrainingError(
                 "The validation set has no nuclei, so no student could be judged on it."
             )
+
+
+def _used_labels(table: PatchTable) -> tuple[LabelSource, ...]:
+    """What a table says of its labels; counted anew where they are all of one set."""
+    labels = table.provenance.labels
+    if len(labels) != 1:
+        return labels
+    used = {"n_images": len(set(table.sources)), "n_nuclei": int(table.n_nuclei.sum())}
+    return (labels[0].model_copy(update=used),)
 
 
 @dataclass(frozen=True)

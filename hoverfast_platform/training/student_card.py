@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hoverfast_platform.model.card import Metrics, ModelCard
+from hoverfast_platform.model.card import Metrics, ModelCard, distinct_labels, inherited_labels
 from hoverfast_platform.training.data import Guides, TrainingData
 from hoverfast_platform.training.run_folder import Validation
 from hoverfast_platform.training.settings import TrainingSettings
@@ -20,7 +20,13 @@ def student_card(
     """The card of a student that is not measured yet."""
     parent, teacher = guides.parent, guides.teacher
     sources = [table.provenance for table in data.training]
-    labels = data.labels + (teacher.card.labels if teacher else ())
+    labels = distinct_labels(data.labels)
+    inherited = inherited_labels(
+        labels,
+        [guide.card for guide in (parent, teacher) if guide is not None],
+        (label for source in sources for label in source.inherited),
+    )
+    teachers = [digest for source in sources for digest in source.teacher_models]
     taught = f"{teacher.card.name} {teacher.digest}" if teacher else ""
     return ModelCard(
         name=name,
@@ -30,8 +36,10 @@ def student_card(
         appearance=settings.appearance,
         statistics_share=settings.statistics_share,
         description="Trained with `hoverfast train`.",
-        licence=_joined(label.licence for label in labels) or "unknown",
-        labels=tuple(dict.fromkeys(labels)),
+        licence=_joined(label.licence for label in (*labels, *inherited)) or "unknown",
+        labels=labels,
+        inherited=inherited,
+        teacher_digests=tuple(dict.fromkeys([*teachers, *([teacher.digest] if teacher else [])])),
         teacher=_joined([*(f"{p.teacher} {p.teacher_digest}".strip() for p in sources), taught]),
         cohort=_joined(p.cohort for p in sources),
         training_set_digest=" ".join(table.digest for table in (*data.training, *data.unlabelled)),

@@ -41,7 +41,7 @@ from hoverfast_platform.training.data import Guides, TrainingData
 from hoverfast_platform.training.fit import TrainedStudent, fit
 from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
 from hoverfast_platform.use_cases.models_in_use import model_in_use
-from hoverfast_platform.use_cases.record import model_record
+from hoverfast_platform.use_cases.record import model_record, training_set_record
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
@@ -94,13 +94,17 @@ def make_teacher_labels(
                 n_images=len(sources),
             ),
         )
-    return label_cohort(
+    made = label_cohort(
         Cohort(cohort.name, sources, version=f"v{cohort.version}", labels=labels),
         teacher,
         plan.sampling,
         folder.labels(cohort),
         on_progress=on_progress,
     )
+    for table in (made.training, made.validation):
+        if table is not None:
+            catalogue.descent.record_training_set(training_set_record(table))
+    return made
 
 
 def train_student(
@@ -118,11 +122,14 @@ def train_student(
     """
     plan = read_plan(folder.plan(cohort.name))
     made = _training_set(folder, cohort)
+    parent = load_model(plan.parent) if plan.parent else None
+    if parent is not None:
+        catalogue.models.note(model_record(parent))
     student = fit(
         TrainingData((made.training,), made.held_out()),
         plan.training,
         folder.student(cohort),
-        guides=Guides(parent=load_model(plan.parent) if plan.parent else None),
+        guides=Guides(parent=parent),
         device=device,
         on_progress=on_progress,
     )
@@ -206,7 +213,13 @@ def judge_student(
         sha256=model.digest,
         scope=plan.scope,
         replaces=replaces.sha256 if replaces is not None else None,
-        verdict=judge(ours.measured, theirs.measured, card=card, policy=policy),
+        verdict=judge(
+            ours.measured,
+            theirs.measured,
+            card=card,
+            ancestry=catalogue.descent.ancestry(model.digest),
+            policy=policy,
+        ),
     )
     write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
     return JudgedStudent(

@@ -12,7 +12,7 @@ from hoverfast_platform.evaluation.promotion import Judgement, judge_candidate, 
 from hoverfast_platform.files import file_sha256
 from hoverfast_platform.inference.quantise import quantise
 from hoverfast_platform.model.average import average_models as mean_of
-from hoverfast_platform.model.card import ModelCard
+from hoverfast_platform.model.card import ModelCard, inherited_labels
 from hoverfast_platform.model.checkpoint import load_model, save_model
 from hoverfast_platform.model.onnx_file import write_onnx
 from hoverfast_platform.model.quantised import AgreementCheck
@@ -88,6 +88,7 @@ def adapt_model(
             "version": table.digest[:10],
             "description": f"{loaded.card.name} with batch-norm statistics of {images.stem}.",
             "parent_digest": loaded.digest,
+            "inherited": inherited_labels(loaded.card.labels, [loaded.card]),
             "metrics": (),
         }
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from hoverfast_platform.catalogue.descent_records import (
     LabelUse,
     ModelRecord,
+    TrainingSetRecord,
 )
 from hoverfast_platform.catalogue.records import (
     FailureRecord,
@@ -18,8 +19,10 @@ from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.inference.segment_slide import SegmentedSlide
 from hoverfast_platform.mask.mask_file import MaskRecord
 from hoverfast_platform.mask.tissue_mask import TissueMask
+from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.reader import SlideInfo
+from hoverfast_platform.storage.patch_table import PatchTable
 from hoverfast_platform.texts import clean
 
 
@@ -88,7 +91,6 @@ def failure_record(
 def model_record(model: LoadedModel) -> ModelRecord:
     """A loaded model as the catalogue keeps it, with what its card says it descends from."""
     card = model.card
-    inherited = set(card.inherited or ()) - set(card.labels)
     return ModelRecord(
         sha256=model.digest,
         name=card.name,
@@ -96,14 +98,30 @@ def model_record(model: LoadedModel) -> ModelRecord:
         path=str(model.path.absolute()),
         card=card.model_dump(mode="json"),
         labels=tuple(
-            LabelUse(
-                *(label.name, label.licence, label.citation, label.n_images, label.n_nuclei),
-                is_inherited=label in inherited,
-            )
-            for label in card.all_labels
+            _label_use(label, is_inherited=label not in card.labels) for label in card.all_labels
         ),
         training_sets=tuple(dict.fromkeys(card.training_set_digest.split())),
         cohort=card.cohort,
         parents=tuple(dict.fromkeys(card.parent_digest.split())),
         teachers=card.teacher_digests,
+    )
+
+
+def training_set_record(table: PatchTable) -> TrainingSetRecord:
+    """A training set as the catalogue keeps it."""
+    said = table.provenance
+    return TrainingSetRecord(
+        digest=table.digest,
+        name=table.path.stem,
+        path=str(table.path.absolute()),
+        teacher=said.teacher,
+        cohort=said.cohort,
+        labels=tuple(_label_use(label) for label in said.labels),
+    )
+
+
+def _label_use(label: LabelSource, *, is_inherited: bool = False) -> LabelUse:
+    return LabelUse(
+        *(label.name, label.licence, label.citation, label.n_images, label.n_nuclei),
+        is_inherited=is_inherited,
     )

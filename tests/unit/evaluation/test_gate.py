@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from hoverfast_platform.catalogue.descent_records import Ancestry, LabelUse
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy
 
@@ -89,6 +90,37 @@ def test_forbidden_or_unknown_licence_is_refused(labels, text):
 
     assert not verdict.passed
     assert text in str(verdict)
+
+
+def test_licence_of_labels_that_an_ancestor_learned_from_binds_too():
+    """A child of a non-commercial model names its own free labels, and must not pass."""
+    inherited = {"name": "PanNuke", "licence": "CC-BY-NC-SA-4.0"}
+    of_catalogue = Ancestry((LabelUse("CoNSeP", "CC-BY-NC-4.0", is_inherited=True),))
+
+    on_card = judge(measured(), None, card=CARD | {"inherited": [inherited]})
+    in_catalogue = judge(measured(), None, card=CARD, ancestry=of_catalogue)
+
+    assert "'PanNuke', which it inherited, have the licence 'CC-BY-NC-SA-4.0'" in str(on_card)
+    assert "'CoNSeP', which it inherited" in str(in_catalogue)
+    assert not on_card.passed
+    assert not in_catalogue.passed
+
+
+def test_card_that_is_silent_about_an_unknown_parent_is_refused():
+    unknown = Ancestry(unknown=("f" * 64,))
+
+    assert "does not know ffffffffff" in str(judge(measured(), None, card=CARD, ancestry=unknown))
+    said = CARD | {"inherited": []}
+    assert judge(measured(), None, card=said, ancestry=unknown).passed
+
+
+def test_licences_that_hold_together_are_each_judged():
+    def passes(licence):
+        return judge(measured(), None, card={"labels": [{"name": "a", "licence": licence}]}).passed
+
+    assert passes("CC-BY-4.0 and BSD-3-Clause")
+    assert passes("CC0-1.0, CC-BY-4.0")
+    assert not passes("CC-BY-4.0 and CC-BY-NC-4.0")
 
 
 def test_licences_may_be_spelt_with_blanks_and_own_ones_allowed():
