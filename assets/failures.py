@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.errors import CatalogueError, HoverFastError
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 _MAX_RETRIES = 2
 _PAUSE_S = 60.0
@@ -18,15 +19,45 @@ _PAUSE_S = 60.0
 
 
 @contextmanager
-def failures_by_kind(pause_s: float = _PAUSE_S) -> Iterator[None]:
-    """Have the step tried again if that may help; else fail it with reason and remedy."""
+def failures_by_kind(
+    context: dg.AssetExecutionContext, store: ArtefactFolder, *, pause_s: float = _PAUSE_S
+) -> Iterator[None]:
+    """Have the step tried again if that may help; else record why it failed, and fail it.
+
+    Args:
+        context: Of a step of learning, whose partition is a cohort.
+        store: Its catalogue gets the failure.
+        pause_s: Before the next attempt.
+    """
     try:
         yield
     except HoverFastError as error:
-        if error.is_transient:
+        if error.is_transient and context.retry_number < _MAX_RETRIES:
             raise dg.RetryRequested(_MAX_RETRIES, pause_s) from error
+        _record(context, store, error)
         raise dg.Failure(
             error.message,
             metadata={"kind": error.kind, "remedy": error.remedy},
             allow_retries=False,
         ) from error
+    except Exception as error:
+        _record(context, store, error)
+        raise
+
+
+def _record(context: dg.AssetExecutionContext, store: ArtefactFolder, error: Exception) -> None:
+    from hoverfast_platform.use_cases.record import failure_record
+
+    name = context.partition_key
+    failure = failure_record(
+        store.learning().plan(name),
+        error,
+        context.run.run_id,
+        cohort=name,
+        step=context.asset_key.to_user_string(),
+    )
+    try:
+        with store.open_catalogue() as catalogue:
+            catalogue.results.record_failure(failure)
+    except CatalogueError:  # perhaps the very reason it failed
+        context.log.exception("The failure could not be recorded")

@@ -34,13 +34,14 @@ def cohort(context: dg.AssetExecutionContext, store: ArtefactFolder) -> dg.Mater
 
     **Running it again.** Makes a new version only if the slides it matches, their patients, their
     labels or the plan changed. The sensor `cohort_changes` does it once a change stands still, and
-    the rest of this group follows by itself.
+    the rest of this group follows by itself. Slides whose file is gone are left out with a warning,
+    or hold the cohort, as `missing_slides` in its plan says.
 
     **When it fails.** The plan is wrong or no slide matches; the message says which.
     """
     from hoverfast_platform.use_cases.learn import resolve_cohort
 
-    with store.open_catalogue() as catalogue, failures_by_kind():
+    with failures_by_kind(context, store), store.open_catalogue() as catalogue:
         found = resolve_cohort(store.learning(), catalogue, context.partition_key)
     rows = "\n".join(
         f"| {markdown(m.slide.key)} | {markdown(m.slide.name)} | {markdown(m.patient)} |"
@@ -51,6 +52,7 @@ def cohort(context: dg.AssetExecutionContext, store: ArtefactFolder) -> dg.Mater
             "version": found.version,
             "n_slides": len(found.members),
             "n_patients": len({m.patient for m in found.members}),
+            **({"warnings": "\n".join(found.warnings)} if found.warnings else {}),
             "members": dg.MetadataValue.md(f"| slide | file | patient |\n|---|---|---|\n{rows}"),
         },
         data_version=dg.DataVersion(found.digest),
@@ -83,7 +85,11 @@ def teacher_labels(
     from hoverfast_platform.storage.previews import draw_instances
     from hoverfast_platform.use_cases.learn import make_teacher_labels
 
-    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
+    with (
+        failures_by_kind(context, store),
+        store.open_catalogue() as catalogue,
+        compute.leased() as device,
+    ):
         found = catalogue.cohorts.get(context.partition_key)
         made = make_teacher_labels(
             store.learning(),
@@ -139,7 +145,11 @@ def student_model(
     from hoverfast_platform.use_cases.learn import train_student
 
     folder = store.learning()
-    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
+    with (
+        failures_by_kind(context, store),
+        store.open_catalogue() as catalogue,
+        compute.leased() as device,
+    ):
         found = catalogue.cohorts.get(context.partition_key)
         student = train_student(
             folder,
@@ -203,7 +213,11 @@ def model_evaluation(
 
     from hoverfast_platform.use_cases.learn import judge_student
 
-    with store.open_catalogue() as catalogue, compute.leased() as device, failures_by_kind():
+    with (
+        failures_by_kind(context, store),
+        store.open_catalogue() as catalogue,
+        compute.leased() as device,
+    ):
         found = catalogue.cohorts.get(context.partition_key)
         judged = judge_student(
             store.learning(),
@@ -269,7 +283,7 @@ def promoted_model(
     """
     from hoverfast_platform.use_cases.learn import promote_student, read_judgement
 
-    with store.open_catalogue() as catalogue, failures_by_kind():
+    with failures_by_kind(context, store), store.open_catalogue() as catalogue:
         found = catalogue.cohorts.get(context.partition_key)
         judgement = read_judgement(store.learning(), found)
         if not judgement.verdict.passed:

@@ -6,7 +6,7 @@ No torch here: a sensor looks at cohorts every half minute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
@@ -59,7 +59,7 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
         return found
     # corrected labels make a new version, too
     digest = text_sha256(f"{found.digest} {teacher.describe().digest}")
-    return CohortRecord(found.name, found.version, digest, found.members)
+    return replace(found, digest=digest)
 
 
 def _stems(folder: LearningFolder, plan: CohortPlan) -> frozenset[str] | None:

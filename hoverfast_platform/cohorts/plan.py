@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator
 
@@ -52,6 +53,10 @@ class CohortPlan(Settings):
     patient_pattern: str = ""
     """Regular expression whose first group in a slide's file name is its patient; without it
     every slide stands for itself when the cohort is split."""
+
+    missing_slides: Literal["leave_out", "hold"] = "leave_out"
+    """What becomes of slides whose file is gone from its watched folder: the next version of the
+    cohort goes without them, with a warning, or there is none until they are back."""
 
     teacher: str = "classical"
     """``classical``; ``hovernet:`` and a file of published weights; or our students' names or
@@ -111,7 +116,8 @@ def choose_members(
         label_stems: Stems that have labels, where the plan uses labels.
 
     Raises:
-        TrainingError: If a slide asked for is not registered, or none matches.
+        TrainingError: If a slide asked for is not registered, none matches, or files of slides are
+            gone and the plan waits for them.
     """
     known = {slide.key: slide for slide in slides if not slide.is_replaced}
     missing = [key for key in plan.slides if key not in known]
@@ -126,9 +132,17 @@ def choose_members(
         for slide in known.values()
         if plan.slides_like and fnmatch.fnmatch(slide.name, plan.slides_like)
     }
+    gone = [key for key in sorted(chosen) if known[key].is_missing]
+    told = f"{len(gone)} slides have no file any more: {', '.join(gone[:5])}"
+    if gone and plan.missing_slides == "hold":
+        raise TrainingError(
+            f"Cohort {name} is held: {told}.",
+            "Put the files back; or set missing_slides to leave_out, or take the slides out of the "
+            "plan.",
+        )
     members = tuple(
         CohortMemberRecord(known[key], _patient(known[key], plan))
-        for key in sorted(chosen)
+        for key in sorted(chosen.difference(gone))
         if label_stems is None or Path(known[key].name).stem in label_stems
     )
     if not members:
@@ -138,7 +152,8 @@ def choose_members(
         )
     content = [(m.slide.sha256, m.patient) for m in members]
     digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
-    return CohortRecord(name=name, version=0, digest=digest, members=members)
+    warnings = (f"{told}. They were left out.",) if gone else ()
+    return CohortRecord(name=name, version=0, digest=digest, members=members, warnings=warnings)
 
 
 def _patient(slide: KnownSlide, plan: CohortPlan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
     on_progress: OnProgress = ignore_progress,
     run_id: str = "",
     qupath_zip_above: int = QUPATH_ZIP_ABOVE,
-    pseudonym: bool = False,
+    stem_of: Callable[[str], str] | None = None,
 ) -> SegmentedSlide:
     """Find every nucleus of a slide and publish the result.
 
@@ -90,7 +91,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         on_progress: Told after every tile.
         run_id: Recorded with the result, for instance Dagster's.
         qupath_zip_above: With more nuclei there is a ``.qupath.zip`` of shards too.
-        pseudonym: Name the files ``slide-<digest>``, not after the slide's file.
+        stem_of: What the files are called, given the slide's digest; None: after its file.
 
     Returns:
         The published result. If the same segmentation is already there, unchanged, nothing
@@ -120,7 +121,7 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
             warnings += found.notes
         provenance = engine.provenance(reader.info.source(slide_sha256), tissue.source, settings)
         identity = provenance.segmentation_id
-        stem = f"slide-{slide_sha256[:10]}" if pseudonym else path.stem
+        stem = stem_of(slide_sha256) if stem_of is not None else path.stem
         scratch = out_dir / SCRATCH
         with reporting_storage(out_dir):
             scratch.mkdir(parents=True, exist_ok=True)

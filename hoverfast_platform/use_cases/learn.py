@@ -22,7 +22,7 @@ from hoverfast_platform.catalogue import (
 )
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
 from hoverfast_platform.cohorts.plan import read_plan
-from hoverfast_platform.errors import TrainingError
+from hoverfast_platform.errors import AbsentSlideError, TrainingError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.evaluation.labelled_set import (
     open_labelled_set,
@@ -67,6 +67,7 @@ def make_teacher_labels(
 
     Raises:
         CatalogueError: If a slide's file is known to have changed.
+        AbsentSlideError: If a slide's file is gone.
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = read_plan(folder.plan(cohort.name))
@@ -75,10 +76,16 @@ def make_teacher_labels(
     )
     sources = []
     for member in cohort.members:
-        mask = folder.mask(member.slide.key)
+        mask, path = folder.mask(member.slide.key), catalogue.slides.path(member.slide.key)
+        if not path.exists():
+            raise AbsentSlideError(
+                f"{path} of cohort {cohort.name} v{cohort.version} is not there any more.",
+                "Put it back and materialize `teacher_labels`; or let it be: once its watched "
+                "folder was looked at, the cohort's next version goes without it by itself.",
+            )
         sources.append(
             Source(
-                catalogue.slides.path(member.slide.key),
+                path,
                 member.patient,
                 mpp_if_unknown=member.slide.mpp_override,
                 mask_path=mask if mask.is_file() else None,

@@ -119,6 +119,9 @@ def segment_and_record(
 ) -> SegmentedSlide:
     """Find the nuclei of one slide, publish the result and record it.
 
+    The files are called by the stem that the slide had when the catalogue first saw it: renamed or
+    copied it is the same slide, and its result is found done.
+
     Args:
         slide: Its file.
         out_dir: Gets the result.
@@ -135,6 +138,10 @@ def segment_and_record(
     Raises:
         HoverFastError: As :func:`~hoverfast_platform.inference.segment_slide.segment_slide` does.
     """
+
+    def stable_stem(sha256: str) -> str:
+        return catalogue.slides.display_name(sha256) or slide.stem
+
     done = segment_slide(
         slide,
         out_dir=out_dir,
@@ -145,7 +152,7 @@ def segment_and_record(
         on_progress=on_progress,
         run_id=run_id,
         qupath_zip_above=results.qupath_zip_above,
-        pseudonym=results.pseudonyms,
+        stem_of=pseudonym if results.pseudonyms else stable_stem,
     )
     if results.with_zarr:
         from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
@@ -154,6 +161,11 @@ def segment_and_record(
         label_pyramid_of_table(done.table_path, Path(f"{stem}{LABELS}"))
     catalogue.results.record(segmentation_record(slide, done.slide_info, done, engine.model, scope))
     return done
+
+
+def pseudonym(sha256: str) -> str:
+    """A name for result files that says nothing of whose slide it is."""
+    return f"slide-{sha256[:10]}"
 
 
 def record_appearance(

@@ -4,7 +4,9 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.failures import failures_by_kind
+from hoverfast_platform.assets.partitions import cohorts
 from hoverfast_platform.errors import ComputeError, TrainingError
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 
 @pytest.mark.parametrize(
@@ -15,19 +17,31 @@ from hoverfast_platform.errors import ComputeError, TrainingError
         ([TrainingError("no nuclei", "Label some.")], 1, False),
     ],
 )
-def test_what_may_pass_is_tried_again_and_the_rest_is_explained(errors, n_tried, succeeds):
+def test_what_may_pass_is_tried_again_and_the_rest_is_explained(
+    errors, n_tried, succeeds, tmp_path
+):
     left, tried = list(errors), []
+    store = ArtefactFolder(root=str(tmp_path))
 
-    @dg.asset
-    def step():
-        with failures_by_kind(pause_s=0):
+    @dg.asset(partitions_def=cohorts)
+    def step(context: dg.AssetExecutionContext):
+        with failures_by_kind(context, store, pause_s=0):
             tried.append(1)
             if left:
                 raise left.pop(0)
 
-    result = dg.materialize([step], raise_on_error=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("cohorts", ["skin"])
+        result = dg.materialize(
+            [step], partition_key="skin", instance=instance, raise_on_error=False
+        )
 
     assert (len(tried), result.success) == (n_tried, succeeds)
+    with store.open_catalogue() as catalogue:
+        recorded = catalogue.results.failures()
+    told = [(f.cohort, f.step, f.path, f.run_id) for f in recorded]
+    plan = str(tmp_path / "cohorts" / "skin.json")
+    assert told == ([] if succeeds else [("skin", "step", plan, result.run_id)])
     if n_tried == 1:
         failure = result.failure_data_for_node("step").user_failure_data
         assert failure.description == "no nuclei"

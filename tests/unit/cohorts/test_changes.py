@@ -5,6 +5,8 @@ import json
 import pytest
 
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
+from hoverfast_platform.catalogue.rows import utc_now
+from hoverfast_platform.catalogue.watched_files import Judged
 from hoverfast_platform.cohorts.changes import LONGEST_WAIT, look_at_cohorts
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 
@@ -18,6 +20,7 @@ class Lab:
         self.folder = LearningFolder(root)
         self.catalogue = Catalogue.open(root / "catalogue.sqlite")
         self.seen, self.now_s = {}, 1_000_000.0
+        self.present = {}
 
     def plan(self, name="skin", **settings):
         path = self.folder.plan(name)
@@ -28,6 +31,22 @@ class Lab:
         self.catalogue.slides.register(
             SlideRecord(name.ljust(64, "0"), name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
         )
+
+    def watch(self, name):
+        """A slide in a watched folder."""
+        self.present = {**self.present, f"/{name}": "1"}
+        for _ in range(2):
+            self._look_at_folder()
+        record = SlideRecord(name.ljust(64, "0"), name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
+        files = self.catalogue.files
+        files.record([Judged(file, record) for file in files.ready(9)], utc_now())
+
+    def delete(self, name):
+        self.present = {path: s for path, s in self.present.items() if path != f"/{name}"}
+        self._look_at_folder()
+
+    def _look_at_folder(self):
+        self.catalogue.files.update("/", self.present, now=utc_now(), settle_s=0, all_listed=True)
 
     def look(self, after_s=QUIET_S / 2):
         self.now_s += after_s
@@ -63,6 +82,27 @@ def test_new_cohort_is_due_once_it_stood_still(lab):
     lab.learn()
 
     assert lab.look().changes == ()
+
+
+def test_deleted_slide_leaves_the_cohort_with_a_warning_or_holds_it(lab):
+    """Its labels could not be made, and nothing would ever be learned from the others again."""
+    lab.plan()
+    for name in ("skin1", "skin2"):
+        lab.watch(name)
+    lab.learn()
+
+    lab.delete("skin1")
+
+    assert [lab.due(), lab.due(), len(lab.due())] == [[], [], 1]
+    learned = lab.learn()
+    assert [member.slide.name for member in learned.members] == ["skin2"]
+    assert learned.version == 2
+    assert "1 slides have no file any more: skin1-" in learned.warnings[0]
+    assert lab.catalogue.cohorts.get("skin").warnings == learned.warnings
+    lab.plan(missing_slides="hold")
+    assert "is held" in lab.look().problems["skin"]
+    lab.watch("skin1")
+    assert lab.look().problems == {}
 
 
 def test_every_slide_that_comes_starts_the_quiet_time_again(lab):
