@@ -20,6 +20,7 @@ Read::
     open_labelled_set                 labelled images, for measuring a model
     convert                           from one file format of nuclei to another
     expand_cells                      cells around nuclei, with their compartments
+    measure_neighbours                how nuclei lie among each other
     summarise                         counts and densities per slide, region and class
     write_run_report                  one HTML page about a folder of results
 
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
         retire_model,
         roll_back,
     )
+    from hoverfast_platform.use_cases.neighbours import MeasuredNeighbours, measure_neighbours
     from hoverfast_platform.use_cases.outcome import Outcome
     from hoverfast_platform.use_cases.segment_images import PublishedImage, segment_images
     from hoverfast_platform.use_cases.segment_slides import ResultOptions, segment_slides
@@ -150,6 +152,7 @@ __all__ = [
     "LabellingRequest",
     "MaskError",
     "MaskSettings",
+    "MeasuredNeighbours",
     "MissingMppError",
     "Mpp",
     "Nuclei",
@@ -191,6 +194,7 @@ __all__ = [
     "label",
     "load_model",
     "make_masks",
+    "measure_neighbours",
     "open_labelled_set",
     "open_slide",
     "prepare_training",
@@ -269,6 +273,7 @@ _HOMES = {
         "retire_model "
         "roll_back "
     ),
+    "use_cases.neighbours": "MeasuredNeighbours measure_neighbours",
     "use_cases.outcome": "Outcome",
     "use_cases.segment_images": "PublishedImage segment_images",
     "use_cases.segment_slides": "ResultOptions segment_slides",

@@ -36,6 +36,7 @@ _COMMANDS = {
         "Counts and densities of slides and regions.",
     ),
     "cells": ("hoverfast_platform.cli.cells", "Cells around the nuclei of a result."),
+    "neighbours": ("hoverfast_platform.cli.neighbours", "How nuclei lie among each other."),
     "convert": ("hoverfast_platform.cli.convert", "Results to QuPath, tables, OME-Zarr."),
     "view": ("hoverfast_platform.cli.view", "Slides and their nuclei in the browser."),
     "corrections": ("hoverfast_platform.cli.corrections", "QuPath's corrections as labels."),

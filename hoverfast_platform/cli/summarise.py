@@ -29,9 +29,26 @@ if TYPE_CHECKING:
     help="The table, .csv or .parquet. [default: regions or slides, as .csv and .parquet, in the "
     "folder of the first result]",
 )
+@click.option(
+    "--neighbours",
+    "with_neighbours",
+    is_flag=True,
+    help="Add up what `hoverfast neighbours` measured, too.",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write an HTML page that compares the slides: distributions, density maps, outliers. "
+    "Without --regions only.",
+)
 @click.option("--mpp", type=float, help="Micrometres per pixel, for GeoJSON that does not say.")
 def command(
-    results: tuple[Path, ...], regions: Path | None, out: Path | None, mpp: float | None
+    results: tuple[Path, ...],
+    regions: Path | None,
+    out: Path | None,
+    with_neighbours: bool,
+    page: Path | None,
+    mpp: float | None,
 ) -> None:
     """Count the nuclei of RESULTS: folders of infer_wsi, .parquet of slides, GeoJSON of nuclei.
 
@@ -39,13 +56,16 @@ def command(
     the H-score; per class where nuclei have classes. No slide is needed.
     """
     from hoverfast_platform.cli.show import exit_with, show_failure
-    from hoverfast_platform.regions.region_table import REGIONS_TABLE, write_region_table
+    from hoverfast_platform.regions.region_table import REGIONS_TABLE, as_table, write_region_table
+    from hoverfast_platform.reports.slides_page import write_slides_page
     from hoverfast_platform.use_cases.summarise import results_in, summarise
 
+    if page is not None and regions is not None:
+        raise click.UsageError("--page compares whole slides; leave --regions out.")
     paths = results_in(results)
     done: list[SlideFigures] = []
     n_failed = 0
-    for outcome in summarise(paths, regions=regions, mpp=mpp):
+    for outcome in summarise(paths, regions=regions, mpp=mpp, with_neighbours=with_neighbours):
         if outcome.product is None:
             n_failed += 1
             show_failure(outcome)
@@ -58,6 +78,9 @@ def command(
         for target in targets:
             write_region_table(target, done)
         say(f"table   {', '.join(map(str, targets))}")
+        if page is not None:
+            rows = [row for row in as_table(done).to_pylist() if not row["nucleus_class"]]
+            say(f"page    {write_slides_page(page, rows, paths[0].parent)}")
     exit_with(n_failed, len(paths), "results")
 
 

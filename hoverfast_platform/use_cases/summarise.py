@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.held_result import mask_of_result
 from hoverfast_platform.mask.tissue_mask import TissueMask
+from hoverfast_platform.neighbourhood.neighbour_table import read_neighbour_table
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.regions.counting import NucleiColumns, RegionCounter
 from hoverfast_platform.regions.reading import (
@@ -85,7 +86,11 @@ def results_in(paths: Iterable[Path]) -> list[Path]:
 
 
 def summarise(
-    results: Sequence[Path], *, regions: Path | None = None, mpp: float | None = None
+    results: Sequence[Path],
+    *,
+    regions: Path | None = None,
+    mpp: float | None = None,
+    with_neighbours: bool = False,
 ) -> Iterator[SummaryOutcome]:
     """Count the nuclei of results, in regions or on whole slides; one outcome per result, in order.
 
@@ -97,10 +102,13 @@ def summarise(
         regions: GeoJSON of one slide's regions, or a folder with a file for each slide, named
             after it; None counts whole slides.
         mpp: Micrometres per level-0 pixel, for files that do not say it.
+        with_neighbours: Whether the columns of ``<stem>.neighbours.parquet`` are added up too.
     """
 
     def count(path: Path) -> SummarisedSlide:
         result = _read(path, mpp)
+        if with_neighbours:
+            result = _with_neighbours(path, result)
         counter = RegionCounter(result.nuclei, result.frame.mpp, result.tissue, result.staining)
         if regions is None:
             rows = tuple(counter.on_slide(result.frame))
@@ -114,6 +122,13 @@ def summarise(
         return SummarisedSlide(figures, (*result.notes, *found.notes))
 
     return each(results, count, record_failure=lambda _path, _error: None)
+
+
+def _with_neighbours(path: Path, result: _Result) -> _Result:
+    provenance = Provenance.found_in(read_table_metadata(path), path.name)
+    identity = "" if provenance is None else provenance.segmentation_id
+    measured = {**result.nuclei.measurements, **read_neighbour_table(path, identity)}
+    return replace(result, nuclei=replace(result.nuclei, measurements=measured))
 
 
 def _read(path: Path, mpp: float | None) -> _Result:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hoverfast_platform.cli import mask, summarise
+from hoverfast_platform.cli import mask, neighbours, summarise
 from hoverfast_platform.mask.mask_file import mask_record, read_mask, write_mask
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.reports.run_report import write_run_report
@@ -129,3 +129,22 @@ def test_a_mask_is_restricted_to_regions_and_made_again_when_they_change(tmp_pat
     write_regions(regions, region(300, 300, 500, 350, "x"))
     changed = run(mask.command, slide, "-o", tmp_path / "out", "--regions", regions)
     assert "0.010 mm2 usable" in changed.output
+
+
+def test_neighbourhoods_are_added_up_and_slides_compared_on_a_page(tmp_path):
+    for name in ("a", "b"):
+        write_result(tmp_path, name, 12)
+
+    without = run(summarise.command, tmp_path, "--neighbours")
+    measured = run(neighbours.command, tmp_path)
+    done = run(summarise.command, tmp_path, "--neighbours", "--page", tmp_path / "slides.html")
+
+    assert without.exit_code == 1
+    assert "hoverfast neighbours a.parquet" in without.output
+    assert "a.neighbours.parquet: 12 nuclei" in measured.output
+    assert done.exit_code == 0, done.output
+    row = rows_of(tmp_path / "slides.csv")[0]
+    assert float(row["nearest_um_p50"]) == 5
+    page = (tmp_path / "slides.html").read_text("utf-8")
+    assert "too few to say what is usual" in page
+    assert page.count("nuclei per mm2") >= 2

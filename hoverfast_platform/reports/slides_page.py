@@ -1,0 +1,180 @@
+"""A page that compares the slides of a folder: distributions, density maps, outliers.
+
+Made from the table of ``hoverfast summarise`` and the tables of nuclei; no slide is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from hoverfast_platform.errors import StorageError
+from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
+from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.reports.page import (
+    Block,
+    Heading,
+    Histogram,
+    Paragraph,
+    Picture,
+    Table,
+    write_page,
+)
+from hoverfast_platform.storage.nuclei_table import read_measurement, read_table_metadata
+from hoverfast_platform.storage.previews import draw_density_of, encode_jpeg
+from hoverfast_platform.storage.publish import TABLE
+
+_MIN_SLIDES = 5
+"""Fewer slides say nothing of what is usual."""
+_MAX_SCORE = 3.5
+"""Iglewicz and Hoaglin's limit of the modified z-score."""
+_TO_SIGMA = 1.4826
+_MAP_PX = 320
+_N_BARS = 40
+_COMPARED = (
+    "nuclei_per_mm2", "area_um2_p50", "solidity_p50", "hematoxylin_od_mean_p50",
+    "eosin_od_mean_p50", "dab_od_mean_p50", "positive_fraction", "confidence_p50",
+    "nearest_um_p50", "local_density_per_mm2_p50", "delaunay_degree_p50",
+)  # fmt: skip
+_SHOWN = ("area_um2", "hematoxylin_od_mean", "dab_od_mean")
+_LABELS = {m.column: m.qupath_name for m in MEASUREMENTS}
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A slide that is unlike the others in one figure.
+
+    Attributes:
+        slide: Its name.
+        figure: The column.
+        value: Its value.
+        median: Of all slides.
+        score: How many (robust) standard deviations from it.
+    """
+
+    slide: str
+    figure: str
+    value: float
+    median: float
+    score: float
+
+
+def find_outliers(rows: Sequence[dict[str, Any]]) -> list[Outlier]:
+    """Slides unlike the others, by the modified z-score of each figure; none of few slides.
+
+    Args:
+        rows: One for each slide, as ``hoverfast summarise`` writes them.
+    """
+    found = []
+    for figure in _COMPARED:
+        known = [row for row in rows if row.get(figure) is not None]
+        if len(known) < _MIN_SLIDES:
+            continue
+        values = np.array([row[figure] for row in known], np.float64)
+        median = float(np.median(values))
+        spread = _TO_SIGMA * float(np.median(np.abs(values - median)))
+        if spread == 0:
+            continue
+        for row, value in zip(known, values.tolist(), strict=True):
+            score = (value - median) / spread
+            if abs(score) > _MAX_SCORE:
+                found.append(Outlier(row["slide"], figure, value, median, score))
+    return sorted(found, key=lambda one: -abs(one.score))
+
+
+def write_slides_page(path: Path, rows: Sequence[dict[str, Any]], folder: Path) -> Path:
+    """Write the page.
+
+    Args:
+        path: Of the page.
+        rows: Of whole slides, one each, as ``hoverfast summarise`` writes them.
+        folder: Where the results lie.
+
+    Raises:
+        StorageError: If there is no row, or the page cannot be written.
+    """
+    if not rows:
+        raise StorageError("There are no slides to compare.", "Segment slides first.")
+    return write_page(path, f"{len(rows)} slides side by side", _blocks(rows, folder))
+
+
+def _blocks(rows: Sequence[dict[str, Any]], folder: Path) -> Iterable[Block]:
+    figures = [one for one in _COMPARED if any(row.get(one) is not None for row in rows)]
+    yield Heading("Slides")
+    yield Table(
+        ("slide", "nuclei", *(one.replace("_", " ") for one in figures)),
+        [
+            (row["slide"], f"{row['n_nuclei']:,}", *(_text(row.get(one)) for one in figures))
+            for row in rows
+        ],
+    )
+    yield Heading("Unlike the others")
+    yield from _outliers(rows)
+    yield Heading("Between slides")
+    for figure in figures:
+        values = np.array([row[figure] for row in rows if row.get(figure) is not None])
+        yield _histogram(f"{figure.replace('_', ' ')} of slides", values, n_bars=20)
+    yield Heading("Slide by slide")
+    for row in rows:
+        yield from _slide(row["slide"], folder / f"{row['slide']}{TABLE}")
+
+
+def _outliers(rows: Sequence[dict[str, Any]]) -> Iterable[Block]:
+    if len(rows) < _MIN_SLIDES:
+        yield Paragraph(f"{len(rows)} slides are too few to say what is usual.")
+        return
+    found = find_outliers(rows)
+    if not found:
+        yield Paragraph(f"No figure of a slide is beyond {_MAX_SCORE} robust deviations.")
+        return
+    yield Table(
+        ("slide", "figure", "value", "median of all", "robust deviations"),
+        [
+            (one.slide, one.figure.replace("_", " "), _text(one.value), _text(one.median),
+             f"{one.score:+.1f}")
+            for one in found
+        ],
+    )  # fmt: skip
+
+
+def _slide(name: str, table: Path) -> Iterable[Block]:
+    if not table.is_file():
+        yield Paragraph(f"{table.name} is not there: no map of {name}.", "warn")
+        return
+    provenance = Provenance.found_in(read_table_metadata(table), table.name)
+    if provenance is not None:
+        places = pq.read_table(table, columns=["centroid_x", "centroid_y"])
+        density = draw_density_of(
+            np.stack([column.to_numpy() for column in places.columns], axis=1),
+            width_px=provenance.slide.width_px,
+            height_px=provenance.slide.height_px,
+            mpp=provenance.slide.mpp,
+        )
+        yield Picture(encode_jpeg(density, max_side_px=_MAP_PX), f"{name}: nuclei per mm2")
+    columns = pq.read_schema(table).names
+    for column in _SHOWN:
+        if column in columns:
+            values = read_measurement(table, column)
+            yield _histogram(f"{name}: {_LABELS[column]}", values, n_bars=_N_BARS)
+
+
+def _histogram(title: str, values: npt.NDArray[Any], *, n_bars: int) -> Histogram:
+    """Bars of the finite values; the last per cent on the right is cut off."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not len(finite):
+        return Histogram(f"{title}: nothing was measured", [0.0], 0.0, 1.0)
+    low, high = float(finite.min()), float(np.percentile(finite, 99))
+    counts, edges = np.histogram(finite, bins=n_bars, range=(low, max(high, low + 1e-3)))
+    top = max(int(counts.max()), 1)
+    shares = [n / top for n in counts.tolist()]
+    return Histogram(f"{title}, tallest bar {top:,}", shares, float(edges[0]), float(edges[-1]))
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
