@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from hoverfast_platform.slide import open_slide
     from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_nuclei_table
     from hoverfast_platform.storage.patch_table import PatchTable
+    from hoverfast_platform.teachers.sampling import Sampling
     from hoverfast_platform.use_cases.benchmark import BenchmarkRequest, run_benchmark
     from hoverfast_platform.use_cases.convert import Converted, convert
     from hoverfast_platform.use_cases.evaluate import (
@@ -165,6 +166,7 @@ __all__ = [
     "RegionError",
     "ResultOptions",
     "ReviewConflictError",
+    "Sampling",
     "Scale",
     "SegmentationEngine",
     "SegmentationSettings",
@@ -256,6 +258,7 @@ _HOMES = {
     "slide": "open_slide",
     "storage.nuclei_table": "iter_nuclei_table read_nuclei_table",
     "storage.patch_table": "PatchTable",
+    "teachers.sampling": "Sampling",
     "use_cases.benchmark": "BenchmarkRequest run_benchmark",
     "use_cases.convert": "Converted convert",
     "use_cases.evaluate": "Comparison EvaluatedModel compare_models evaluate_models",

@@ -23,27 +23,48 @@ from hoverfast_platform.teachers.sampling import Sampling, Source
 from hoverfast_platform.teachers.teacher import Teacher
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabellingRequest:
-    """A labelling; None where something was not given."""
+    """A labelling.
+
+    Attributes:
+        name: Of the set: ``<name>_train.pytable`` and ``<name>_test.pytable``.
+        sources: Slides and flat images; a folder stands for those in it.
+        outdir: Gets the set.
+        teacher: ``classical``, ``annotations`` (with ``labels``), ``hovernet:FILE``, or our own
+            models joined by ``+``.
+        sampling: How tiles are drawn and split.
+        foreground_threshold: Lowest probability of a nuclear pixel, where our own models teach.
+        labels: Folder of label images or GeoJSON, one per source, of the same name.
+        licence: Of the labels or of HoVer-Net's weights; students inherit it.
+        citation: What to cite for them.
+        made_by: Who made the labels.
+        mpp: Micrometres per pixel of files that do not say; never instead of what they say.
+        nucleus_um: Median diameter of nuclei, which brings images of unknown scale to it.
+        manifest: Table with the columns ``stem`` and ``group``: which patient a source is of.
+        binmask_dir: Folder or table of tissue masks of slides; None: detected.
+        weight: How often training draws from the set.
+        counterstain: Whether eosin is laid over images that show hematoxylin alone.
+        device: Where the teacher runs.
+    """
 
     name: str
     sources: tuple[Path, ...]
     outdir: Path
-    sampling: Sampling
     teacher: str
-    foreground_threshold: float
-    labels: Path | None
-    licence: str
-    citation: str
-    made_by: str
-    mpp: float | None
-    nucleus_um: float | None
-    manifest: Path | None
-    binmask_dir: Path | None
-    weight: float
-    counterstain: bool
-    device: str
+    sampling: Sampling = Sampling()
+    foreground_threshold: float = InstanceDecoding().foreground_threshold
+    labels: Path | None = None
+    licence: str = ""
+    citation: str = ""
+    made_by: str = "people"
+    mpp: float | None = None
+    nucleus_um: float | None = None
+    manifest: Path | None = None
+    binmask_dir: Path | None = None
+    weight: float = 1.0
+    counterstain: bool = False
+    device: str = "auto"
 
 
 def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progress) -> TrainingSet:

@@ -114,13 +114,16 @@ class _Pages:
         self._room, self._access = room, access
 
     def index(self, _request: Request) -> Response:
+        """The page itself."""
         check_built()
         return FileResponse(STATIC / "index.html")
 
     def slides(self, _request: Request) -> Response:
+        """JSON: every slide that can be seen, with its key, name, counts and whether it has nuclei."""
         return _json(list_exhibits(self._room.library))
 
     def slide(self, request: Request) -> Response:
+        """JSON: one slide with its scale, levels, measurements, provenance, warnings and what may be done."""
         shown = self._shown(request)
         may_write = self._access.may_write and self._access.knows_token(request)
         return _json(
@@ -133,12 +136,16 @@ class _Pages:
         )
 
     def thumbnail(self, request: Request) -> Response:
+        """JPEG of the whole slide, at most 240 px."""
         return _jpeg(self._shown(request).pictures.thumbnail(240))
 
     def image(self, request: Request) -> Response:
+        """JPEG of a tile of the slide."""
         return _jpeg(self._shown(request).pictures.tile(*_tile(request)))
 
     def outlines(self, request: Request) -> Response:
+        """Mapbox vector tile of the outlines. ``column``, ``low`` and ``high`` colour them by a
+        measurement; ``against`` names another result of the slide to compare with."""
         shown = self._shown(request)
         other = request.query_params.get("against", "")
         if other:
@@ -148,6 +155,7 @@ class _Pages:
         return Response(content, media_type="application/vnd.mapbox-vector-tile", headers=_KEPT)
 
     def density(self, request: Request) -> Response:
+        """PNG of nuclei per area, or with ``column``, ``low`` and ``high`` of a mean measurement."""
         shown = self._shown(request)
         colouring = _colouring(request, shown) or Colouring("", 0.0, 1.0)
         content = shown.density.tile(
@@ -156,20 +164,26 @@ class _Pages:
         return Response(content, media_type="image/png", headers=_KEPT)
 
     def mask(self, request: Request) -> Response:
+        """PNG of the tissue mask, with what was left out in colour."""
         return Response(self._shown(request).mask_png(), media_type="image/png")
 
     def nucleus(self, request: Request) -> Response:
+        """JSON: the measurements of the nucleus in a row of the table."""
         return _json(describe_nucleus(self._shown(request), request.path_params["row"]))
 
     def queue(self, request: Request) -> Response:
+        """JSON: fields that deserve a look first, with the reason."""
         shown = self._shown(request)
         others = [self._room.show(other.key) for other in self._room.others(shown)[:_MOST_COMPARED]]
         return _json([dataclasses.asdict(field) for field in shown.queue(others)])
 
     def review(self, request: Request) -> Response:
+        """JSON: what people corrected so far."""
         return _json(_review(self._shown(request)))
 
     async def add_edit(self, request: Request) -> Response:
+        """JSON: adds one edit and answers as the review does. Needs `--review` and the header
+        ``X-Hoverfast-Write: 1``; 409 where somebody changed the nucleus meanwhile."""
         if int(request.headers.get("content-length", _MAX_BODY_BYTES + 1)) > _MAX_BODY_BYTES:
             raise SettingsError("An edit has at most a megabyte, and says its length.", "")
         body = await request.body()

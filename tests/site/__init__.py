@@ -1,0 +1,1 @@
+"""Tests of the site: its pages are complete, and its tutorials run."""
