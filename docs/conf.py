@@ -31,7 +31,6 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"hoverfast_platform {__version__}"
 html_static_path = ["_static"]
-html_extra_path = ["qupath", "gpu-h100.json"]
 html_js_files = [("mermaid.min.js", {"defer": "defer"}), ("drawings.js", {"defer": "defer"})]
 html_css_files = ["site.css"]
 html_copy_source = False

@@ -16,7 +16,6 @@ from typing import Any, get_args
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 import hoverfast_platform as hf
 from hoverfast_platform.catalogue.tables import Base
@@ -347,7 +346,7 @@ def error_page(kind: str) -> str:
 
 
 def _is_worth_saying(default: Any) -> bool:
-    return default not in (None, "", (), PydanticUndefined) and not callable(default)
+    return isinstance(default, str | int | float | tuple | Path) and default not in ("", ())
 
 
 def _plain(value: Any) -> str:

@@ -38,11 +38,16 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return cast(Callable[_P, _R], machine_code)
 
 
+def kept_in(function: Callable[..., object]) -> Path | None:
+    """The folder in which machine code of a compiled function is kept; None: nowhere."""
+    folder = cast(Any, function).stats.cache_path
+    return None if folder is None else Path(folder)
+
+
 def is_kept(function: Callable[..., object]) -> bool:
     """Whether machine code of a compiled function lies on the disk, of whatever version."""
-    dispatcher = cast(Any, function)
-    folder, plain = dispatcher.stats.cache_path, dispatcher.py_func
+    folder, plain = kept_in(function), cast(Any, function).py_func
     if folder is None:
         return False
     name = f"{Path(inspect.getfile(plain)).stem}.{plain.__qualname__}"
-    return any(Path(folder).glob(f"{name}-*.nbi"))
+    return any(folder.glob(f"{name}-*.nbi"))

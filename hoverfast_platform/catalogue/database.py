@@ -184,6 +184,27 @@ def shown(location: CatalogueLocation | URL) -> str:
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
+def look_up_revision(location: CatalogueLocation) -> str | None:
+    """The revision a database is at, without making or changing anything; None: no catalogue.
+
+    Raises:
+        CatalogueError: If it cannot be reached or read.
+    """
+    url = database_url(location)
+    if url.drivername == "sqlite" and not Path(str(url.database)).exists():
+        return None
+    database = _connect(url, server_away_s=0)
+    try:
+        return current_revision(database)
+    except (SQLAlchemyError, OSError) as error:
+        raise CatalogueError(
+            f"{shown(url)} cannot be read as a catalogue: {error}",
+            "It may be damaged, or lie where it cannot be read.",
+        ) from error
+    finally:
+        database.close()
+
+
 @functools.cache
 def newest_revision() -> str:
     """Return the newest revision among the migrations of this version of the platform."""
