@@ -47,6 +47,8 @@ SETTINGS: tuple[tuple[type[BaseModel], str], ...] = (
 def write_reference(made: Path) -> None:
     """Write every page of the reference into a folder."""
     made.mkdir(exist_ok=True)
+    for stale in made.glob("*.md"):
+        stale.unlink()
     pages = {
         "commands": commands_page(),
         "settings": settings_page(),
@@ -145,10 +147,11 @@ def _settings_parts(
         yield f"Where: {place}"
     rows = [
         f"| `{name}` | {_cell(_default_of(field))} | {_limits_of(field)} | "
-        f"{_cell(_escaped(field.description or _meaning_of_group(field)))} |"
+        f"{_cell(_escaped(_meaning(model, name, field)))} |"
         for name, field in model.model_fields.items()
     ]
-    yield "\n".join(["| setting | default | limits | what turning it does |", "|---|---|---|---|"] + rows)
+    head = ["| setting | default | limits | what turning it does |", "|---|---|---|---|"]
+    yield "\n".join([*head, *rows])
     for field in model.model_fields.values():
         for group in _groups_in(field.annotation):
             yield from _settings_parts(group, "", shown, min(depth + 1, 4))
@@ -161,9 +164,13 @@ def _groups_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _groups_in(inner)
 
 
-def _meaning_of_group(field: FieldInfo) -> str:
+def _meaning(model: type[BaseModel], name: str, field: FieldInfo) -> str:
+    if field.description:
+        return field.description
     groups = list(_groups_in(field.annotation))
-    return f"See [{groups[0].__name__}](#{groups[0].__name__.lower()})." if groups else ""
+    if not groups:
+        raise ValueError(f"{model.__name__}.{name} has no text that says what turning it does")
+    return f"See [{groups[0].__name__}](#{groups[0].__name__.lower()})."
 
 
 def _default_of(field: FieldInfo) -> str:
@@ -297,10 +304,11 @@ def viewer_page() -> str:
         [
             "# Addresses of the viewer",
             "",
-            "`hoverfast view` prints an address with a token. Asked with `?token=`, the page answers "
-            "with a cookie, which every further request must carry. Errors are JSON: `error` and the "
-            "`kind` of [the error](errors.md). `key` is a result's key as `/api/slides` lists it; "
-            "`z`, `x`, `y` are a tile: zoom 0 is the whole slide in one tile.",
+            "`hoverfast view` prints an address with a token. Asked with `?token=`, the page "
+            "answers with a cookie, which every further request must carry. Errors are JSON: "
+            "`error` and the `kind` of [the error](errors.md). `key` is a result's key as "
+            "`/api/slides` lists it; `z`, `x`, `y` are a tile: zoom 0 is the whole slide in one "
+            "tile.",
             "",
             "| address | answers |",
             "|---|---|",

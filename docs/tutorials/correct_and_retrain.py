@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Correct, retrain, promote
 #
-# People correct the nuclei of some slides, a student learns from it, and a gate decides whether it is used.
-# In the viewer (`hoverfast view results --review`) or in QuPath a person does the first step with the mouse. Here
-# a program plays that person, so that the tutorial runs by itself.
+# People correct the nuclei of some slides, a student learns from it, and a gate decides whether
+# it is used. In the viewer (`hoverfast view results --review`) or in QuPath a person does the
+# first step with the mouse. Here a program plays that person, so that the tutorial runs by
+# itself.
 
 # %%
 import gzip
@@ -25,8 +26,9 @@ with (
     made = list(hf.segment_slides(slides, Path("results"), engine=engine, catalogue=catalogue))
 
 # %% [markdown]
-# The person draws a rectangle of the class `Reviewed` around what was looked at, and deletes what is not a nucleus.
-# Only reviewed regions are learned from, since elsewhere nobody knows what is missing.
+# The person draws a rectangle of the class `Reviewed` around what was looked at, and deletes what
+# is not a nucleus. Only reviewed regions are learned from, since elsewhere nobody knows what is
+# missing.
 
 
 # %%
@@ -58,8 +60,8 @@ for slide, outcome in zip(slides, made, strict=True):
     print(f"{slide.name}: {done.n_unchanged} kept, {done.n_deleted} deleted")
 
 # %% [markdown]
-# What people said becomes a set, split by patient. A student starts from the model in use. Four steps
-# are enough to see the path; a real student takes thousands.
+# What people said becomes a set, split by patient. A student starts from the model in use. Four
+# steps are enough to see the path; a real student takes thousands.
 
 # %%
 labels = hf.label(
@@ -90,8 +92,9 @@ student = hf.train(
 print("the student:", student.model_path)
 
 # %% [markdown]
-# Both models are measured on the patient that the student never saw. The gate asks that the student is no worse. Its
-# floors are for real sets; for this small one they are lowered, and the policy is kept with the verdict.
+# Both models are measured on the patient that the student never saw. The gate asks that the
+# student is no worse. Its floors are for real sets; for this small one they are lowered, and the
+# policy is kept with the verdict.
 
 # %%
 policy = hf.PromotionPolicy(min_images=1, min_nuclei=10, tolerance=0.1)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Evaluate and compare two models
 #
-# Is a model good on your slides, and is another one better? You need images with labels that people
-# drew. Here they are cut from synthetic slides, of which the truth is known.
+# Is a model good on your slides, and is another one better? You need images with labels that
+# people drew. Here they are cut from synthetic slides, of which the truth is known.
 
 # %%
 from pathlib import Path
@@ -34,8 +34,8 @@ for patient in (1, 2):
 Path("labelled/manifest.csv").write_text("\n".join(rows) + "\n")
 
 # %% [markdown]
-# `manifest.csv` says which patient an image is of, and its scale. The same images become a set that
-# models can learn from; one patient is kept for judging.
+# `manifest.csv` says which patient an image is of, and its scale. The same images become a set
+# that models can learn from; one patient is kept for judging.
 
 # %%
 made = hf.label(
@@ -54,14 +54,16 @@ made = hf.label(
 print("to learn from:", made.training.path, "to judge on:", made.validation.path)
 
 # %% [markdown]
-# The second model is the first, adapted to the stain of the images; this needs no labels. Both are measured
-# on the patient that neither saw.
+# The second model is the first, adapted to the stain of the images; this needs no labels. Both
+# are measured on the patient that neither saw.
 
 # %%
 hf.adapt_model("cross-organ", made.training.path, Path("adapted.safetensors"))
 judged_on = hf.open_labelled_set(made.validation.path)
 measured = list(
-    hf.evaluate_models(["cross-organ", "adapted.safetensors"], judged_on, Path("report"), device="cpu")
+    hf.evaluate_models(
+        ["cross-organ", "adapted.safetensors"], judged_on, Path("report"), device="cpu"
+    )
 )
 for one in measured:
     scores = one.evaluation.summary().scores

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Segment a folder and plot densities
 #
-# Two slides go in, and a picture of how dense their nuclei are comes out. The slides are synthetic, so
-# that you can run this anywhere; put your own files into `slides/` instead.
+# Two slides go in, and a picture of how dense their nuclei are comes out. The slides are
+# synthetic, so that you can run this anywhere; put your own files into `slides/` instead.
 
 # %%
 from pathlib import Path
@@ -18,8 +18,8 @@ write_synthetic_slide(folder / "a.tiff", width_px=800, height_px=500, seed=1)
 write_synthetic_slide(folder / "b.tiff", width_px=700, height_px=600, seed=2, tissue_fraction=0.3)
 
 # %% [markdown]
-# One engine holds the model, and one catalogue records what is made. A slide that fails does not stop
-# the others: each outcome has a product or an error.
+# One engine holds the model, and one catalogue records what is made. A slide that fails does not
+# stop the others: each outcome has a product or an error.
 
 # %%
 with (
@@ -37,11 +37,13 @@ for outcome in outcomes:
         print(outcome.item.name, "failed:", outcome.failure_text)
     else:
         summary = outcome.product.summary
-        print(f"{outcome.item.name}: {summary.n_nuclei} nuclei, {summary.nuclei_per_mm2:.0f} per mm2")
+        print(
+            f"{outcome.item.name}: {summary.n_nuclei} nuclei, {summary.nuclei_per_mm2:.0f} per mm2"
+        )
 
 # %% [markdown]
-# The table of a slide holds the centre of every nucleus in pixels of the slide. The slide's scale turns
-# them into micrometres.
+# The table of a slide holds the centre of every nucleus in pixels of the slide. The slide's scale
+# turns them into micrometres.
 
 # %%
 done = [outcome.product for outcome in outcomes if outcome.product is not None]

@@ -17,6 +17,7 @@ class MaskCheck(Settings):
     """Is there tissue, is there anything else, and how much of it was lost to artefacts?"""
 
     severity: Severity = "warn"
+    """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     min_tissue_fraction: float = Field(default=0.002, ge=0, le=1)
     """A slide with less is blank, or its tissue too pale to be found."""
     max_tissue_fraction: float = Field(default=0.98, ge=0, le=1)
@@ -31,8 +32,11 @@ class DensityCheck(Settings):
     """Do the nuclei fit the tissue? Lymph nodes have some 15,000 per mm2, fat below 100."""
 
     severity: Severity = "warn"
+    """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     min_nuclei_per_mm2: float = Field(default=50, ge=0)
+    """With fewer the model found hardly any nuclei, or the tissue is fat."""
     max_nuclei_per_mm2: float = Field(default=20_000, ge=0)
+    """With more something else was taken for nuclei, or nuclei were broken up."""
     min_tissue_mm2: float = Field(default=0.01, ge=0)
     """On less tissue a density says nothing."""
 
@@ -41,11 +45,13 @@ class SeamCheck(Settings):
     """Were nuclei doubled or lost where tiles meet?"""
 
     severity: Severity = "warn"
+    """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     max_doubled_share: float = Field(default=0.002, ge=0, le=1)
     """The share of the nuclei near seams that may be there twice."""
     min_density_ratio: float = Field(default=0.7, ge=0)
     """Nuclei per area near seams over elsewhere; 1 when none is lost."""
     max_density_ratio: float = Field(default=1.4, ge=0)
+    """With more, nuclei near seams are there twice."""
     min_nuclei: int = Field(default=500, ge=1)
     """With fewer near seams the ratio is chance."""
 
@@ -54,6 +60,7 @@ class QuPathCheck(Settings):
     """Would QuPath import the whole file?"""
 
     severity: Severity = "error"
+    """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     max_nuclei: int = Field(default=2_000_000, ge=0)
     """Files of more are not read back, to save the time."""
 
@@ -62,6 +69,7 @@ class DriftCheck(Settings):
     """Does a slide look like the others of its cohort?"""
 
     severity: Severity = "warn"
+    """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     max_deviations: float = Field(default=4, gt=0)
     """Robust standard deviations from the cohort's median."""
     min_slides: int = Field(default=8, ge=3)
@@ -72,6 +80,7 @@ class GateSeverity(Settings):
     """How a student is shown that may not be promoted. Its thresholds are in its plan."""
 
     severity: Literal["warn", "error"] = "warn"
+    """What a refused student counts as in the check `model_gate`."""
 
 
 class CheckPolicy(Settings):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from hoverfast_platform.cli.json_text import json_text
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.model.card import Metrics, ModelCard
 
 
-def list_builtin() -> None:
-    """Print what ships: a table to choose by, then what is known about each model."""
+def list_builtin(*, as_json: bool) -> None:
+    """Print what ships: a table to choose by, then what is known about each model; or JSON."""
     from hoverfast_platform.model.registry import DEFAULT_MODEL, available_models
 
     models = available_models()
+    if as_json:
+        say(
+            json_text(
+                [
+                    {**card.model_dump(mode="json"), "is_default": name == DEFAULT_MODEL}
+                    for name, card in models.items()
+                ]
+            )
+        )
+        return
     width = max(len(name) for name in models)
     say(f"{'model':{width}}  um/px  GMAC/mm2  AJI    choose it")
     for name, card in models.items():

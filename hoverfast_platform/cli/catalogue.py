@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.json_text import json_option, json_text
 from hoverfast_platform.cli.say import say
 
 _option = click.option(
@@ -43,12 +44,17 @@ def upgrade(location: Path | str) -> None:
 
 @command.command("info")
 @_option
-def info(location: Path | str) -> None:
+@json_option
+def info(location: Path | str, as_json: bool) -> None:
     """Show where it is, its revision and its rows; exit code 1 if it cannot be used."""
     from hoverfast_platform.catalogue.database import newest_revision, shown
     from hoverfast_platform.catalogue.transfer import count_rows
 
     rows = count_rows(location)
+    if as_json:
+        where, revision = shown(location), newest_revision()
+        say(json_text({"catalogue": where, "revision": revision, "rows": rows}))
+        return
     say(f"{shown(location)}, revision {newest_revision()}")
     for table, n in rows.items():
         say(f"{n:>12,}  {table}")

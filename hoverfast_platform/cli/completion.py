@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from hoverfast_platform.cli.say import say
+
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -18,4 +20,4 @@ def command(shell: str) -> None:
 
     completion = get_completion_class(shell)
     assert completion is not None
-    click.echo(completion(hoverfast, {}, "hoverfast", "_HOVERFAST_COMPLETE").source())
+    say(completion(hoverfast, {}, "hoverfast", "_HOVERFAST_COMPLETE").source())

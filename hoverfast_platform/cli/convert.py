@@ -55,10 +55,10 @@ def command(
     HoverFast, of QuPath or of ours. TARGET ends as `hoverfast convert --to` lists: .json.gz for
     QuPath, .parquet, .csv, .h5ad, .coco.json, .zarr and others.
     """
+    from hoverfast_platform.cli.show import show_each_note
     from hoverfast_platform.use_cases.convert import convert
 
     done = convert(source, target, to=to, mpp=mpp, slide=slide, per_shard=per_shard)
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
     say(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
-    for note in done.notes:
-        say(f"  note: {note}")
+    show_each_note(done.notes)

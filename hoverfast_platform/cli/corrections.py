@@ -37,13 +37,13 @@ def command(  # noqa: PLR0913 - one parameter per option
     Only what lies in annotations of the class Reviewed is taken. Images, labels and
     manifest.csv in OUTDIR are what `teacher-labels --teacher annotations` and `evaluate` read.
     """
+    from hoverfast_platform.cli.show import show_each_note
     from hoverfast_platform.teachers.corrections import Review, import_review
 
     review = Review(slide, edited, patient, reviewed_by, mpp_override=mpp)
     done = import_review(review, outdir, original=original)
     say(f"{len(done.stems)} reviewed regions with {done.n_nuclei} nuclei in {outdir}")
-    for note in done.notes:
-        say(f"  note: {note}")
+    show_each_note(done.notes)
     if original is not None:
         say(
             f"  {done.n_unchanged} unchanged, {done.n_changed} changed, {done.n_added} added, "

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.json_text import json_option, json_text
+from hoverfast_platform.cli.say import say
 
 
 @click.command("doctor")
@@ -24,25 +26,24 @@ from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
     type=CatalogueType(exists=False),
     help="Catalogue to look at: a catalogue.sqlite, or postgresql://... Without it OUTDIR's own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def command(outdir: Path, catalogue: Path | str | None, as_json: bool) -> None:
     """Look at this machine: versions, processor, GPU, formats, folders, disk, catalogue.
 
     Everything that is wrong comes with its remedy, and the exit code is then 1. Nothing is
     changed. Whoever reports a fault should send what this prints.
     """
-    from hoverfast_platform.cli.json_text import json_text
-    from hoverfast_platform.machine import examine_machine
+    from hoverfast_platform.machine.examination import examine_machine
 
     examination = examine_machine(outdir, catalogue)
     if as_json:
-        click.echo(json_text(examination.findings))
+        say(json_text(examination.findings))
     else:
         width = max(len(found.subject) for found in examination.findings)
         for found in examination.findings:
-            click.echo(f"{found.state:5}  {found.subject:{width}}  {found.text}")
+            say(f"{found.state:5}  {found.subject:{width}}  {found.text}")
             if found.remedy:
-                click.echo(f"{'':5}  {'':{width}}  -> {found.remedy}")
+                say(f"{'':5}  {'':{width}}  -> {found.remedy}")
     if examination.n_wrong:
-        click.echo(f"{examination.n_wrong} things are wrong.", err=True)
+        say(f"{examination.n_wrong} things are wrong.", err=True)
         raise click.exceptions.Exit(1)

@@ -19,12 +19,12 @@ from typing import NoReturn
 import click
 from pydantic import ValidationError
 
+from hoverfast_platform.cli.loudness import QUIET
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.interruption import end_on_signals, is_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
-from hoverfast_platform.version import __version__
 
 _COMMANDS = {
     "infer_wsi": ("hoverfast_platform.cli.infer_wsi", "Find the nuclei of whole slide images."),
@@ -56,6 +56,9 @@ _COMMANDS = {
     "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
     "gpu-check": ("hoverfast_platform.cli.gpu_check", "Whether a GPU is right, and how fast."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
+    "doctor": ("hoverfast_platform.cli.doctor", "Whether this machine is ready."),
+    "explain": ("hoverfast_platform.cli.explain", "Cause and remedy of a kind of error."),
+    "completion": ("hoverfast_platform.cli.completion", "Completion for bash, zsh and fish."),
 }
 """Name to module and one line of help; the module's ``command`` is the click command."""
 
@@ -89,14 +92,43 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
+def _show_versions(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        from hoverfast_platform.machine.parts import versions
+
+        width = max(map(len, versions()))
+        for part, version in versions().items():
+            say(f"{part:{width}}  {version}")
+        context.exit()
+
+
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="hoverfast")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_versions,
+    help="Print the versions of the program and of its parts.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside.")
-def hoverfast(verbose: bool) -> None:
-    """Find every cell nucleus in H&E whole slide images."""
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Results and failures only: no progress, notes or warnings."
+)
+@click.pass_context
+def hoverfast(context: click.Context, verbose: bool, quiet: bool) -> None:
+    """Find every cell nucleus in H&E whole slide images.
+
+    Exit codes: 0 all is done, 1 something failed, 2 wrong usage, 130 interrupted. Results go to
+    standard output; progress, warnings and failures to standard error.
+    """
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet contradict each other: give one.", context)
+    context.meta[QUIET] = quiet
     handler = logging.StreamHandler()
     handler.setFormatter(_CleanFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class _CleanFormatter(logging.Formatter):
@@ -112,7 +144,7 @@ def main() -> None:
     end_on_signals()
     try:
         # Outside standalone mode click returns the exit code of a command that asked for one.
-        sys.exit(hoverfast(standalone_mode=False))
+        sys.exit(hoverfast(prog_name="hoverfast", standalone_mode=False))
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)  # it repeats arguments, often names of files
@@ -146,8 +178,10 @@ def _shown(error: Exception) -> int:
             name = ".".join(str(part) for part in problem["loc"])
             say(f"Error: {name} = {problem['input']}: {problem['msg']}.", err=True)
         return 2
-    is_ours = isinstance(error, HoverFastError)
-    say(f"Error: {error}" if is_ours else "".join(format_exception(error)), err=True)
+    if not isinstance(error, HoverFastError):
+        say("".join(format_exception(error)), err=True)
+        return 1
+    say(f"Error ({error.kind}): {error}", err=True)
     return 1
 
 

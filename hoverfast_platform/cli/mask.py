@@ -125,6 +125,7 @@ def _settings(options: Mapping[str, Any]) -> MaskSettings:
 def _show(slide: Path, made: MadeMask) -> None:
     from hoverfast_platform.checks.policy import MaskCheck
     from hoverfast_platform.checks.rules import check_mask
+    from hoverfast_platform.cli.show import show_each_note
 
     statistics = made.record.statistics
     lost = ", ".join(f"{label} {share:.1%}" for label, share in statistics.lost_fraction.items())
@@ -134,6 +135,5 @@ def _show(slide: Path, made: MadeMask) -> None:
         + (" (already done)" if made.was_done else "")
     )
     finding = check_mask(statistics, MaskCheck())
-    for note in (*([] if finding.passed else [finding.text]), *made.mask.warnings):
-        say(f"  note: {note}")
+    show_each_note((*([] if finding.passed else [finding.text]), *made.mask.warnings))
     say(f"  mask    {made.path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import click
 
 from hoverfast_platform.cli.builtin_models import list_builtin
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.json_text import fields_of, json_option, json_text
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.files import read_settings_file
 
@@ -49,38 +49,45 @@ _scope = click.option(
 
 
 @click.group("models", invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(context: click.Context) -> None:
+def command(context: click.Context, as_json: bool) -> None:
     """List models, show where they come from, promote and retire them.
 
     Alone it lists the models that ship with the platform.
     """
     if context.invoked_subcommand is None:
-        list_builtin()
+        list_builtin(as_json=as_json)
 
 
 @command.command("list")
 @_ask_catalogue
-def list_models(catalogue: Path | str | None) -> None:
+@json_option
+def list_models(catalogue: Path | str | None, as_json: bool) -> None:
     """List the models that ship with the platform, or those of a catalogue."""
     if catalogue is None:
-        list_builtin()
+        list_builtin(as_json=as_json)
         return
     from hoverfast_platform.catalogue import Catalogue
 
     with Catalogue.open(catalogue) as opened:
         standings = opened.models.standings()
-        for standing in standings:
-            measured = opened.models.evaluations(standing.sha256)
-            pq = f"PQ {measured[0].summary.scores.pq.mean:.3f}" if measured else ""
-            say(
-                f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
-                f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
-            )
+        measured = {one.sha256: opened.models.evaluations(one.sha256) for one in standings}
         others = opened.models.without_stage()
-        for model in others:
-            title = f"{model.name}@{model.version}" if model.name else "known by its digest only"
-            say(f"{'-':9}  -  {title}  {model.sha256[:10]}")
+    if as_json:
+        listed = [{**fields_of(one), "evaluations": measured[one.sha256]} for one in standings]
+        say(json_text([*listed, *({**fields_of(one), "stage": None} for one in others)]))
+        return
+    for standing in standings:
+        scores = measured[standing.sha256]
+        pq = f"PQ {scores[0].summary.scores.pq.mean:.3f}" if scores else ""
+        say(
+            f"{standing.stage:9}  {standing.scope}  {standing.name}@{standing.version}  "
+            f"{standing.sha256[:10]}  since {_when(standing)}  {pq}".rstrip()
+        )
+    for model in others:
+        title = f"{model.name}@{model.version}" if model.name else "known by its digest only"
+        say(f"{'-':9}  -  {title}  {model.sha256[:10]}")
     if not standings and not others:
         say("No models; `hoverfast evaluate --catalogue` registers what it measures.")
 
@@ -142,7 +149,7 @@ def show(model: str, catalogue: Path | str | None) -> None:
             for use in uses
         ],
     }
-    say(json.dumps(shown, indent=2, ensure_ascii=False))
+    say(json_text(shown))
 
 
 @command.command("promote")

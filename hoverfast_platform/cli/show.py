@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,11 +13,14 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
+from hoverfast_platform.cli.loudness import is_quiet
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.ingest.names import printable
-from hoverfast_platform.progress import OnProgress, Progress
+from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.storage.summary import DabPositivity
 from hoverfast_platform.use_cases.outcome import Outcome
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 def show_failure(outcome: Outcome[Path, Any]) -> None:
@@ -30,7 +36,11 @@ def exit_with(n_failed: int, n_items: int, what: str) -> None:
         click.exceptions.Exit: If something failed.
     """
     if n_failed:
-        say(f"{n_failed} of {n_items} {what} failed.", err=True)
+        say(
+            f"{n_failed} of {n_items} {what} failed. `hoverfast explain KIND` says more; the kind "
+            "is in parentheses.",
+            err=True,
+        )
         raise click.exceptions.Exit(1)
 
 
@@ -39,20 +49,54 @@ def show_notes(dab: DabPositivity | None, warnings: Sequence[str]) -> None:
     if dab is not None and dab.h_score is not None:
         share = 100 * (dab.positive_fraction or 0)
         say(f"  DAB: {share:.1f} % positive, H-score {dab.h_score:.0f}")
-    for warning in warnings:
-        say(f"  note: {warning}")
+    show_each_note(warnings)
+
+
+def show_each_note(notes: Sequence[str]) -> None:
+    """What a person should know about a product; left out with ``hoverfast --quiet``."""
+    if not is_quiet():
+        for note in notes:
+            say(f"  note: {note}")
 
 
 @contextmanager
 def progress_bar(description: str, unit: str, total: int | None = None) -> Iterator[OnProgress]:
-    """A bar on the terminal that follows the progress of one step."""
-    with tqdm(desc=description, unit=unit, total=total) as bar:
+    """Show how far one step is: a bar on a terminal, elsewhere lines with the time.
 
-        def show(progress: Progress) -> None:
-            bar.total = progress.n_total
-            bar.update(progress.n_done - bar.n)
+    With ``hoverfast --quiet`` nothing is shown.
+    """
+    if is_quiet():
+        yield ignore_progress
+    elif sys.stderr.isatty():
+        with tqdm(desc=description, unit=unit, total=total) as bar:
 
-        yield show
+            def show(progress: Progress) -> None:
+                bar.total = progress.n_total
+                bar.update(progress.n_done - bar.n)
+
+            yield show
+    else:
+        yield _TimedLines(description, unit)
+
+
+class _TimedLines:
+    """Lines for a log: the first progress, then one every ten seconds, and the last."""
+
+    def __init__(self, description: str, unit: str) -> None:
+        self._description, self._unit = description, unit
+        self._next_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now < self._next_at and progress.n_done < progress.n_total:
+            return
+        self._next_at = now + _SECONDS_BETWEEN_LINES
+        moment = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        units = self._unit if progress.n_total == 1 else f"{self._unit}s"
+        say(
+            f"{moment} {self._description}: {progress.n_done} of {progress.n_total} {units}",
+            err=True,
+        )
 
 
 class Bars:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.json_text import fields_of, json_option, json_text
 from hoverfast_platform.cli.say import say
 
 
@@ -17,7 +18,8 @@ def command() -> None:
 @command.command("info")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--mpp", type=float, help="Micrometres per level-0 pixel, instead of the file's.")
-def info(path: Path, mpp: float | None) -> None:
+@json_option
+def info(path: Path, mpp: float | None, as_json: bool) -> None:
     """Size, scale, levels and frame of the slide at PATH."""
     from hoverfast_platform.config import Scale
     from hoverfast_platform.slide import open_slide
@@ -25,6 +27,9 @@ def info(path: Path, mpp: float | None) -> None:
 
     with open_slide(path, Scale(mpp_override=mpp)) as reader:
         known = reader.info
+    if as_json:
+        say(json_text({**fields_of(known), "sha256": slide_digest(path)}))
+        return
     say(f"name       {known.name}")
     say(f"format     {known.vendor}")
     say(f"size       {known.width} x {known.height} px, {known.area_mm2:.3f} mm2")

@@ -102,6 +102,8 @@ def count_in_regions(tables: Sequence[Path], regions: Path, outdir: Path) -> Non
 
 
 def _show(figures: SlideFigures, notes: Sequence[str]) -> None:
+    from hoverfast_platform.cli.show import show_each_note
+
     for row in figures.rows:
         if row.nucleus_class:
             continue
@@ -112,5 +114,4 @@ def _show(figures: SlideFigures, notes: Sequence[str]) -> None:
             + (f" on {tissue:.4f} mm2 of tissue" if tissue is not None else "")
             + (f", {density:.0f} per mm2" if density is not None else "")
         )
-    for note in notes:
-        say(f"  note: {note}")
+    show_each_note(notes)

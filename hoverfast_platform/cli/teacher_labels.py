@@ -98,7 +98,7 @@ def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) 
     or slides where they are not known, are never on both sides. A folder stands for the files
     in it. The same command goes on with a labelling that was interrupted.
     """
-    from hoverfast_platform.cli.show import progress_bar
+    from hoverfast_platform.cli.show import progress_bar, show_each_note
     from hoverfast_platform.teachers.sampling import Sampling
     from hoverfast_platform.use_cases.label import LabellingRequest, label
 
@@ -109,8 +109,7 @@ def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) 
     )
     with progress_bar(name, "tile") as show:
         made = label(request, on_progress=show)
-    for note in made.notes:
-        say(f"note: {note}")
+    show_each_note(made.notes)
     if made.n_left_out:
         say(f"left out: {made.n_left_out} tiles whose labels are not plausible as nuclei")
     for part, table in (("training", made.training), ("validation", made.validation)):

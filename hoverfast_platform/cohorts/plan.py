@@ -38,7 +38,9 @@ class LabelFolder(Settings):
     licence: str = "unknown"
     """SPDX identifier. The gate lets only allowed licences through."""
     citation: str = ""
+    """What to cite for them; goes into the student's card."""
     made_by: str = "people"
+    """Who or what made them; goes into the student's card."""
 
 
 class CohortPlan(Settings):

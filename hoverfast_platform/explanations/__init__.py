@@ -16,21 +16,19 @@ DEFECT = "defect"
 """The kind of a failure that was not raised on purpose."""
 
 
-class Defect(HoverFastError):
+class Defect(HoverFastError):  # noqa: N818 - what happened
     """Stands for every exception that the engine did not raise on purpose."""
 
     kind = DEFECT
 
 
 def _kinds() -> dict[str, type[HoverFastError]]:
-    raised = [
-        found
-        for found in vars(errors).values()
-        if isinstance(found, type)
-        and issubclass(found, HoverFastError)
-        and found is not HoverFastError
-    ]
-    return {found.kind: found for found in (*raised, Defect)}
+    kinds: dict[str, type[HoverFastError]] = {}
+    for found in (*vars(errors).values(), Defect):
+        if isinstance(found, type) and issubclass(found, HoverFastError):
+            kinds[found.kind] = found
+    del kinds[HoverFastError.kind]
+    return kinds
 
 
 KINDS = _kinds()

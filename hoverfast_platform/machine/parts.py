@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 import tempfile
 from pathlib import Path
 
 from hoverfast_platform.machine.remark import Remark
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR, BUILTIN_SHA256, check_builtin
+from hoverfast_platform.version import __version__
 
 PARTS = (
     "torch",
@@ -51,6 +53,15 @@ def version_of(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program, of Python and of the parts, without importing them."""
+    return {
+        "hoverfast": __version__,
+        "python": platform.python_version(),
+        **{part: version_of(part) for part in PARTS},
+    }
 
 
 def packages() -> Remark:

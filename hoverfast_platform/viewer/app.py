@@ -119,11 +119,11 @@ class _Pages:
         return FileResponse(STATIC / "index.html")
 
     def slides(self, _request: Request) -> Response:
-        """JSON: every slide that can be seen, with its key, name, counts and whether it has nuclei."""
+        """JSON: every slide that can be seen: key, name, counts, whether it has nuclei."""
         return _json(list_exhibits(self._room.library))
 
     def slide(self, request: Request) -> Response:
-        """JSON: one slide with its scale, levels, measurements, provenance, warnings and what may be done."""
+        """JSON: one slide: scale, levels, measurements, provenance, warnings, what may be done."""
         shown = self._shown(request)
         may_write = self._access.may_write and self._access.knows_token(request)
         return _json(
@@ -144,8 +144,11 @@ class _Pages:
         return _jpeg(self._shown(request).pictures.tile(*_tile(request)))
 
     def outlines(self, request: Request) -> Response:
-        """Mapbox vector tile of the outlines. ``column``, ``low`` and ``high`` colour them by a
-        measurement; ``against`` names another result of the slide to compare with."""
+        """Mapbox vector tile of the outlines.
+
+        ``column``, ``low`` and ``high`` colour them by a measurement; ``against`` names another
+        result of the slide to compare with.
+        """
         shown = self._shown(request)
         other = request.query_params.get("against", "")
         if other:
@@ -155,7 +158,7 @@ class _Pages:
         return Response(content, media_type="application/vnd.mapbox-vector-tile", headers=_KEPT)
 
     def density(self, request: Request) -> Response:
-        """PNG of nuclei per area, or with ``column``, ``low`` and ``high`` of a mean measurement."""
+        """PNG of nuclei per area; with ``column``, ``low``, ``high`` of a mean measurement."""
         shown = self._shown(request)
         colouring = _colouring(request, shown) or Colouring("", 0.0, 1.0)
         content = shown.density.tile(
@@ -182,8 +185,11 @@ class _Pages:
         return _json(_review(self._shown(request)))
 
     async def add_edit(self, request: Request) -> Response:
-        """JSON: adds one edit and answers as the review does. Needs `--review` and the header
-        ``X-Hoverfast-Write: 1``; 409 where somebody changed the nucleus meanwhile."""
+        """JSON: adds one edit and answers as the review does.
+
+        Needs ``--review`` and the header ``X-Hoverfast-Write: 1``; 409 where somebody changed the
+        nucleus meanwhile.
+        """
         if int(request.headers.get("content-length", _MAX_BODY_BYTES + 1)) > _MAX_BODY_BYTES:
             raise SettingsError("An edit has at most a megabyte, and says its length.", "")
         body = await request.body()
