@@ -74,7 +74,7 @@ labels = hf.label(
         licence="CC0-1.0",
         mpp=0.25,
         manifest=Path("corrected/manifest.csv"),
-        sampling=hf.Sampling(tile_px=256, validation_fraction=0.5),
+        sampling=hf.Sampling(tile_px=128, validation_fraction=0.5),
     )
 )
 student = hf.train(
@@ -85,7 +85,7 @@ student = hf.train(
             outdir=Path("students"),
             parent="cross-organ",
             device="cpu",
-            fields={"n_steps": 4, "batch_size": 2, "crop_px": 96, "warmup_steps": 0},
+            fields={"n_steps": 2, "batch_size": 2, "crop_px": 96, "frozen_statistics": 0},
         )
     )
 )

@@ -6,7 +6,6 @@ pixels reach them through shared memory, nuclei come back as small arrays.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing
 import os
@@ -14,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import connection
@@ -30,6 +29,7 @@ from hoverfast_platform.arrays import (
     InstanceMap,
     RgbImage,
 )
+from hoverfast_platform.child_processes import main_not_imported_again
 from hoverfast_platform.compiled import is_kept
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import ComputeError
@@ -250,7 +250,7 @@ class WorkerPool:
             initializer=_start_worker,
             initargs=(os.getpid(),),
         )
-        with _main_not_imported_again():
+        with main_not_imported_again():
             for _ in range(n_workers):  # processes start on demand: ask each once
                 self._pool.submit(time.sleep, 0.05)
 
@@ -316,23 +316,3 @@ def _end_with_parent(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
         time.sleep(0.5)
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _main_not_imported_again() -> Iterator[None]:
-    """Let spawned children start without the parent's ``__main__``.
-
-    Workers need nothing of it, and under Dagster it would cost each of them 3 to 4 s and the
-    memory of Dagster. ``multiprocessing.spawn`` looks at these two attributes.
-    """
-    main = sys.modules["__main__"]
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    main.__spec__ = None
-    if file is not None:
-        del main.__file__
-    try:
-        yield
-    finally:
-        main.__spec__ = spec
-        if file is not None:
-            main.__file__ = file
