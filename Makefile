@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-fast test-slow test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
+.PHONY: help setup demo ui test test-fast test-slow test-attack test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
 
 help:  ## This list
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -127,6 +127,15 @@ mask-figures: $(STAMP)  ## The figures of docs/masks.md; HOVERFAST_TEST_DATA=, H
 
 test-slow: $(STAMP)  ## Those that take minutes, such as the Dockerfile's build commands
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+# Kills before every step, hostile inputs and names, several at once; a sample of it is in `make test`.
+SOAK ?= 2000
+ATTACKS := tests/attack $(addprefix tests/unit/,test_interruption.py test_texts.py slide/test_unchanged.py \
+    storage/test_publish.py storage/test_limits.py storage/test_hidden_code.py storage/test_fuzz_readers.py \
+    storage/test_foreign_outlines.py storage/test_foreign_table.py mask/test_foreign_pixels.py \
+    inference/test_regions.py model/test_published_checkpoints.py catalogue/test_database.py)
+test-attack: $(STAMP)  ## The kill matrix in full, hostile inputs, SOAK=2000 slides with faults and kills
+	HOVERFAST_ATTACK=full HOVERFAST_SOAK=$(SOAK) $(BIN)/python -m pytest -q $(ATTACKS) --timeout 7200
 
 # Chromium is Debian's (apt install chromium) or the one `playwright install chromium` gets.
 SCREENSHOTS ?= $(CURDIR)/demo/screenshots

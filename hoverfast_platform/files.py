@@ -6,9 +6,12 @@ Nothing here knows what is in a file. What a format looks like belongs in ``stor
 from __future__ import annotations
 
 import contextlib
+import functools
+import glob
 import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -24,13 +27,19 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
+    What killed processes of this machine left of the same file is removed.
+
     Raises:
         StorageError: If the folder is not writable or the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    begin = f".{path.name}.{_machine()}-"
+    part = path.with_name(f"{begin}{os.getpid()}.part")
     try:
         with reporting_storage(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f"{glob.escape(begin)}*.part"):
+                if not _is_alive(left.name.removeprefix(begin).removesuffix(".part")):
+                    left.unlink(missing_ok=True)
             yield part
             fsync(part)
             part.replace(path)
@@ -38,6 +47,23 @@ def written_atomically(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the first error is the one to report
             part.unlink(missing_ok=True)
         raise
+
+
+@functools.cache
+def _machine() -> str:
+    """A short name of this machine or container: process ids mean nothing on another."""
+    return text_sha256(socket.gethostname())[:6]
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process may still be writing; one that belongs to somebody else may."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -240,7 +266,7 @@ def one_name(name: str) -> str:
     return name
 
 
-MAX_STEM_BYTES = 215
+MAX_STEM_BYTES = 210
 """A name has at most 255 bytes. What is added to a stem: a digest, an ending such as
 ``_label_mask.tif``, and what marks a file that is being written."""
 

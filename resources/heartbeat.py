@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _EVERY_S = 5.0
+_LOOK_AGAIN_S = 2.5 * _EVERY_S
 
 
 class Heartbeat:
@@ -41,6 +42,9 @@ def silent_runs(
 ) -> dict[str, float]:
     """Runs without a sign of life for too long; seconds since the last one, or since the start.
 
+    A clock that was set forward, or a file server with another, makes every run look silent. So
+    nobody is given up before a second look, a few beats later, has found no new sign either.
+
     Files of runs not asked for, which have ended one way or another, are removed.
 
     Args:
@@ -60,7 +64,20 @@ def silent_runs(
         elif time.time() - beat_s > lost_after_s:
             path.unlink(missing_ok=True)
     silent_s = {run_id: time.time() - last for run_id, last in last_s.items()}
-    return {run_id: silence for run_id, silence in silent_s.items() if silence > lost_after_s}
+    suspects = {run_id: silence for run_id, silence in silent_s.items() if silence > lost_after_s}
+    if suspects:
+        before = {run_id: _beat_ns(folder / run_id) for run_id in suspects}
+        time.sleep(min(_LOOK_AGAIN_S, lost_after_s))
+        suspects = {r: s for r, s in suspects.items() if _beat_ns(folder / r) == before[r]}
+    return suspects
+
+
+def _beat_ns(path: Path) -> int | None:
+    """When a run was last heard of, by the clock of the file system; None if it never was."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _folder(root: str) -> Path:

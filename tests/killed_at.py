@@ -5,6 +5,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
 _WRITES = os.O_WRONLY | os.O_RDWR
 _CHANGING = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link")
 
@@ -17,9 +20,22 @@ def killed_before_step(n: int, task: Callable[[], object], folder: object) -> bo
     Returns:
         False if the task ended before, so that there is no ``n``-th change.
     """
+    return _killed(lambda: _be_killed_before(n, str(folder)), task)
+
+
+def killed_before_statement(n: int, task: Callable[[], object]) -> bool:
+    """Run ``task`` in a process of its own, killed before its ``n``-th statement or commit.
+
+    Returns:
+        False if the task ended before.
+    """
+    return _killed(lambda: _be_killed_before_statement(n), task)
+
+
+def _killed(prepare: Callable[[], None], task: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
-        _be_killed_before(n, str(folder))
+        prepare()
         try:
             task()
         except BaseException:
@@ -48,6 +64,19 @@ def _be_killed_before(n: int, folder: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
+
+
+def _be_killed_before_statement(n: int) -> None:
+    left = n
+
+    def count(*_arguments: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    event.listen(Engine, "commit", count)
 
 
 def _is_below(path: object, folder: str) -> bool:

@@ -194,6 +194,6 @@ def test_a_publication_that_lost_a_file_is_left_out_and_made_anew(published):
 def test_a_name_without_room_for_endings_is_refused_before_anything_is_made(tmp_path):
     """A file may have 249 bytes of name; in Japanese that is 83 letters."""
     for stem in ("a" * 245, "組" * 80):
-        with pytest.raises(StorageError, match=r"has 24\d bytes, and at most 215 .* Rename"):
+        with pytest.raises(StorageError, match=r"has 24\d bytes, and at most 210 .* Rename"):
             results_stem(tmp_path, stem, SLIDE)
-    assert results_stem(tmp_path, "a" * 215, SLIDE) == "a" * 215
+    assert results_stem(tmp_path, "a" * 210, SLIDE) == "a" * 210

@@ -1,0 +1,27 @@
+"""Many tiny slides, some of them faulty, segmented by one process; a test kills it now and then.
+
+``python -m tests.attack.soak SLIDES OUT`` prints a line per slide and its memory.
+"""
+
+import resource
+import sys
+from pathlib import Path
+
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.use_cases.segment_slides import segment_slides
+from tests.scaling.fake_predictor import use_fake_predictor
+
+
+def main(slides: Path, out: Path) -> None:
+    use_fake_predictor()
+    paths = sorted(slides.iterdir())
+    with SegmentationEngine.of() as engine, Catalogue.open(out / "catalogue.sqlite") as catalogue:
+        for outcome in segment_slides(paths, out, engine=engine, catalogue=catalogue):
+            mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            sys.stdout.write(f"{outcome.item.name} {outcome.kind or 'done'} {mib}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
