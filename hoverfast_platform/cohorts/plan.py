@@ -53,8 +53,8 @@ class CohortPlan(Settings):
     """Also every registered slide whose file name matches, as in a shell: ``breast_*.svs``."""
 
     patient_pattern: str = ""
-    """Regular expression whose first group in a slide's file name is its patient; without it
-    every slide stands for itself when the cohort is split."""
+    """Regular expression whose first group in a slide's file name is its patient; it must find one
+    in every name. Without it every slide stands for itself when the cohort is split."""
 
     missing_slides: Literal["leave_out", "hold"] = "leave_out"
     """What becomes of slides whose file is gone from its watched folder: the next version of the
@@ -152,12 +152,29 @@ def choose_members(
             f"Cohort {name} is empty: of {len(known)} registered slides none matches.",
             "Check slides and slides_like in its plan, and that labels have the slides' names.",
         )
+    _refuse_unknown_patients(name, plan, members)
     content = [(m.slide.sha256, m.patient) for m in members]
     digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
     warnings = (f"{told}. They were left out.",) if gone else ()
     return CohortRecord(name=name, version=0, digest=digest, members=members, warnings=warnings)
 
 
+def _refuse_unknown_patients(
+    name: str, plan: CohortPlan, members: Sequence[CohortMemberRecord]
+) -> None:
+    """A slide of nobody would be split apart from other slides of its patient."""
+    unknown = [m.slide.name for m in members if not m.patient]
+    if unknown:
+        raise TrainingError(
+            f"Cohort {name}: patient_pattern {plan.patient_pattern!r} finds no patient in "
+            f"{len(unknown)} of {len(members)} file names: {', '.join(unknown[:5])}.",
+            "Make the pattern fit all names, capitals included, or leave these slides out.",
+        )
+
+
 def _patient(slide: KnownSlide, plan: CohortPlan) -> str:
-    found = re.search(plan.patient_pattern, slide.name) if plan.patient_pattern else None
-    return found.group(1) if found else slide.key
+    """The patient of a slide; empty if the plan says how to find one and there is none."""
+    if not plan.patient_pattern:
+        return slide.key
+    found = re.search(plan.patient_pattern, slide.name)
+    return (found.group(1) or "") if found else ""

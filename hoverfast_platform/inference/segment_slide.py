@@ -14,7 +14,7 @@ from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.slide_job import SlideJob
 from hoverfast_platform.mask.builtin import find_tissue
-from hoverfast_platform.mask.held_against_slide import load_mask_held
+from hoverfast_platform.mask.held_against_slide import hold_against_slide, load_mask_held
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.regions.reading import RegionFrame, read_regions
@@ -172,4 +172,6 @@ def _tissue(
         return find_tissue(reader, settings.tissue)
     if isinstance(mask, Path):
         return load_mask_held(mask, reader, slide_sha256=slide_sha256)
-    return mask
+    if mask.engine in ("builtin", "histoqc"):  # made from this very slide's pixels
+        return mask
+    return hold_against_slide(mask, reader, name="The tissue mask")

@@ -36,6 +36,7 @@ from hoverfast_platform.errors import (
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.mask.builtin import find_tissue
 from hoverfast_platform.mask.mask_file import mask_record, read_mask, write_mask
+from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.slide import open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
@@ -43,7 +44,7 @@ from hoverfast_platform.storage.nuclei_table import read_measurement, read_nucle
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.use_cases.summarise import results_in, summarise
-from tests.builders import write_slide
+from tests.builders import write_slide, write_tissue_slide
 
 
 def drawn_tissue(height, width, seed=0):
@@ -241,6 +242,16 @@ def test_slides_of_equal_stem_do_not_overwrite_each_other(engine, tmp_path):
 
     assert results[0].qupath_path != results[1].qupath_path
     assert all(r.qupath_path.is_file() for r in results)
+
+
+def test_a_mask_given_in_python_is_held_against_the_slide(engine, tmp_path):
+    path = write_tissue_slide(tmp_path / "x.tiff")
+    with open_slide(path) as reader:
+        found = find_tissue(reader)
+        inverted = TissueMask.of_slide(reader.info, ~found.is_tissue, "import", provenance={})
+
+    with pytest.raises(MaskError, match="The tissue mask looks inverted"):
+        segment_slide(path, out_dir=tmp_path / "out", engine=engine, mask=inverted)
 
 
 def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):

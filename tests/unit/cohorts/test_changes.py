@@ -9,6 +9,7 @@ from hoverfast_platform.catalogue.rows import utc_now
 from hoverfast_platform.catalogue.watched_files import Judged
 from hoverfast_platform.cohorts.changes import LONGEST_WAIT, look_at_cohorts
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
+from hoverfast_platform.errors import TrainingError
 
 QUIET_S = 60
 
@@ -187,3 +188,16 @@ def test_unchanged_labels_are_not_read_again(lab, monkeypatch):
     monkeypatch.setattr("hoverfast_platform.cohorts.changes.find_cohort", None)
 
     assert lab.look().problems == {}
+
+
+def test_a_slide_whose_patient_the_pattern_does_not_find_is_refused_by_name(lab):
+    """It would stand for itself, and be split apart from other slides of its patient."""
+    for name in ("skin_p1_a.svs", "skin_p1_b.svs", "skin_P1_c.svs"):
+        lab.register(name)
+    lab.plan(patient_pattern="_(p[0-9]+)_")
+
+    with pytest.raises(TrainingError, match=r"no patient in 1 of 3 file names: skin_P1_c\.svs"):
+        lab.learn()
+
+    lab.plan(patient_pattern="_([pP][0-9]+)_")
+    lab.learn()
