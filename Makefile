@@ -106,6 +106,12 @@ test-viewer: viewer  ## The viewer's page in Chromium; SCREENSHOTS=folder keeps 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
 	$(BIN)/python -m pytest tests/browser --screenshots $(SCREENSHOTS)
 
+# TILES=folder of PNG at 40x, of which the slide is made; the figures are in docs/viewer.md.
+.PHONY: viewer-speed
+viewer-speed: viewer  ## The viewer's speed and memory with a million nuclei: TILES=folder
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(BIN)/python -m tests.scaling.viewer_speed --tiles $(TILES) --out bench/viewer.json
+
 .PHONY: bench
 bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder --against hoverfast checkout'
 	$(BIN)/hoverfast bench -o bench $(BENCH)

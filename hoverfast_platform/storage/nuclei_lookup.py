@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.nuclei_table import nuclei_of_rows
+from hoverfast_platform.storage.nuclei_table import PLACE_COLUMNS, column_values, nuclei_of_rows
 
-_KEPT_BYTES = 64 << 20
+_KEPT_BYTES = 32 << 20
 """Most bytes of decoded blocks kept in memory."""
 
 
@@ -62,12 +62,12 @@ class NucleiLookup:
     def __init__(self, path: Path, reach_px: float) -> None:
         self._path, self._reach_px = path, reach_px
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Nuclei] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, tuple[str, ...]], Nuclei] = OrderedDict()
         try:
             self._file = pq.ParquetFile(path)
             metadata = self._file.metadata
             names = self._file.schema_arrow.names
-            self.columns = tuple(n for n in names if n not in _NO_MEASUREMENT)
+            self.columns = tuple(n for n in names if n not in PLACE_COLUMNS)
             self._boxes = _boxes(metadata, names.index("centroid_x"), names.index("centroid_y"))
         except (OSError, pa.ArrowException, ValueError) as error:
             raise StorageError(
@@ -81,8 +81,12 @@ class NucleiLookup:
         """Release the file."""
         self._file.close()
 
-    def within(self, place: Place) -> Found:
+    def within(self, place: Place, column: str = "") -> Found:
         """Nuclei whose outline reaches into a place, by their bounding boxes.
+
+        Args:
+            place: The place.
+            column: A measurement that they are to have; none if empty.
 
         Raises:
             StorageError: If the table cannot be read.
@@ -95,9 +99,10 @@ class NucleiLookup:
             & (box[:, 1] < place.y1 + reach)
             & (box[:, 3] > place.y0 - reach)
         )
-        parts, rows = [Nuclei.empty(columns=self.columns)], [np.empty(0, np.int64)]
+        columns = (column,) if column else ()
+        parts, rows = [Nuclei.empty(columns=columns)], [np.empty(0, np.int64)]
         for group in hit.tolist():
-            nuclei = self._group(group)
+            nuclei = self._group(group, columns)
             chosen = np.flatnonzero(_reaching(nuclei, place, reach))
             parts.append(nuclei.take(chosen))
             rows.append(self._first_rows[group] + chosen)
@@ -113,8 +118,8 @@ class NucleiLookup:
             raise StorageError(f"None of the {self.n_rows} nuclei has the number {number}.", "")
         group = int(np.searchsorted(self._first_rows, number, side="right")) - 1
         place = number - int(self._first_rows[group])
-        ids = self._read(group, ["id"])["id"]
-        return str(ids[place].as_py()), self._group(group).take(np.array([place]))
+        whole = self._read(group, None)
+        return str(whole["id"][place].as_py()), nuclei_of_rows(whole.slice(place, 1))
 
     def ids(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Ids of rows, in that order."""
@@ -133,16 +138,17 @@ class NucleiLookup:
         """
         for group in range(len(self._boxes)):
             table = self._read(group, list(columns))
-            yield {name: table[name].to_numpy() for name in columns}
+            yield {name: column_values(table[name]) for name in columns}
 
-    def _group(self, index: int) -> Nuclei:
+    def _group(self, index: int, columns: tuple[str, ...]) -> Nuclei:
+        asked = index, columns
         with self._lock:
-            if index in self._kept:
-                self._kept.move_to_end(index)
-                return self._kept[index]
-        nuclei = nuclei_of_rows(self._read(index, None))
+            if asked in self._kept:
+                self._kept.move_to_end(asked)
+                return self._kept[asked]
+        nuclei = nuclei_of_rows(self._read(index, [*_NEEDED, *columns]))
         with self._lock:
-            self._kept[index] = nuclei
+            self._kept[asked] = nuclei
             while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
         return nuclei
@@ -155,7 +161,7 @@ class NucleiLookup:
             raise StorageError(f"{self._path} cannot be read: {error}.", "") from error
 
 
-_NO_MEASUREMENT = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
+_NEEDED = ("geometry", "centroid_x", "centroid_y", "tile")
 
 
 def _boxes(metadata: Any, x: int, y: int) -> npt.NDArray[np.float64]:

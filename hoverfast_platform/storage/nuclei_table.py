@@ -176,23 +176,76 @@ def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
 
 
 def nuclei_of_rows(table: pa.Table) -> Nuclei:
-    """Rows of a nuclei table, read with all columns."""
-    polygons = shapely.from_wkb(table["geometry"].to_numpy())
-    rings = shapely.get_exterior_ring(polygons)
-    vertices, ring_of = shapely.get_coordinates(rings, return_index=True)
-    lengths = np.bincount(ring_of, minlength=len(polygons))
+    """Rows of a nuclei table; their measurements are those that were read."""
+    vertices, lengths = _rings(table["geometry"])
     return Nuclei(
         centroid_xy=np.stack(
-            [table["centroid_x"].to_numpy(), table["centroid_y"].to_numpy()], axis=1
+            [column_values(table["centroid_x"]), column_values(table["centroid_y"])], axis=1
         ),
         vertices_xy=vertices,
         ring_starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        tile_index=table["tile"].to_numpy(),
+        tile_index=column_values(table["tile"]),
         decimals=1,
         measurements={
-            name: table[name].to_numpy() for name in table.column_names if name not in PLACE_COLUMNS
+            name: column_values(table[name])
+            for name in table.column_names
+            if name not in PLACE_COLUMNS
         },
     )
+
+
+def column_values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Numbers of a column; pyarrow's own way would import pandas, where that is installed."""
+    if column.null_count or not column.num_chunks:
+        return np.asarray(column.to_numpy())
+    kind = np.dtype(column.type.to_pandas_dtype())
+    parts = [
+        np.frombuffer(chunk.buffers()[1], kind, len(chunk), chunk.offset * kind.itemsize)
+        for chunk in column.chunks
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _rings(geometry: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """``(V, 2)`` vertices of all polygons and ``(N,)`` how many each has.
+
+    Our own form, one ring after 13 bytes, is cut out of the column as a whole; a table that
+    another program wrote anew may hold other forms.
+    """
+    parts = [_rings_as_written(chunk) for chunk in geometry.chunks if len(chunk)]
+    if parts and all(part is not None for part in parts):
+        vertices, lengths = zip(*(part for part in parts if part is not None), strict=True)
+        return np.concatenate(vertices), np.concatenate(lengths)
+    rings = shapely.get_exterior_ring(shapely.from_wkb(geometry.to_numpy()))
+    foreign, ring_of = shapely.get_coordinates(rings, return_index=True)
+    return foreign, np.bincount(ring_of, minlength=len(rings)).astype(np.int64)
+
+
+def _rings_as_written(
+    chunk: pa.BinaryArray,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
+    """Vertices and lengths of polygons as :func:`wkb_polygons` writes them; else None."""
+    if chunk.type != pa.binary() or chunk.null_count:
+        return None
+    _, offset_bytes, content_bytes = chunk.buffers()
+    offsets = np.frombuffer(offset_bytes, np.int32, len(chunk) + 1, 4 * chunk.offset)
+    content = np.frombuffer(content_bytes, np.uint8)[offsets[0] : offsets[-1]]
+    sizes, begins = np.diff(offsets), offsets[:-1] - offsets[0]
+    if (sizes < _WKB_HEAD.itemsize).any():
+        return None
+    is_head = np.zeros(len(content), np.bool_)
+    is_head[begins[:, None] + np.arange(_WKB_HEAD.itemsize)] = True
+    heads = content[is_head].view(_WKB_HEAD)
+    lengths = heads["n_points"].astype(np.int64)
+    is_ours = (
+        (heads["is_little_endian"] == 1)
+        & (heads["kind"] == 3)
+        & (heads["n_rings"] == 1)
+        & (sizes == _WKB_HEAD.itemsize + _BYTES_PER_VERTEX * lengths)
+    )
+    if not is_ours.all():
+        return None
+    return content[~is_head].view("<f8").reshape(-1, 2).astype(np.float64, copy=False), lengths
 
 
 def measurement_distributions(path: Path, columns: Sequence[str]) -> dict[str, Distribution]:

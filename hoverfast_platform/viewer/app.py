@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -126,14 +127,15 @@ class _Pages:
         """JSON: one slide: scale, levels, measurements, provenance, warnings, what may be done."""
         shown = self._shown(request)
         may_write = self._access.may_write and self._access.knows_token(request)
-        return _json(
-            describe_exhibit(
-                shown,
-                self._room.others(shown),
-                problem=self._room.problem(shown),
-                may_write=may_write,
-            )
+        described = describe_exhibit(
+            shown,
+            self._room.others(shown),
+            problem=self._room.problem(shown),
+            may_write=may_write,
         )
+        # Asked for next, and the longest to make: begun while the page arranges itself.
+        ahead = BackgroundTask(shown.prepare) if shown.exhibit.table_path is not None else None
+        return JSONResponse(as_json(described), background=ahead)
 
     def thumbnail(self, request: Request) -> Response:
         """JPEG of the whole slide, at most 240 px."""

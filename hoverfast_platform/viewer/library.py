@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, KnownSlide
@@ -93,15 +94,22 @@ class Library:
     exhibits: tuple[Exhibit, ...]
     failures: tuple[FailureRecord, ...] = ()
 
+    def find(self, key: str) -> Exhibit | None:
+        """One by its key, or by its slide's key in the catalogue; None if there is none."""
+        for exhibit in self.exhibits:
+            if key in (exhibit.key, exhibit.slide_key):
+                return exhibit
+        return None
+
     def exhibit(self, key: str) -> Exhibit:
-        """One by its key, or by its slide's key in the catalogue.
+        """One as :meth:`find` finds it.
 
         Raises:
             StorageError: If there is none.
         """
-        for exhibit in self.exhibits:
-            if key in (exhibit.key, exhibit.slide_key):
-                return exhibit
+        found = self.find(key)
+        if found is not None:
+            return found
         raise StorageError(f"There is nothing with the key {key!r} here.", "Reload the list.")
 
 
@@ -220,11 +228,18 @@ def _moved(name: str, stem: str, sha256: str, folders: Sequence[Path]) -> Path |
         for path in _slide_files(folder):
             if path.name == name or path.stem == stem or stem.startswith(f"{path.stem}."):
                 try:
-                    if slide_digest(path) == sha256:
+                    status = path.stat()
+                    if _digest(path, status.st_size, status.st_mtime_ns) == sha256:
                         return path
                 except (OSError, HoverFastError):
                     continue  # another file of that name, which cannot be read
     return None
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Digest of a slide, once as long as it does not change: the library is often looked through."""
+    return slide_digest(path)
 
 
 def check_belongs(exhibit: Exhibit) -> None:

@@ -28,7 +28,7 @@ _QUALITY = 85
 _MOST_SHRUNK = 4
 """A tile is read from a level at most so much finer; beyond, it is put together of tiles."""
 
-_KEPT_TILES = 64
+_KEPT_TILES = 24
 _MASK_PX = 4096
 _AT_ONCE = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 """Reads of pixels at the same time: more would only take memory."""

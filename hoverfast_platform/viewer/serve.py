@@ -7,6 +7,7 @@ import socket
 from starlette.applications import Starlette
 
 from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.freed_memory import give_back_large_arrays
 
 
 def bind(port: int, address: str = "127.0.0.1") -> socket.socket:
@@ -32,6 +33,7 @@ def serve(app: Starlette, bound: socket.socket) -> None:
     """Answer until Ctrl-C or SIGTERM."""
     import uvicorn
 
+    give_back_large_arrays()
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30
     )

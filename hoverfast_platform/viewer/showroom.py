@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -112,6 +113,11 @@ class OpenExhibit:
         with self._lock:
             return DensityMap(self.lookup, *self.size_px, self.mpp[0])
 
+    def prepare(self) -> None:
+        """Make what the first view needs; what is wrong is told when it is asked for."""
+        with contextlib.suppress(StorageError):
+            _ = self.density
+
     def queue(self, others: Sequence[OpenExhibit]) -> tuple[FieldToReview, ...]:
         """Where to look first; also where other results of the slide disagree."""
         with self._lock:
@@ -138,7 +144,7 @@ class OpenExhibit:
         Raises:
             StorageError: If the zoom has none, or the table cannot be read.
         """
-        found = self._of_tile(z, x, y)
+        found = self._of_tile(z, x, y, "" if colouring is None else colouring.column)
         values = np.zeros(len(found.rows), np.int64)
         if colouring is not None:
             column = found.nuclei.measurements[colouring.column]
@@ -180,11 +186,12 @@ class OpenExhibit:
         state = add_up(self.review_log.edits())
         return write_review(self.review_path, state, lookup, identity)
 
-    def _of_tile(self, z: int, x: int, y: int) -> Found:
+    def _of_tile(self, z: int, x: int, y: int, column: str = "") -> Found:
         if not 0 <= z <= MOST_ZOOMED_OUT:
             raise StorageError(f"There are no outlines at zoom {z}, only up to 2.", "")
         side = TILE_PX << z
-        return self.lookup.within(Place(x * side, y * side, (x + 1) * side, (y + 1) * side))
+        place = Place(x * side, y * side, (x + 1) * side, (y + 1) * side)
+        return self.lookup.within(place, column)
 
 
 def compare_outlines(here: Found, there: Found) -> npt.NDArray[np.int64]:
@@ -232,12 +239,12 @@ class Showroom:
             return self._loaded
 
     def show(self, key: str) -> OpenExhibit:
-        """An exhibit, open.
+        """An exhibit, open. Tiles ask for it: looking through all folders again is for lists.
 
         Raises:
             StorageError: If there is none of that key.
         """
-        exhibit = self.library.exhibit(key)
+        exhibit = self._known(key) or self.library.exhibit(key)
         with self._lock:
             identity = exhibit.key, _changed_at(exhibit)
             if identity not in self._open:
@@ -246,6 +253,11 @@ class Showroom:
             while len(self._open) > _OPEN_AT_ONCE:
                 self._open.popitem(last=False)  # closed when its last request is answered
             return self._open[identity]
+
+    def _known(self, key: str) -> Exhibit | None:
+        """An exhibit of the library as it was when it was last looked through."""
+        loaded = self._loaded
+        return None if loaded is None else loaded.find(key)
 
     def others(self, shown: OpenExhibit) -> tuple[Exhibit, ...]:
         """Other results of the same slide."""

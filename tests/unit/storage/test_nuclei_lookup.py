@@ -1,11 +1,14 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.nuclei_lookup import NucleiLookup, Place
-from hoverfast_platform.storage.nuclei_table import write_nuclei_table
+from hoverfast_platform.storage.nuclei_table import nuclei_of_rows, write_nuclei_table
 from tests.builders import NAMESPACE, squares
 
 
@@ -67,3 +70,26 @@ def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not")
     with pytest.raises(StorageError, match="not a readable nuclei table"):
         NucleiLookup(tmp_path / "x.parquet", 20)
+
+
+def test_outlines_cut_out_of_the_column_are_those_that_shapely_reads(tmp_path):
+    """Rows of our own form, a slice of them, and rows that another program wrote anew."""
+    nuclei = squares(5)
+    path = tmp_path / "n.parquet"
+    write_nuclei_table(path, [nuclei], list(nuclei.measurements), metadata={}, namespace=NAMESPACE)
+    ours = pq.read_table(path)
+    big_endian = shapely.to_wkb(shapely.from_wkb(ours["geometry"].to_pylist()), byte_order=0)
+    foreign = ours.set_column(1, "geometry", pa.array(list(big_endian), pa.binary()))
+    mixed = pa.concat_tables([ours.slice(1, 2), foreign.slice(3, 2)])
+    for table, kept in ((ours, range(5)), (ours.slice(2, 2), (2, 3)), (mixed, range(1, 5))):
+        found, wanted = nuclei_of_rows(table), nuclei.take(np.array(kept))
+        np.testing.assert_array_equal(found.vertices_xy, wanted.vertices_xy)
+        np.testing.assert_array_equal(found.ring_starts, wanted.ring_starts)
+        np.testing.assert_array_equal(found.centroid_xy, wanted.centroid_xy)
+
+
+def test_measurements_are_read_only_where_they_are_asked_for(table):
+    lookup = NucleiLookup(table, reach_px=20)
+    place = Place(25, 1005, 45, 1100)
+    assert lookup.within(place).nuclei.measurements == {}
+    assert lookup.within(place, "area_um2").nuclei.measurements["area_um2"].tolist() == [6.5, 6.5]

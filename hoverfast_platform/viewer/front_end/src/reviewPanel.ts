@@ -62,11 +62,13 @@ export class ReviewPanel {
   async load(): Promise<void> {
     this.take(await ask<Review>(addressOf(this.slide.key, "/review")));
     this.fill();
-    if (this.slide.result) {
-      this.queue = await ask<Field[]>(addressOf(this.slide.key, "/queue"));
-      this.fill();
-    }
     window.setInterval(() => void this.refresh(), 5000);
+  }
+
+  /** Asks where to look first; the server reads all nuclei for it, so the first view comes before. */
+  async loadQueue(): Promise<void> {
+    this.queue = await ask<Field[]>(addressOf(this.slide.key, "/queue"));
+    this.fill();
   }
 
   /** Takes over a nucleus of the result that was clicked, or an outline that a person drew there. */
