@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from hoverfast_platform.assets.automation import Automation
+from hoverfast_platform.assets.corrections import corrections
 from hoverfast_platform.assets.learning import (
     cohort,
     model_evaluation,
@@ -57,6 +58,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
             tissue_mask,
             segmentation_model,
             nuclei,
+            corrections,
             cohort,
             teacher_labels,
             student_model,

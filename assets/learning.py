@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.corrections import corrections
 from hoverfast_platform.assets.failures import failures_by_kind
 from hoverfast_platform.assets.partitions import cohorts
 from hoverfast_platform.assets.pictures import inline_picture
@@ -24,7 +25,11 @@ _MAX_PICTURES = 4
 
 
 @dg.asset(
-    partitions_def=cohorts, group_name="learning", kinds={"sqlalchemy"}, owners=["team:platform"]
+    partitions_def=cohorts,
+    deps=[corrections],
+    group_name="learning",
+    kinds={"sqlalchemy"},
+    owners=["team:platform"],
 )
 def cohort(context: dg.AssetExecutionContext, store: ArtefactFolder) -> dg.MaterializeResult[Any]:
     """A named list of slides a student learns from, in versions.

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from hoverfast_platform.assets.automation import Automation
+from hoverfast_platform.assets.corrections import corrections_made
 from hoverfast_platform.assets.learning import cohort
 from hoverfast_platform.assets.learning_sensors import (
     cohort_changes,
@@ -36,6 +37,7 @@ def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
         _sensor(new_slides, on, target=[slide_inventory], every_s=15),
         _sensor(returned_slides, on, target=[slide, tissue_mask, nuclei], every_s=60),
         _sensor(lost_runs, on),
+        _sensor(corrections_made, on),
         _sensor(cohort_changes, on, target=[cohort]),
         _sensor(model_changes, on, target=[segmentation_model]),
         _sensor(resegment_slides, resegments, target=[nuclei], every_s=60),

@@ -12,7 +12,9 @@ from pathlib import Path
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
 from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
 from hoverfast_platform.files import one_name, text_sha256
+from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
+from hoverfast_platform.teachers.correction_files import CorrectionFile, find_corrections
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class LearningFolder:
     def labels_of(self, plan: CohortPlan) -> Path | None:
         """Folder of the labels a plan uses; relative ones are seen from the plan's own."""
         return self.root / "cohorts" / plan.labels.folder if plan.labels is not None else None
+
+    @property
+    def corrections(self) -> Path:
+        """Where the viewer saves what people corrected, and exports of QuPath are put."""
+        return self.root / "corrections"
 
     def labels(self, cohort: CohortRecord) -> Path:
         return self.root / "teacher_labels" / cohort.name / f"v{cohort.version}"
@@ -53,17 +60,46 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
         LabelError: If its folder of labels is missing.
     """
     plan = read_plan(folder.plan(name))
-    found = choose_members(name, plan, slides, _stems(folder, plan))
-    teacher = labels_teacher(folder, plan)
-    if teacher is None:
+    found = choose_members(name, plan, slides, _stems(folder, plan, slides))
+    if plan.labels is None:
         return found
     # corrected labels make a new version, too
-    digest = text_sha256(f"{found.digest} {teacher.describe().digest}")
+    digest = text_sha256(f"{found.digest} {_labels_digest(folder, plan, found)}")
     return replace(found, digest=digest)
 
 
-def _stems(folder: LearningFolder, plan: CohortPlan) -> frozenset[str] | None:
+def corrections_of(
+    folder: LearningFolder, plan: CohortPlan, slides: Sequence[KnownSlide]
+) -> dict[str, tuple[CorrectionFile, ...]]:
+    """Files that correct the slides and have something to teach, by the slide's key.
+
+    Raises:
+        LabelError: If one cannot be read.
+    """
     labels_dir = folder.labels_of(plan)
+    files = find_corrections(labels_dir) if labels_dir is not None else ()
+    found = {
+        slide.key: tuple(f for f in files if f.teaches and f.is_of(slide.sha256, slide.name))
+        for slide in slides
+    }
+    return {key: own for key, own in found.items() if own}
+
+
+def _labels_digest(folder: LearningFolder, plan: CohortPlan, cohort: CohortRecord) -> str:
+    if plan.labels is not None and plan.labels.only_reviewed:
+        own = corrections_of(folder, plan, [member.slide for member in cohort.members])
+        return text_sha256(" ".join(slide_digest(f.path) for files in own.values() for f in files))
+    teacher = labels_teacher(folder, plan)
+    return "" if teacher is None else teacher.describe().digest
+
+
+def _stems(
+    folder: LearningFolder, plan: CohortPlan, slides: Sequence[KnownSlide]
+) -> frozenset[str] | None:
+    labels_dir = folder.labels_of(plan)
+    if plan.labels is not None and plan.labels.only_reviewed:
+        corrected = corrections_of(folder, plan, slides)
+        return frozenset(Path(slide.name).stem for slide in slides if slide.key in corrected)
     return label_stems(labels_dir) if labels_dir is not None else None
 
 

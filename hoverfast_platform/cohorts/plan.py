@@ -35,6 +35,9 @@ class LabelFolder(Settings):
 
     folder: str
     """Holds one label image or GeoJSON per slide, of the slide's name."""
+    only_reviewed: bool = False
+    """Whether it holds corrections of the viewer or of QuPath: a student then learns from the
+    regions in them that people looked at, and from nothing else of a slide."""
     licence: str = "unknown"
     """SPDX identifier. The gate lets only allowed licences through."""
     citation: str = ""

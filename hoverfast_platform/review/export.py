@@ -23,7 +23,12 @@ WRONG_TILE = {"name": "Wrong tile*", "color": [240, 120, 0]}
 
 
 def write_review(
-    path: Path, state: ReviewState, lookup: NucleiLookup | None, segmentation_id: str
+    path: Path,
+    state: ReviewState,
+    lookup: NucleiLookup | None,
+    *,
+    slide_sha256: str,
+    segmentation_id: str = "",
 ) -> int:
     """Write the reviewed regions and the nuclei in them as they are now, whole or not at all.
 
@@ -31,7 +36,8 @@ def write_review(
         path: The file.
         state: What the edits add up to.
         lookup: The result; None where a slide without nuclei is annotated.
-        segmentation_id: Of the result.
+        slide_sha256: Digest of the slide, by which a cohort finds its corrections.
+        segmentation_id: Of the result; empty without one.
 
     Returns:
         How many nuclei lie in the regions.
@@ -49,7 +55,13 @@ def write_review(
     features = [_feature(one, "annotation", REVIEWED) for one in state.regions.values()]
     features += [_feature(one, "annotation", WRONG_TILE) for one in state.wrong_tiles.values()]
     people = sorted({one.by for one in (*state.drawn.values(), *state.regions.values())})
-    head = {"source": SOURCE, "segmentation_id": segmentation_id, "reviewed_by": people}
+    head = {
+        "source": SOURCE,
+        "slide_sha256": slide_sha256,
+        "segmentation_id": segmentation_id,
+        "reviewed_by": people,
+        "n_regions": len(state.regions),
+    }
     lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in [*features, *nuclei])
     write_text(
         path,

@@ -30,6 +30,7 @@ from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.storage.foreign_outlines import MAX_NUCLEUS_UM2, read_outlines
 from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import paint, rings_of
+from hoverfast_platform.teachers.correction_files import read_correction_head
 from hoverfast_platform.teachers.teacher import TileImage
 from hoverfast_platform.texts import cell
 
@@ -37,7 +38,17 @@ REVIEWED = "Reviewed"
 """Class of the annotations that say what was looked at."""
 
 MAX_REGION_PX = 50_000_000
-_COLUMNS = ("stem", "group", "mpp", "slide", "slide_sha256", "edited", "reviewed_by", "n_nuclei")
+_COLUMNS = (
+    "stem",
+    "group",
+    "mpp",
+    "slide",
+    "slide_sha256",
+    "edited",
+    "source",
+    "reviewed_by",
+    "n_nuclei",
+)
 _KEPT_TOLERANCE_PX = 0.06
 """Vertices that moved less are where they were: files hold a tenth of a pixel."""
 
@@ -53,6 +64,7 @@ class Review:
         reviewed_by: Name of the person, recorded.
         mpp: Micrometres per pixel of the images made.
         mpp_override: Of the slide, where it does not say.
+        also: Further exports of the slide, such as QuPath's beside the viewer's.
     """
 
     slide: Path
@@ -61,6 +73,7 @@ class Review:
     reviewed_by: str = ""
     mpp: float = 0.25
     mpp_override: float | None = None
+    also: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,40 +126,61 @@ def import_review(review: Review, out_dir: Path, *, original: Path | None = None
     sha256 = slide_digest(review.slide)
     prefix = f"{review.slide.stem}-{sha256[:8]}"
     rows: list[dict[str, str]] = []
+    files = {path: read_correction_head(path) for path in (review.edited, *review.also)}
+    for path, head in files.items():
+        if head.slide_sha256 not in ("", sha256):
+            raise LabelError(
+                f"{path.name} corrects another slide than {review.slide.name}.",
+                "Give the slide that it was made on; its digest begins with "
+                f"{head.slide_sha256[:10]}.",
+            )
     with open_slide(review.slide, Scale(mpp_override=review.mpp_override)) as reader:
         info = reader.info
-        edited = _read_edited(review.edited, info)
+        edited = {path: _read_edited(path, info) for path in files}
         before = _read_edited(original, info, needs_region=False) if original else None
-        tiles = [_region_tile(reader, region, review) for region in edited.regions]
-    for i, (region, tile) in enumerate(zip(edited.regions, tiles, strict=True)):
-        stem = f"{prefix}-{i + 1:02d}"
-        labels = _labels(tile, region, edited.nuclei)
-        is_inside = paint([rings_of(region)], tile) > 0
-        rgb = np.where(is_inside[..., None], tile.rgb, np.uint8(255))
-        with written_atomically(out_dir / "image" / f"{stem}.png") as part:
-            Image.fromarray(rgb).save(part, format="PNG")
-        with written_atomically(out_dir / "label" / f"{stem}.tif") as part:
-            tifffile.imwrite(part, labels, compression="zlib")
-        n_nuclei = len(np.unique(labels[labels > 0]))
-        rows.append(
-            {
-                "stem": stem,
-                "group": review.patient or review.slide.stem,
-                "mpp": f"{review.mpp:g}",
-                "slide": review.slide.name,
-                "slide_sha256": sha256,
-                "edited": review.edited.name,
-                "reviewed_by": review.reviewed_by,
-                "n_nuclei": str(n_nuclei),
-            }
-        )
+        for path, found in edited.items():
+            for region in found.regions:
+                stem = f"{prefix}-{len(rows) + 1:02d}"
+                n_nuclei = _write_region(reader, region, found.nuclei, review, out_dir / stem)
+                rows.append(
+                    {
+                        "stem": stem,
+                        "group": review.patient or review.slide.stem,
+                        "mpp": f"{review.mpp:g}",
+                        "slide": review.slide.name,
+                        "slide_sha256": sha256,
+                        "edited": path.name,
+                        "source": files[path].source,
+                        "reviewed_by": review.reviewed_by or ", ".join(files[path].reviewed_by),
+                        "n_nuclei": str(n_nuclei),
+                    }
+                )
     _replace_rows(out_dir, sha256, rows)
     return ImportedReview(
         stems=tuple(row["stem"] for row in rows),
         n_nuclei=sum(int(row["n_nuclei"]) for row in rows),
-        notes=edited.notes,
-        **(_changes(edited, before) if before is not None else {}),
+        notes=tuple(note for found in edited.values() for note in found.notes),
+        **(_changes(edited[review.edited], before) if before is not None else {}),
     )
+
+
+def _write_region(
+    reader: SlideReader,
+    region: Any,
+    nuclei: npt.NDArray[np.object_],
+    review: Review,
+    place: Path,
+) -> int:
+    """Image and labels of a region, named as ``place`` in its folder; returns how many nuclei."""
+    tile = _region_tile(reader, region, review)
+    labels = _labels(tile, region, nuclei)
+    is_inside = paint([rings_of(region)], tile) > 0
+    rgb = np.where(is_inside[..., None], tile.rgb, np.uint8(255))
+    with written_atomically(place.parent / "image" / f"{place.name}.png") as part:
+        Image.fromarray(rgb).save(part, format="PNG")
+    with written_atomically(place.parent / "label" / f"{place.name}.tif") as part:
+        tifffile.imwrite(part, labels, compression="zlib")
+    return len(np.unique(labels[labels > 0]))
 
 
 def _read_edited(path: Path, info: SlideInfo, *, needs_region: bool = True) -> _Edited:

@@ -17,11 +17,17 @@ from pathlib import Path
 
 from hoverfast_platform.catalogue import (
     Catalogue,
+    CohortMemberRecord,
     CohortRecord,
     ModelStanding,
 )
-from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort, labels_teacher
-from hoverfast_platform.cohorts.plan import read_plan
+from hoverfast_platform.cohorts.cohort import (
+    LearningFolder,
+    corrections_of,
+    find_cohort,
+    labels_teacher,
+)
+from hoverfast_platform.cohorts.plan import CohortPlan, read_plan
 from hoverfast_platform.errors import AbsentSlideError, TrainingError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.evaluation.labelled_set import (
@@ -34,9 +40,12 @@ from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.teachers.annotations import AnnotationsTeacher
+from hoverfast_platform.teachers.corrections import Review, import_review
 from hoverfast_platform.teachers.factory import make_teacher
 from hoverfast_platform.teachers.labelling import Cohort, TrainingSet, label_cohort
 from hoverfast_platform.teachers.sampling import Source
+from hoverfast_platform.teachers.teacher import Teacher
 from hoverfast_platform.training.data import Guides, TrainingData
 from hoverfast_platform.training.fit import TrainedStudent, fit
 from hoverfast_platform.use_cases.evaluate import evaluation_record, measure_model
@@ -71,25 +80,12 @@ def make_teacher_labels(
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = read_plan(folder.plan(cohort.name))
-    teacher = labels_teacher(folder, plan) or make_teacher(
-        plan.teacher, device=device, licence=plan.teacher_licence
-    )
-    sources = []
-    for member in cohort.members:
-        mask, path = folder.mask(member.slide.key), catalogue.slides.path(member.slide.key)
-        if not path.exists():
-            raise AbsentSlideError(
-                f"{path} of cohort {cohort.name} v{cohort.version} is not there any more.",
-                "Put it back and materialize `teacher_labels`; or let it be: once its watched "
-                "folder was looked at, the cohort's next version goes without it by itself.",
-            )
-        sources.append(
-            Source(
-                path,
-                member.patient,
-                mpp_if_unknown=member.slide.mpp_override,
-                mask_path=mask if mask.is_file() else None,
-            )
+    if plan.labels is not None and plan.labels.only_reviewed:
+        sources, teacher = _reviewed_regions(folder, catalogue, cohort, plan)
+    else:
+        sources = _slides_of(folder, catalogue, cohort)
+        teacher = labels_teacher(folder, plan) or make_teacher(
+            plan.teacher, device=device, licence=plan.teacher_licence
         )
     labels: tuple[LabelSource, ...] = ()
     if plan.labels is not None:
@@ -112,6 +108,63 @@ def make_teacher_labels(
         if table is not None:
             catalogue.descent.record_training_set(training_set_record(table))
     return made
+
+
+def _slides_of(folder: LearningFolder, catalogue: Catalogue, cohort: CohortRecord) -> list[Source]:
+    """The members' files, each with its mask where there is one."""
+    sources = []
+    for member in cohort.members:
+        mask = folder.mask(member.slide.key)
+        sources.append(
+            Source(
+                _file_of(catalogue, cohort, member),
+                member.patient,
+                mpp_if_unknown=member.slide.mpp_override,
+                mask_path=mask if mask.is_file() else None,
+            )
+        )
+    return sources
+
+
+def _file_of(catalogue: Catalogue, cohort: CohortRecord, member: CohortMemberRecord) -> Path:
+    """Raises AbsentSlideError if the slide's file is away."""
+    path = catalogue.slides.path(member.slide.key)
+    if not path.exists():
+        raise AbsentSlideError(
+            f"{path} of cohort {cohort.name} v{cohort.version} is not there any more.",
+            "Put it back and materialize `teacher_labels`; or let it be: once its watched "
+            "folder was looked at, the cohort's next version goes without it by itself.",
+        )
+    return path
+
+
+def _reviewed_regions(
+    folder: LearningFolder, catalogue: Catalogue, cohort: CohortRecord, plan: CohortPlan
+) -> tuple[list[Source], Teacher]:
+    """Images of what people looked at, and their labels as a teacher."""
+    assert plan.labels is not None
+    out_dir = folder.labels(cohort) / "reviewed"
+    corrected = corrections_of(folder, plan, [member.slide for member in cohort.members])
+    sources: list[Source] = []
+    for member in cohort.members:
+        files = [file.path for file in corrected.get(member.slide.key, ())]
+        if not files:  # another slide of the same name is the one that was corrected
+            continue
+        review = Review(
+            _file_of(catalogue, cohort, member),
+            files[0],
+            patient=member.patient,
+            mpp_override=member.slide.mpp_override,
+            also=tuple(files[1:]),
+        )
+        images = [
+            out_dir / "image" / f"{stem}.png" for stem in import_review(review, out_dir).stems
+        ]
+        sources += [Source(path, member.patient, mpp_if_unknown=review.mpp) for path in images]
+    teacher = AnnotationsTeacher(
+        out_dir / "label", made_by=plan.labels.made_by, licence=plan.labels.licence
+    )
+    return sources, teacher
 
 
 def train_student(

@@ -238,7 +238,7 @@ def _moved(name: str, stem: str, sha256: str, folders: Sequence[Path]) -> Path |
 
 @lru_cache(maxsize=4096)
 def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
-    """Digest of a slide, once as long as it does not change: the library is often looked through."""
+    """Digest of a slide, computed again only once it changed: the library is often read anew."""
     return slide_digest(path)
 
 

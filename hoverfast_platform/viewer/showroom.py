@@ -21,6 +21,7 @@ from hoverfast_platform.review.export import write_review
 from hoverfast_platform.review.log import ReviewLog
 from hoverfast_platform.review.queue import FieldToReview, fields_to_review
 from hoverfast_platform.review.state import Proposal, add_up
+from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.open import open_slide
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.nuclei_lookup import Found, NucleiLookup, Place
@@ -78,6 +79,14 @@ class OpenExhibit:
     @cached_property
     def summary(self) -> SegmentationSummary | None:
         return self.exhibit.summary()
+
+    @cached_property
+    def slide_sha256(self) -> str:
+        """Digest of the slide: as the result says, else of its file."""
+        if self.summary is not None:
+            return self.summary.provenance.slide.sha256
+        assert self.exhibit.slide_path is not None, "a slide alone has a file"
+        return self.exhibit.slide_sha256 or slide_digest(self.exhibit.slide_path)
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -182,9 +191,14 @@ class OpenExhibit:
     def save_review(self) -> int:
         """Write all edits in the format that ``hoverfast corrections`` takes."""
         lookup = None if self.exhibit.table_path is None else self.lookup
-        identity = "" if self.summary is None else self.summary.provenance.segmentation_id
-        state = add_up(self.review_log.edits())
-        return write_review(self.review_path, state, lookup, identity)
+        made_from = None if self.summary is None else self.summary.provenance
+        return write_review(
+            self.review_path,
+            add_up(self.review_log.edits()),
+            lookup,
+            slide_sha256=self.slide_sha256,
+            segmentation_id="" if made_from is None else made_from.segmentation_id,
+        )
 
     def _of_tile(self, z: int, x: int, y: int, column: str = "") -> Found:
         if not 0 <= z <= MOST_ZOOMED_OUT:
