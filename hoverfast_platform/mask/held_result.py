@@ -10,7 +10,7 @@ from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.publish import MASK
 
-_ENDINGS = (".parquet", ".geojson.gz", ".json.gz", ".geojson", ".json")
+_ENDINGS = (".parquet", ".geojson.gz", ".json.gz", ".geojson", ".json", ".geojson.zip")
 
 
 def mask_of_result(file: Path, provenance: Provenance) -> tuple[TissueMask | None, tuple[str, ...]]:

@@ -25,7 +25,7 @@ from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.foreign_outlines import ForeignOutlines, read_outlines
 from hoverfast_platform.texts import clean
 
-SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
+SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz", ".geojson.zip")
 """Endings of files of regions, in the order in which a folder is searched."""
 
 _NUCLEI = {"detection", "pathdetectionobject", "cell", "pathcellobject"}

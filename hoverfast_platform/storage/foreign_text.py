@@ -1,8 +1,9 @@
-"""Text files that others wrote: gzip by their first bytes, any Unicode encoding, bounded."""
+"""Text files that others wrote: gzip and zip by first bytes, any Unicode encoding, bounded."""
 
 from __future__ import annotations
 
 import io
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
 
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
+_GEOJSON = (".geojson", ".json")
 _BYTE_ORDER_MARKS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -24,7 +27,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _OTHER_KINDS = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel file", "Unpack it, or save it as text."),
+    (_ZIP, "a ZIP archive or an Excel file", "Unpack it, or save it as text."),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "Save it as text (CSV)."),
     (b"%PDF", "a PDF file", "Export the data themselves."),
     (b"(\xb5/\xfd", "compressed with zstd", "Unpack it with `unzstd`."),
@@ -39,6 +42,8 @@ _DAMAGE: tuple[type[Exception], ...] = (
     zlib.error,
     cast(type[Exception], isal_zlib.error),  # its stubs do not say that it is an exception
     DEFLATE_ERROR,
+    zipfile.BadZipFile,
+    NotImplementedError,  # zipfile's word for a compression it does not know
 )
 
 
@@ -126,14 +131,29 @@ class _Bounded(io.RawIOBase):
 
 
 def _unpacked(path: Path, raw: IO[bytes]) -> _Bounded:
-    is_gzip = raw.read(2) == _GZIP
+    first = raw.read(4)
     raw.seek(0)
     size = path.stat().st_size
-    if not is_gzip:
-        return _Bounded(cast("BinaryIO", raw), path, max(size, limits.ALWAYS_BYTES))
-    opened: Any = igzip.open
     limit = max(limits.ALWAYS_BYTES, limits.MAX_EXPANSION * size)
-    return _Bounded(opened(raw, "rb"), path, limit)
+    if first.startswith(_GZIP):
+        opened: Any = igzip.open
+        return _Bounded(opened(raw, "rb"), path, limit)
+    if first == _ZIP:
+        only = _only_geojson(raw)
+        if only is not None:
+            return _Bounded(cast("BinaryIO", only), path, limit)
+        raw.seek(0)
+    return _Bounded(cast("BinaryIO", raw), path, max(size, limits.ALWAYS_BYTES))
+
+
+def _only_geojson(raw: IO[bytes]) -> IO[bytes] | None:
+    """The one file of GeoJSON in a zip, as QuPath exports it; None where there are others too."""
+    archive = zipfile.ZipFile(raw)
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    is_encrypted = any(entry.flag_bits & 1 for entry in entries)
+    if len(entries) != 1 or is_encrypted or not entries[0].filename.lower().endswith(_GEOJSON):
+        return None
+    return archive.open(entries[0])
 
 
 def _encoding(path: Path, plain: _Bounded) -> str:

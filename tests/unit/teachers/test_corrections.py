@@ -3,6 +3,7 @@
 import csv
 import json
 import uuid
+import zipfile
 
 import numpy as np
 import pytest
@@ -88,6 +89,41 @@ def test_reviewed_regions_become_images_and_labels(slide, tmp_path):
     assert labels[60, 195] > 0  # cut at the region's edge
     assert not labels[130:160, 130:160].any()  # of an ignored class
     assert 350 <= np.bincount(labels.ravel())[labels[15, 15]] <= 450
+
+
+def test_the_zip_that_qupath_exports_is_read(slide, tmp_path):
+    plain = export(tmp_path / "e.geojson", EDITED)
+    with zipfile.ZipFile(tmp_path / "e.geojson.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, "e.geojson")
+
+    done = import_review(Review(slide, tmp_path / "e.geojson.zip"), tmp_path / "set")
+
+    assert done.n_nuclei == 4
+
+
+@pytest.mark.parametrize("names", [(), ("a.geojson", "b.geojson"), ("a.csv",)])
+def test_other_zips_are_refused_by_name(slide, tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+        archive.writestr("folder/", "")
+        for name in names:
+            archive.writestr(name, "{}")
+
+    with pytest.raises(LabelError, match="ZIP archive"):
+        import_review(Review(slide, tmp_path / "e.zip"), tmp_path / "set")
+
+
+def test_a_damaged_zip_is_named_as_such(slide, tmp_path):
+    plain = export(tmp_path / "e.geojson", EDITED)
+    with zipfile.ZipFile(tmp_path / "e.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, "e.geojson")
+    whole = bytearray((tmp_path / "e.zip").read_bytes())
+    whole[60:80] = bytes(20)
+    (tmp_path / "e.zip").write_bytes(whole)
+    (tmp_path / "cut.zip").write_bytes(whole[:-30])
+
+    for name in ("e.zip", "cut.zip"):
+        with pytest.raises(LabelError, match="truncated or damaged"):
+            import_review(Review(slide, tmp_path / name), tmp_path / "set")
 
 
 def test_changes_are_counted_inside_reviewed_regions_only(slide, tmp_path):
