@@ -16,6 +16,7 @@ from hoverfast_platform.catalogue.models import Models
 from hoverfast_platform.catalogue.results import Results
 from hoverfast_platform.catalogue.slides import Slides
 from hoverfast_platform.catalogue.watched_files import WatchedFiles
+from hoverfast_platform.catalogue.withdrawals import Withdrawals
 
 
 class Catalogue:
@@ -28,6 +29,7 @@ class Catalogue:
         cohorts: Versions of cohorts.
         results: Segmentations, which of them are current, failures, lineage.
         files: Slide files in watched folders.
+        withdrawals: What must not be used any more, and what was made of it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,6 +40,7 @@ class Catalogue:
         self.cohorts = Cohorts(database)
         self.results = Results(database)
         self.files = WatchedFiles(database)
+        self.withdrawals = Withdrawals(database)
 
     @classmethod
     def open(cls, location: CatalogueLocation, *, run_id: str = "") -> Catalogue:

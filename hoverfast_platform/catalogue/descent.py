@@ -29,6 +29,8 @@ from hoverfast_platform.catalogue.descent_tables import (
     ModelTrainingSet,
     TrainingSet,
     TrainingSetLabels,
+    Withdrawal,
+    WithdrawnItem,
 )
 from hoverfast_platform.catalogue.rows import utc_now
 from hoverfast_platform.catalogue.tables import CohortVersion, ModelVersion
@@ -66,8 +68,20 @@ class Descent:
 
     def ancestry(self, sha256: str) -> Ancestry:
         """What a model descends from, in one value, as the gate asks for it."""
-        unknown = tuple(model.sha256 for model in self.ancestors(sha256) if not model.name)
-        return Ancestry(self.labels(sha256), unknown)
+        ancestors = self.ancestors(sha256)
+        unknown = tuple(model.sha256 for model in ancestors if not model.name)
+        with Session(self._database.reader) as session:
+            withdrawn = session.execute(
+                select(Withdrawal.kind, Withdrawal.subject)
+                .join(WithdrawnItem, WithdrawnItem.withdrawal_id == Withdrawal.id)
+                .join(ModelVersion, ModelVersion.id == WithdrawnItem.model_version_id)
+                .where(ModelVersion.sha256.in_([sha256, *(model.sha256 for model in ancestors)]))
+                .group_by(Withdrawal.id, Withdrawal.kind, Withdrawal.subject)
+                .order_by(Withdrawal.id)
+            ).all()
+        return Ancestry(
+            self.labels(sha256), unknown, tuple(f"{kind} {subject}" for kind, subject in withdrawn)
+        )
 
     def labels(self, sha256: str) -> tuple[LabelUse, ...]:
         """All label sets that a model learned from, itself or through its ancestors, each once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +83,12 @@ class Ancestry:
     Attributes:
         labels: Label sets of the model and of all its ancestors.
         unknown: Digests of ancestors of which nothing but the digest is known.
+        withdrawn: What of it was withdrawn since, in words.
     """
 
     labels: tuple[LabelUse, ...] = ()
     unknown: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,3 +110,49 @@ class TrainingSetRecord:
     teacher: str
     cohort: str = ""
     labels: tuple[LabelUse, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Something that was made of what is to be withdrawn, or is it itself.
+
+    Attributes:
+        kind: ``slide``, ``mask``, ``result``, ``labels``, ``training set``, ``report``, ``model``.
+        what: Its name, for people.
+        path: Its file or folder; None where it has none, or it is nobody's to remove.
+        slide_id: Row of the slide that it is of.
+        label_set_id: Row of the label set that it is.
+        training_set_id: Row of the training set that it is.
+        model_version_id: Row of the model that it is.
+        model_sha256: Digest of that model.
+    """
+
+    kind: str
+    what: str
+    path: str | None
+    slide_id: int | None = None
+    label_set_id: int | None = None
+    training_set_id: int | None = None
+    model_version_id: int | None = None
+    model_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class WithdrawalRecord:
+    """A withdrawal that was carried out.
+
+    Attributes:
+        kind: ``slide``, ``labels`` or ``patient``.
+        subject: Which.
+        reason: In words.
+        at: When, UTC.
+        n_reached: How much was made of it.
+        n_removed: How much of that was removed.
+    """
+
+    kind: str
+    subject: str
+    reason: str
+    at: datetime.datetime
+    n_reached: int
+    n_removed: int

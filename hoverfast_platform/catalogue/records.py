@@ -215,6 +215,7 @@ class KnownSlide:
         mpp_override: Micrometres per level-0 pixel that a person gave.
         is_replaced: Its file holds something else now, a slide of its own.
         is_missing: Its file is not in its watched folder any more.
+        is_withdrawn: It must not be used any more.
     """
 
     key: str
@@ -224,6 +225,7 @@ class KnownSlide:
     mpp_override: float | None = None
     is_replaced: bool = False
     is_missing: bool = False
+    is_withdrawn: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from hoverfast_platform.catalogue.descent_tables import WithdrawnItem
 from hoverfast_platform.catalogue.records import KnownSlide, SlideRecord
 from hoverfast_platform.catalogue.tables import Mask, Slide, SlidePath, WatchedFile
 from hoverfast_platform.errors import CatalogueError
@@ -102,25 +103,27 @@ def find_or_add_mask(session: Session, slide: Slide, sha256: str, run_id: str) -
 
 def known_slide(row: Slide, gone: Gone | None = None) -> KnownSlide:
     """A slide's row as a value; without ``gone`` nothing is said of its file."""
-    gone = gone or Gone(frozenset(), frozenset())
+    gone = gone or Gone()
     return KnownSlide(
         *(row.key, row.name, row.path, row.sha256),
         mpp_override=row.mpp_x if row.mpp_source == "override" else None,
         is_replaced=row.id in gone.replaced,
         is_missing=row.id in gone.missing,
+        is_withdrawn=row.id in gone.withdrawn,
     )
 
 
 @dataclass(frozen=True)
 class Gone:
-    """Ids of slides whose watched file holds something else now, and of those whose it is away.
+    """Ids of slides whose watched file holds something else now, is away, or that were withdrawn.
 
     A slide that another watched file holds is neither. Of files outside of watched folders nothing
     is known.
     """
 
-    replaced: frozenset[int]
-    missing: frozenset[int]
+    replaced: frozenset[int] = frozenset()
+    missing: frozenset[int] = frozenset()
+    withdrawn: frozenset[int] = frozenset()
 
 
 def gone_slides(session: Session) -> Gone:
@@ -138,7 +141,12 @@ def gone_slides(session: Session) -> Gone:
             WatchedFile.state == "missing", WatchedFile.slide_id.not_in(registered)
         )
     )
-    return Gone(frozenset(replaced), frozenset(id_ for id_ in missing if id_ is not None))
+    withdrawn = session.scalars(select(WithdrawnItem.slide_id).where(WithdrawnItem.kind == "slide"))
+    return Gone(
+        frozenset(replaced),
+        frozenset(id_ for id_ in missing if id_ is not None),
+        frozenset(id_ for id_ in withdrawn if id_ is not None),
+    )
 
 
 def utc_now() -> datetime.datetime:

@@ -61,10 +61,16 @@ class Slides:
         """A file that holds the slide now.
 
         Raises:
-            CatalogueError: If no slide has the key, or its file is known to have changed.
+            CatalogueError: If no slide has the key, its file is known to have changed, or it was
+                withdrawn.
         """
         with Session(self._database.reader) as session:
             slide = find_slide(session, key)
+            if slide.id in gone_slides(session).withdrawn:
+                raise CatalogueError(
+                    f"The slide {key} was withdrawn and must not be used any more.",
+                    "The withdrawals of the catalogue say why. Remove its file.",
+                )
             copies = session.scalars(
                 select(WatchedFile.path)
                 .where(WatchedFile.slide_id == slide.id, WatchedFile.state == "registered")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
 from hoverfast_platform.cli.say import say
+
+if TYPE_CHECKING:
+    from hoverfast_platform.reports.lineage import Story
 
 
 @click.command("lineage")
@@ -19,30 +23,66 @@ from hoverfast_platform.cli.say import say
     help="Catalogue to ask: OUTDIR/catalogue.sqlite, or postgresql://... Without it the file "
     "itself is read.",
 )
-def command(slide_or_file: str, catalogue: Path | str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Everything that is recorded, as JSON.")
+@click.option("--graph", is_flag=True, help="A Mermaid flow chart, for GitHub, GitLab, Obsidian.")
+def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, graph: bool) -> None:
     """Where SLIDE_OR_FILE came from: slide bytes, mask, model, labels, settings, code, run.
 
     Without a catalogue SLIDE_OR_FILE is a result (.json.gz, .parquet, .summary.json), which
-    carries its own record. With one it may also be a slide's name, path, key or digest.
+    carries its own record. With one it may also be a slide's name, path, key or digest; the
+    result that is current comes first.
     """
     import json
 
+    from hoverfast_platform.reports.lineage import lineage_graph, lineage_lines
+
+    if catalogue is None:
+        record, stories = _of_file(Path(slide_or_file))
+    else:
+        record, stories = _of_catalogue(slide_or_file, catalogue)
+    if as_json or not stories:
+        say(json.dumps(record, indent=2, ensure_ascii=False))
+    elif graph:
+        say(lineage_graph(stories[0]))
+    else:
+        say("\n\n".join("\n".join(lineage_lines(story)) for story in stories))
+
+
+def _of_file(path: Path) -> tuple[object, list[Story]]:
+    """What a file records, and its story if it is a result of ours."""
+    from hoverfast_platform.provenance import Provenance
+    from hoverfast_platform.reports.lineage import Story
+    from hoverfast_platform.storage.read_provenance import read_provenance
+
+    record = read_provenance(path)
+    made_from = Provenance.found_in(record, path.name)
+    return record, [Story(made_from)] if made_from is not None else []
+
+
+def _of_catalogue(text: str, location: Path | str) -> tuple[object, list[Story]]:
     from hoverfast_platform.catalogue import Catalogue
     from hoverfast_platform.catalogue.database import shown
     from hoverfast_platform.errors import CatalogueError
-    from hoverfast_platform.storage.read_provenance import read_provenance
+    from hoverfast_platform.reports.lineage import Story
 
-    if catalogue is None:
-        record: object = read_provenance(Path(slide_or_file))
-    else:
-        with Catalogue.open(catalogue) as opened:
-            found = opened.results.lineage(slide_or_file)
-            if not found.entries and Path(slide_or_file).exists():
-                found = opened.results.lineage(str(Path(slide_or_file).absolute()))
+    with Catalogue.open(location) as opened:
+        found = opened.results.lineage(text)
+        if not found.entries and Path(text).exists():
+            found = opened.results.lineage(str(Path(text).absolute()))
         if not found.entries:
             raise CatalogueError(
-                f"{shown(catalogue)} knows nothing of {slide_or_file}.",
+                f"{shown(location)} knows nothing of {text}.",
                 "Give a slide's name, path or digest, or a result file.",
             )
-        record = [entry.model_dump(mode="json") for entry in found.entries]
-    say(json.dumps(record, indent=2, ensure_ascii=False))
+        descent = opened.descent
+        stories = [
+            Story(
+                entry.provenance,
+                entry,
+                descent.labels(entry.provenance.model.sha256),
+                descent.ancestors(entry.provenance.model.sha256),
+                descent.training_sets(entry.provenance.model.sha256),
+            )
+            for entry in found.entries
+        ]
+    return [entry.model_dump(mode="json") for entry in found.entries], stories

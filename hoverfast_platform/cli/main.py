@@ -55,6 +55,7 @@ _COMMANDS = {
     "forecast": ("hoverfast_platform.cli.forecast", "How long the disk lasts."),
     "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
     "gpu-check": ("hoverfast_platform.cli.gpu_check", "Whether a GPU is right, and how fast."),
+    "withdraw": ("hoverfast_platform.cli.withdraw", "What must not be used any more."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
     "doctor": ("hoverfast_platform.cli.doctor", "Whether this machine is ready."),
     "explain": ("hoverfast_platform.cli.explain", "Cause and remedy of a kind of error."),

@@ -146,5 +146,6 @@ def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) 
     except (HoverFastError, OSError) as error:  # gone or wrong: resolving it will say so
         sha.add(str(error))
     for slide in slides:
-        sha.add(f"{slide.key} {slide.name} {slide.sha256} {slide.is_replaced} {slide.is_missing}\n")
+        sha.add(f"{slide.key} {slide.name} {slide.sha256} ")
+        sha.add(f"{slide.is_replaced} {slide.is_missing} {slide.is_withdrawn}\n")
     return sha.hex()

@@ -137,6 +137,8 @@ def choose_members(
         for slide in known.values()
         if plan.slides_like and fnmatch.fnmatch(slide.name, plan.slides_like)
     }
+    withdrawn = {key for key in chosen if known[key].is_withdrawn}
+    chosen -= withdrawn
     gone = [key for key in sorted(chosen) if known[key].is_missing]
     told = f"{len(gone)} slides have no file any more: {', '.join(gone[:5])}"
     if gone and plan.missing_slides == "hold":
@@ -158,8 +160,10 @@ def choose_members(
     _refuse_unknown_patients(name, plan, members)
     content = [(m.slide.sha256, m.patient) for m in members]
     digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
-    warnings = (f"{told}. They were left out.",) if gone else ()
-    return CohortRecord(name=name, version=0, digest=digest, members=members, warnings=warnings)
+    warnings = [f"{told}. They were left out."] if gone else []
+    if withdrawn:
+        warnings.append(f"{len(withdrawn)} slides were withdrawn and are left out.")
+    return CohortRecord(name, 0, digest, members, tuple(warnings))
 
 
 def _refuse_unknown_patients(

@@ -99,6 +99,7 @@ def _about_licences(
         if _plain(licence) not in allowed
         and not {_plain(part) for part in _AND.split(licence)} <= allowed
     ]
+    broken += [f"it learned from what was withdrawn: {what}" for what in ancestry.withdrawn]
     if card.get("inherited") is None and ancestry.unknown:
         broken.append(
             "its card does not say what the models it descends from learned from, and the "

@@ -7,6 +7,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from hoverfast_platform.assets.batch import N_ATTEMPTS, SlideProduct, process_slides
 from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.segmentation_model import models_version, used_version
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
@@ -22,6 +23,7 @@ class Slides:
         self.content = {key: f"{key} as scanned" for key in KEYS}
         self.failure = {}
         self.n_tried = dict.fromkeys(KEYS, 0)
+        self.model_of = {}
 
     def make(self, key):
         """Two slides pass the check, the second does not."""
@@ -66,7 +68,8 @@ def platform(tmp_path):
     @dg.asset(deps=[scan, model], **per_slide)
     def product(context: dg.AssetExecutionContext, store: ArtefactFolder):
         def make(key):
-            return SlideProduct({}, "of " + made.content[key])
+            used = {"model": made.model_of[key]} if key in made.model_of else {}
+            return SlideProduct({}, "of " + made.content[key], input_versions=used)
 
         yield from process_slides(context, store, make)
 
@@ -116,6 +119,43 @@ def test_products_of_a_batch_turn_stale_with_their_input_alone(platform):
     assert staleness(platform) == {S0: "FRESH", S1: "STALE", S2: "FRESH"}
 
 
+@pytest.mark.parametrize("keys", [KEYS, [S1]])
+def test_what_was_really_used_of_an_input_is_recorded(platform, keys):
+    """A slide made with another model than the one in use is not fresh, alone or in a batch."""
+    made, assets, instance, _ = platform
+    dg.materialize([assets[0]], instance=instance)
+    run(platform, "scan")
+    run(platform, "product")
+    made.model_of = {S1: "m0"}
+
+    if len(keys) > 1:
+        run(platform, "product", keys)
+    else:
+        _, assets, instance, store = platform
+        dg.materialize(
+            assets,
+            selection=["product"],
+            partition_key=S1,
+            instance=instance,
+            resources={"store": store},
+        )
+
+    assert staleness(platform) == {S0: "FRESH", S1: "STALE", S2: "FRESH"}
+    made.model_of = {S1: "m1"}
+    run(platform, "product", keys)
+    assert set(staleness(platform).values()) == {"FRESH"}
+
+
+def test_a_slide_of_its_scopes_model_has_the_version_of_all_models_in_use():
+    in_use = {"default": "d", "breast": "b"}
+
+    assert used_version("d", "default", {"default": "d"}) == "d"
+    assert used_version("b", "breast", in_use) == models_version(in_use)
+    assert used_version("d", "default", in_use) == models_version(in_use)
+    assert used_version("d", "breast", in_use) == "d"  # made with another scope's
+    assert used_version("x", "default", in_use) == "x"  # made with a model given by hand
+
+
 def test_each_slide_of_a_batch_has_its_own_verdict(platform):
     _, _, instance, _ = platform
 
@@ -162,3 +202,4 @@ def test_bad_slide_fails_alone_and_is_explained(platform, error, n_tried, kind):
     with store.open_catalogue() as catalogue:
         (recorded,) = catalogue.results.failures()
     assert (recorded.kind, recorded.path) == (kind, "/s1")
+    assert (recorded.slide_key, recorded.step) == (S1, "scan")

@@ -1,0 +1,51 @@
+"""``hoverfast withdraw``: what must not be used any more, and everything made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.say import say
+
+
+@click.command("withdraw")
+@click.argument("kind", type=click.Choice(["slide", "labels", "patient"]))
+@click.argument("subject")
+@click.option(
+    "--catalogue",
+    required=True,
+    envvar=VARIABLE,
+    type=CatalogueType(),
+    help="Catalogue that knows it: a catalogue.sqlite, or postgresql://...",
+)
+@click.option("--carry-out", is_flag=True, help="Do it. Without this nothing is changed.")
+@click.option("--reason", default="", help="Who asked for it, and when; kept for ever.")
+def command(kind: str, subject: str, catalogue: Path | str, carry_out: bool, reason: str) -> None:
+    """Withdraw SUBJECT, a slide, a label set or a patient: consent was taken back, for instance.
+
+    Lists everything made of it: masks, results, training sets, reports with its pictures, models
+    that learned from it, themselves or through others, and slides those models segmented. With
+    --carry-out the files are removed, all of it is marked, and it is used by nothing any more; that
+    it was removed is kept. The slide's own file is yours to remove.
+    """
+    from hoverfast_platform.catalogue import Catalogue
+    from hoverfast_platform.catalogue.withdrawals import WithdrawnKind
+    from hoverfast_platform.use_cases.withdraw import plan_withdrawal, withdraw
+
+    if carry_out and not reason.strip():
+        raise click.UsageError("--carry-out needs a --reason: who asked for it, and when?")
+    with Catalogue.open(catalogue) as opened:
+        plan = plan_withdrawal(opened, cast("WithdrawnKind", kind), subject)
+        for item in plan.reached:
+            say(f"{item.kind:12}  {item.what}  {item.path or ''}".rstrip())
+        for path in plan.to_remove:
+            say(f"{'removed' if carry_out else 'to remove':12}  {path}")
+        say(f"{len(plan.slides_to_make_again)} other slides have nuclei of these models.")
+        if not carry_out:
+            say('Nothing was changed. To do it: --carry-out --reason "..."')
+            return
+        withdraw(opened, plan, reason=reason)
+    say(f"Withdrawn: {len(plan.reached)} entries marked, {len(plan.to_remove)} files removed.")
