@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
+from hoverfast_platform.cli.json_text import json_option, json_text
 from hoverfast_platform.cli.say import say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     help="Catalogue to ask: OUTDIR/catalogue.sqlite, or postgresql://... Without it the file "
     "itself is read.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything that is recorded, as JSON.")
+@json_option
 @click.option("--graph", is_flag=True, help="A Mermaid flow chart, for GitHub, GitLab, Obsidian.")
 def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, graph: bool) -> None:
     """Where SLIDE_OR_FILE came from: slide bytes, mask, model, labels, settings, code, run.
@@ -32,8 +33,6 @@ def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, gra
     carries its own record. With one it may also be a slide's name, path, key or digest; the
     result that is current comes first.
     """
-    import json
-
     from hoverfast_platform.reports.lineage import lineage_graph, lineage_lines
 
     if catalogue is None:
@@ -41,7 +40,7 @@ def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, gra
     else:
         record, stories = _of_catalogue(slide_or_file, catalogue)
     if as_json or not stories:
-        say(json.dumps(record, indent=2, ensure_ascii=False))
+        say(json_text(record))
     elif graph:
         say(lineage_graph(stories[0]))
     else:
