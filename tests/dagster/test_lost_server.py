@@ -14,7 +14,7 @@ from hoverfast_platform.assets.slides import slide
 from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.transfer import count_rows
 from hoverfast_platform.synthetic import write_synthetic_slide
-from tests.scaling.fake_predictor import FakePredictor
+from tests.scaling.fake_predictor import FakeDevice, FakePredictor
 
 pytestmark = pytest.mark.parametrize("catalogue_location", ["postgresql"], indirect=True)
 
@@ -34,7 +34,7 @@ def instance(postgres_server):
 
 
 def test_run_outlives_a_restart_of_the_server(
-    tmp_path, catalogue_location, postgres_server, instance, monkeypatch
+    tmp_path, catalogue_location, postgres_server, instance
 ):
     restarts = []
 
@@ -46,11 +46,14 @@ def test_run_outlives_a_restart_of_the_server(
                 restarts[0].start()
             return super().predict(regions)
 
-    monkeypatch.setattr(
-        "hoverfast_platform.inference.engine.make_predictor", lambda model, compute: WhileAway()
-    )
-    resources = build_definitions(tmp_path / "artefacts", catalogue=catalogue_location).resources
-    write_synthetic_slide(tmp_path / "s.tiff", width_px=256, height_px=256)
+    class Device(FakeDevice):
+        def predictor(self):
+            return WhileAway()
+
+    defs = build_definitions(tmp_path / "artefacts", catalogue=catalogue_location)
+    compute = Device(lease_dir=str(tmp_path), catalogue=catalogue_location)
+    resources = {**defs.resources, "compute": compute}
+    write_synthetic_slide(tmp_path / "s.tiff", width_px=320, height_px=256)
     key = resources["store"].register(tmp_path / "s.tiff")
     instance.add_dynamic_partitions("slides", [key])
     result = dg.materialize(

@@ -20,14 +20,14 @@ from hoverfast_platform.assets.definitions import build_definitions
 from hoverfast_platform.assets.segmentation import nuclei
 from hoverfast_platform.assets.slides import slide
 from hoverfast_platform.assets.tissue_masks import tissue_mask
-from hoverfast_platform.resources.leased_device import LeasedDevice
-from tests.scaling.fake_predictor import use_fake_predictor
+from tests.scaling.fake_predictor import FakeDevice
 
 folder, catalogue, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-use_fake_predictor(folder / "predicted.txt")
 resources = dict(build_definitions(folder / "artefacts", catalogue=catalogue).resources)
 # A device of its own, as another machine has: nothing but slides and catalogue is shared.
-resources["compute"] = LeasedDevice(lease_dir=str(folder / name), catalogue=catalogue)
+resources["compute"] = FakeDevice(
+    lease_dir=str(folder / name), catalogue=catalogue, called=str(folder / "predicted.txt")
+)
 keys = [resources["store"].register(path) for path in sorted(folder.glob("*.tiff"))]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -46,7 +46,7 @@ with dg.DagsterInstance.ephemeral() as instance:
 @pytest.mark.parametrize("catalogue_location", ["postgresql"], indirect=True)
 def test_a_slide_is_segmented_once_however_many_runs_ask(tmp_path, catalogue_location):
     for i in range(N_SLIDES):
-        write_synthetic_slide(tmp_path / f"s{i}.tiff", width_px=256, height_px=256, seed=i)
+        write_synthetic_slide(tmp_path / f"s{i}.tiff", width_px=320, height_px=256, seed=i)
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, tmp_path, str(catalogue_location), name],

@@ -7,25 +7,19 @@ import pytest
 
 from hoverfast_platform import segment_slide
 from hoverfast_platform.catalogue import Catalogue
-from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.synthetic import write_synthetic_slide
 from hoverfast_platform.use_cases.segment_slides import pseudonym, segment_and_record
-from tests.scaling.fake_predictor import use_fake_predictor
+from tests.scaling.fake_predictor import FakePredictor, fake_engine
 
 NAME = b"MUELLER_ANNA_1950"
 
 
 @pytest.fixture
-def slide(tmp_path, monkeypatch):
-    import hoverfast_platform.inference.engine as engine
-
-    for patched in ("make_predictor", "looks_at_samples"):  # put back afterwards
-        monkeypatch.setattr(engine, patched, getattr(engine, patched))
-    use_fake_predictor()
+def slide(tmp_path):
     path = tmp_path / "ward 7" / f"{NAME.decode()}.tiff"
     path.parent.mkdir()
-    write_synthetic_slide(path, width_px=256, height_px=256)
+    write_synthetic_slide(path, width_px=320, height_px=256)
     return path
 
 
@@ -42,7 +36,9 @@ def said_in(folder):
 @pytest.mark.parametrize("stem_of", [None, pseudonym])
 def test_results_do_not_name_the_file_of_their_slide(slide, tmp_path, stem_of):
     out_dir = tmp_path / "out"
-    done = segment_slide(slide, out_dir=out_dir, stem_of=stem_of)
+    with fake_engine(FakePredictor()) as engine:
+        done = segment_slide(slide, out_dir=out_dir, stem_of=stem_of, engine=engine)
+        again = segment_slide(slide, out_dir=out_dir, stem_of=stem_of, engine=engine)
     label_pyramid_of_table(done.table_path, out_dir / "labels.zarr")
 
     assert done.summary.n_nuclei
@@ -53,14 +49,14 @@ def test_results_do_not_name_the_file_of_their_slide(slide, tmp_path, stem_of):
     assert not any(word in content for content in contents for word in banned)
     named = [path.name for path in out_dir.iterdir() if NAME.decode() in path.name]
     assert len(named) == (0 if stem_of else 5)
-    assert segment_slide(slide, out_dir=out_dir, stem_of=stem_of).was_done
+    assert again.was_done
 
 
 def test_renamed_or_copied_slide_keeps_its_result_and_its_name(slide, tmp_path):
     """One slide, one set of files, whatever its file is called by now; nothing is computed."""
     out_dir, renamed, copy = tmp_path / "out", slide.with_name("B.tiff"), slide.with_name("C.tiff")
     with (
-        SegmentationEngine.of() as engine,
+        fake_engine(FakePredictor()) as engine,
         Catalogue.open(tmp_path / "catalogue.sqlite") as catalogue,
     ):
 

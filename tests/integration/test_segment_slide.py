@@ -310,11 +310,11 @@ def test_image_gives_an_instance_map_that_matches_its_nuclei(engine):
 
 def test_small_and_coarse_images_work(engine):
     tiny = segment_image(np.full((16, 20, 3), 240, np.uint8), mpp=0.25, engine=engine)
-    coarse, _ = drawn_tissue(300, 300)
+    coarse, _ = drawn_tissue(300, 400)
     upsampled = segment_image(coarse[::2, ::2].copy(), mpp=0.5, engine=engine)
 
     assert len(tiny.nuclei) == 0
-    assert upsampled.instance_map.shape == (150, 150)
+    assert upsampled.instance_map.shape == (150, 200)
     assert any("Upsampled" in warning for warning in upsampled.warnings)
     assert len(upsampled.nuclei) > 20
 

@@ -6,14 +6,18 @@ Used where what is measured or tested is everything around prediction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from hoverfast_platform.config import Compute
+from hoverfast_platform.config import Appearance
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
-from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.inference.engine import SegmentationEngine
+from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.resources.leased_device import LeasedDevice
 
 _SPACING_PX, _RADIUS_PX = 32, 9
 
@@ -55,12 +59,30 @@ def grid_of_nuclei(height: int, width: int) -> np.ndarray:
     return np.stack([is_inside, border_steepness(*hv_maps)]).astype(np.float16)
 
 
-def use_fake_predictor(called: Path | None = None) -> None:
-    """From here on engines of this process predict with the fake."""
-    import hoverfast_platform.inference.engine as engine
+def fake_engine(predictor: FakePredictor) -> SegmentationEngine:
+    """An engine that predicts with a fake; its model is shown slides as they were scanned.
 
-    def make_predictor(model: LoadedModel, compute: Compute) -> FakePredictor:
-        return FakePredictor(called)
+    Adapting to a slide would cost what prediction does.
+    """
+    model = load_model(DEFAULT_MODEL)
+    as_scanned = {"appearance": Appearance(), "statistics_share": 0.0}
+    card = model.card.model_copy(update=as_scanned)
+    return SegmentationEngine.fitting(replace(model, card=card), predictor)
 
-    engine.make_predictor = make_predictor
-    engine.looks_at_samples = lambda card, stain: False  # adapting costs what prediction does
+
+class FakeDevice(LeasedDevice):
+    """Stands in for the resource ``compute``: leased like a device, and predicts with a fake.
+
+    With ``called`` each batch is noted in that file.
+    """
+
+    called: str = ""
+
+    def engine(self) -> SegmentationEngine:
+        if self._engine is None:
+            self._take_lease()
+            self._engine = fake_engine(self.predictor())
+        return self._engine
+
+    def predictor(self) -> FakePredictor:
+        return FakePredictor(Path(self.called) if self.called else None)

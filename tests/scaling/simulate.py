@@ -40,7 +40,7 @@ from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.watch import look
 from tests.conftest import REPOSITORY
 from tests.postgres_server import PASSWORD, PostgresServer, find_programs, free_port
-from tests.scaling.fake_predictor import use_fake_predictor
+from tests.scaling.fake_predictor import FakeDevice
 from tests.scaling.meter import Meter
 from tests.scaling.tables import tables
 
@@ -60,7 +60,6 @@ def main() -> None:
     arguments = parser.parse_args()
     programs = find_programs()
     assert programs is not None, "no PostgreSQL programs: make setup"
-    use_fake_predictor()
     if arguments.no_pictures:
         for module in (slides, tissue_masks, segmentation):
             module.inline_picture = lambda rgb, title: dg.MarkdownMetadataValue(title)
@@ -99,7 +98,8 @@ class Simulation:
             slide_folders=[folder / "slides"],
             settle_s=0,
         )
-        self.resources = dict(self.defs.resources or {})
+        compute = FakeDevice(lease_dir=str(folder), catalogue=server.url("hoverfast"))
+        self.resources = {**(self.defs.resources or {}), "compute": compute}
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do; the figures of all of it."""

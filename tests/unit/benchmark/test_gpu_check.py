@@ -79,7 +79,7 @@ def test_a_quick_slide_is_a_slide_whose_levels_show_the_same(tmp_path):
 
     assert (tmp_path / "a.tiff").read_bytes() == (tmp_path / "b.tiff").read_bytes()
     with open_slide(tmp_path / "a.tiff") as reader:
-        side = slide.side_px
+        side = slide.side_px  # these slides are square
         assert (reader.info.width, reader.info.height) == (side, side)
         assert side * side * 0.25**2 / 1e6 >= 0.05
         assert reader.info.mpp.x == pytest.approx(0.25)

@@ -13,7 +13,7 @@ from hoverfast_platform.cli.infer_roi import command
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 
 
-def tissue(height=128, width=128):
+def tissue(height=128, width=160):
     """Purple discs on pink."""
     y, x = np.mgrid[:height, :width]
     rgb = np.full((height, width, 3), (232, 180, 210), np.uint8)
@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
     image.save(folder / os.fsdecode(b"a\xff.png"))
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     other = tmp_path_factory.mktemp("other")
-    Image.fromarray(tissue(90, 90)).save(other / "palette.png")
+    Image.fromarray(tissue(90, 96)).save(other / "palette.png")
     out = tmp_path_factory.mktemp("out")
     command_line = [str(folder), str(other / "*.png"), "-o", str(out), "-w", "1", "-c", "r"]
     runs = [CliRunner().invoke(command, command_line) for _ in range(2)]
@@ -56,10 +56,10 @@ def test_one_bad_image_fails_alone_and_the_exit_code_says_so(finished):
 def test_every_kind_of_image_has_its_files_where_the_published_tool_puts_them(finished):
     out, _ = finished
     for name, shape in {
-        "rgb[1]": (128, 128),
-        "rgba é 核": (128, 128),
+        "rgb[1]": (128, 160),
+        "rgba é 核": (128, 160),
         "palette": (100, 120),
-        "grey": (128, 128),
+        "grey": (128, 160),
         "deep": (100, 80),
         "blank": (30, 40),
     }.items():

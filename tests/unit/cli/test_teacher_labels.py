@@ -16,10 +16,10 @@ def annotated(tmp_path):
     for folder in ("image", "label"):
         (tmp_path / folder).mkdir()
     for name in ("p1_a", "p1_b", "p2_a"):
-        label = np.zeros((64, 64), dtype=np.uint16)
+        label = np.zeros((48, 64), dtype=np.uint16)
         label[8:28, 8:28] = 3
         Image.fromarray(label).save(tmp_path / "label" / f"{name}.png")
-        Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(
+        Image.fromarray(np.full((48, 64, 3), 200, np.uint8)).save(
             tmp_path / "image" / f"{name}.png"
         )
     (tmp_path / "manifest.csv").write_text("stem,group\np1_a,p1\np1_b,p1\np2_a,p2\n")
@@ -55,7 +55,7 @@ def test_unknown_scale_is_measured_on_the_nuclei(annotated):
     _label(annotated, "--labels", str(labels), "--nucleus-um", "5", "--validation-group", "p2_a")
 
     patch = PatchTable(annotated / "out" / "set_train.pytable").read(0)
-    assert patch.instance_map.shape == (57, 57)  # 64 * 0.2215 / 0.25, rounded up
+    assert patch.instance_map.shape == (43, 57)  # 48 and 64 * 0.2215 / 0.25, rounded up
 
 
 def test_a_set_to_learn_from_only(annotated):
@@ -68,7 +68,7 @@ def test_a_set_to_learn_from_only(annotated):
 
 
 def test_no_nucleus_to_measure_is_an_error(tmp_path):
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.zeros((9, 12), np.uint16)).save(tmp_path / "a.png")
 
     with pytest.raises(LabelError, match="no nuclei"):
         mpp_by_nuclei(tmp_path / "a.png", 5.0)

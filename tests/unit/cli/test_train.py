@@ -19,12 +19,12 @@ def dataset(tmp_path):
     people = LabelProvenance(teacher="people", cohort="breast 1")
     for part, seed in (("train", 1), ("test", 2)):
         rng = np.random.default_rng(seed)
-        label = np.zeros((64, 64), dtype=np.int32)
+        label = np.zeros((64, 128), dtype=np.int32)
         for i in range(4):
             label[3 + 15 * i : 12 + 15 * i, 20:30] = i + 1
-        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        image = rng.integers(0, 256, (64, 128, 3), dtype=np.uint8)
         path = tmp_path / f"breast_{part}.pytable"
-        with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance=people) as writer:
+        with PatchTableWriter(path, mpp=0.25, patch_px=128, provenance=people) as writer:
             writer.append(Patch(image, label, part, part))
     return tmp_path
 
@@ -48,10 +48,10 @@ def test_trains_and_goes_on(dataset):
 
 
 def test_epochs_are_passes_over_the_area(dataset):
-    # 64x64 px are 4 crops of 32x32: 2 steps of 2
+    # 128x64 px are 8 crops of 32x32: 4 steps of 2
     done = _train(dataset, "-e", "1.5")
 
-    assert "of 3:" in done.output
+    assert "of 6:" in done.output
 
 
 def test_settings_file_gives_way_to_options(dataset):

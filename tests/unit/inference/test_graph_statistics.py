@@ -20,12 +20,12 @@ from hoverfast_platform.model.quantised import find_int8
 from hoverfast_platform.model.slide_statistics import adapted_to
 
 
-def tissue(seed, size=128):
+def tissue(seed, height=96, width=160):
     """Purple discs on pink, ``(1, H, W, 3)``."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size]
-    image = rng.normal((215, 160, 200), 5, (size, size, 3))
-    for cy, cx in rng.integers(15, size - 15, (8, 2)):
+    y, x = np.mgrid[:height, :width]
+    image = rng.normal((215, 160, 200), 5, (height, width, 3))
+    for cy, cx in rng.integers(15, (height - 15, width - 15), (8, 2)):
         image[(y - cy) ** 2 + (x - cx) ** 2 < 110] = (110, 70, 150)
     return image.clip(0, 255).astype(np.uint8)[None]
 

@@ -27,17 +27,17 @@ GOOD = AgreementCheck(
 def sets(tmp_path_factory):
     """Images of dark discs, two patients each on their own side."""
     folder = tmp_path_factory.mktemp("sets")
-    y, x = np.mgrid[:128, :128]
+    y, x = np.mgrid[:128, :160]
     for part, seed in (("train", 1), ("test", 2)):
         rng = np.random.default_rng(seed)
         with PatchTableWriter(
-            folder / f"s_{part}.pytable", mpp=0.25, patch_px=128,
+            folder / f"s_{part}.pytable", mpp=0.25, patch_px=160,
             provenance=LabelProvenance(teacher="people"),
         ) as writer:  # fmt: skip
             for i in range(2):
-                image = rng.normal((225, 190, 215), 4, (128, 128, 3))
-                label = np.zeros((128, 128), np.int32)
-                for n, (cy, cx) in enumerate(rng.integers(15, 113, (6, 2)), start=1):
+                image = rng.normal((225, 190, 215), 4, (128, 160, 3))
+                label = np.zeros((128, 160), np.int32)
+                for n, (cy, cx) in enumerate(rng.integers(15, (113, 145), (6, 2)), start=1):
                     inside = (y - cy) ** 2 + (x - cx) ** 2 < 100
                     label[inside] = n
                     image[inside] = rng.normal((90, 50, 140), 8, (int(inside.sum()), 3))
@@ -107,7 +107,7 @@ def test_a_form_that_differs_is_not_published(model, sets, monkeypatch):
 
 
 def test_checked_on_what_was_calibrated_on_says_nothing(model, sets):
-    with pytest.raises(TrainingError, match="calibrated on and checked on"):
+    with pytest.raises(TrainingError, match="in the set to calibrate on and in the set to"):
         quantise(model, sets["train"], sets["train"])
 
 

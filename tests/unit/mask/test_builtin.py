@@ -66,7 +66,7 @@ def test_tissue_is_found_and_dust_dropped():
 
 @pytest.mark.parametrize("level", [255, 243, 215, 190])
 def test_blank_slide_has_an_empty_mask(level):
-    noise = np.random.default_rng(0).normal(level, 2, (600, 600, 3))
+    noise = np.random.default_rng(0).normal(level, 2, (480, 600, 3))
     blank = np.clip(noise, 0, 255).astype(np.uint8)
 
     assert not find_tissue(ArrayReader(blank, mpp=1.0)).is_tissue.any()

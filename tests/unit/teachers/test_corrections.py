@@ -32,8 +32,9 @@ def feature(ring, *, identity=None, kind="detection", name="Nucleus"):
     }
 
 
-def reviewed(x, y, side):
-    return feature(square(x, y, side), kind="annotation", name="Reviewed")
+def reviewed(x, y, width, height):
+    ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
+    return feature(ring, kind="annotation", name="Reviewed")
 
 
 def export(path, features):
@@ -44,8 +45,8 @@ def export(path, features):
 
 @pytest.fixture
 def slide(tmp_path):
-    """800 px at 0.25 um, every pixel its own colour, so that crops can be told."""
-    y, x = np.mgrid[:800, :800]
+    """800 x 720 px at 0.25 um, every pixel its own colour, so that crops can be told."""
+    y, x = np.mgrid[:720, :800]
     rgb = np.stack([x % 200, y % 200, np.full_like(x, 90)], axis=-1).astype(np.uint8)
     path = tmp_path / "ñ [1].tiff"
     tifffile.imwrite(
@@ -67,7 +68,7 @@ EDITED = [
     feature(square(290, 150), kind="annotation"),  # added, half outside the region
     ORIGINAL[3],  # never looked at
     feature(square(230, 230), name="Ignore*"),
-    reviewed(100, 100, 200),
+    reviewed(100, 100, 200, 160),
 ]
 
 
@@ -80,7 +81,7 @@ def test_reviewed_regions_become_images_and_labels(slide, tmp_path):
     with Image.open(out / "image" / f"{stem}.png") as image:
         pixels = np.asarray(image)
 
-    assert labels.shape == pixels.shape[:2] == (200, 200)
+    assert labels.shape == pixels.shape[:2] == (160, 200)
     assert tuple(pixels[7, 3]) == (103, 107, 90)  # the slide's own pixels, in their place
     assert done.n_nuclei == 4
     assert labels[15, 15] > 0
@@ -139,7 +140,7 @@ def test_a_second_import_replaces_the_first_and_keeps_other_slides(slide, tmp_pa
     out = tmp_path / "set"
     out.mkdir()
     (out / "manifest.csv").write_text("stem,group,mpp,slide_sha256\nother,p,0.25,zz\n")
-    two = [*EDITED, reviewed(500, 500, 200)]
+    two = [*EDITED, reviewed(500, 500, 200, 160)]
     import_review(Review(slide, export(tmp_path / "a.geojson", two)), out)
     review = Review(slide, export(tmp_path / "b.geojson", EDITED), "patient 7", "Ada")
 
@@ -164,7 +165,7 @@ def test_a_region_of_any_shape_is_white_outside(slide, tmp_path):
 
 
 def test_a_reviewed_region_without_nuclei_is_a_label_too(slide, tmp_path):
-    edited = export(tmp_path / "e.geojson", [reviewed(400, 400, 100)])
+    edited = export(tmp_path / "e.geojson", [reviewed(400, 400, 100, 80)])
 
     done = import_review(Review(slide, edited), tmp_path / "set")
 
@@ -177,7 +178,7 @@ def test_a_reviewed_region_without_nuclei_is_a_label_too(slide, tmp_path):
     [
         (ORIGINAL, "no annotation of the class Reviewed"),
         ([*EDITED, feature(square(0, 0, 700), kind="annotation", name="")], "too large"),
-        ([reviewed(5000, 5000, 50)], "outside"),
+        ([reviewed(5000, 5000, 50, 40)], "outside"),
     ],
 )
 def test_exports_that_say_too_little_are_refused(slide, tmp_path, features, message):

@@ -35,7 +35,7 @@ def test_slides_become_two_files_split_by_slide(slides, tmp_path):
     assert {*made.training.sources} | {*made.validation.sources} == {"s0.tiff", "s1.tiff"}
     assert {*made.training.sources}.isdisjoint(made.validation.sources)
     assert (len(made.training), len(made.validation)) == (2, 2)
-    assert made.training.read(0).image.shape == (128, 128, 3)
+    assert made.training.read(0).image.shape == (128, 128, 3)  # tiles of slides are square
     assert made.training.provenance.cohort == "demo v1"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "demo_test.pytable",
@@ -122,7 +122,7 @@ def test_annotated_images_are_labelled_whole_and_brought_to_scale(tmp_path):
 
 def test_no_nucleus_on_one_side_is_an_error(tmp_path):
     image = tmp_path / "white.png"
-    Image.fromarray(np.full((64, 64, 3), 255, np.uint8)).save(image)
+    Image.fromarray(np.full((48, 64, 3), 255, np.uint8)).save(image)
     sources = [Source(image, "a", mpp_if_unknown=0.25), Source(image, "b", mpp_if_unknown=0.25)]
 
     with pytest.raises(TrainingError, match="found no nucleus"):
@@ -142,10 +142,10 @@ def _annotated(tmp_path, **labels):
 
 
 def _disc_and_merged():
-    disc, merged = np.zeros((64, 64)), np.zeros((64, 64))
-    y, x = np.mgrid[:64, :64]
+    disc, merged = np.zeros((64, 80)), np.zeros((64, 80))
+    y, x = np.mgrid[:64, :80]
     disc[(y - 30) ** 2 + (x - 30) ** 2 < 144] = 1
-    merged[10:20, 5:60] = merged[10:60, 5:15] = 1  # two nuclei at a right angle
+    merged[10:20, 5:76] = merged[10:60, 5:15] = 1  # two nuclei at a right angle
     return disc, merged
 
 
@@ -223,7 +223,7 @@ def test_the_files_own_mpp_wins(slides, tmp_path):
 
 def test_flat_image_without_mpp_is_refused(tmp_path):
     image = tmp_path / "a.png"
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(image)
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(image)
 
     with pytest.raises(MissingMppError, match=r"a\.png"):
         _label([Source(image, "a"), Source(image, "b")], tmp_path / "set")

@@ -26,8 +26,8 @@ def _table(path, mpp=0.25):
         path, mpp=mpp, patch_px=64, provenance=LabelProvenance(teacher="people")
     ) as writer:
         for name in ("a", "b"):
-            image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-            writer.append(Patch(image, np.zeros((64, 64), np.int32), name, name))
+            image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            writer.append(Patch(image, np.zeros((48, 64), np.int32), name, name))
     return PatchTable(path)
 
 

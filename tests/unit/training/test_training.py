@@ -37,10 +37,10 @@ def _table(path, seed, n_patches=2, *, empty=False):
     people = LabelProvenance(teacher="people")
     with PatchTableWriter(path, mpp=0.25, patch_px=64, provenance=people) as writer:
         for i in range(n_patches):
-            label = np.zeros((64, 64), dtype=np.int32)
-            y, x = np.ogrid[:64, :64]
+            label = np.zeros((48, 64), dtype=np.int32)
+            y, x = np.ogrid[:48, :64]
             for number in range(0 if empty else 6):
-                cy, cx = rng.integers(5, 59, 2)
+                cy, cx = rng.integers(5, (43, 59))
                 label[(y - cy) ** 2 + (x - cx) ** 2 < 36] = number + 1
             image = np.where(label[..., None] > 0, (90, 60, 140), (225, 180, 210))
             image = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
@@ -73,11 +73,11 @@ def test_dice_has_a_gradient():
 
 
 def test_hv_gradient_counts_inside_nuclei_only():
-    inside = torch.zeros(1, 16, 16)
+    inside = torch.zeros(1, 16, 20)
     inside[0, :, :6] = 1
-    true = torch.zeros(1, 2, 16, 16)
+    true = torch.zeros(1, 2, 16, 20)
     predicted = true.clone()
-    predicted[:, :, :, 10:] = torch.rand(6)  # wrong, further than the kernel from any nucleus
+    predicted[:, :, :, 14:] = torch.rand(6)  # wrong, further than the kernel from any nucleus
 
     assert hv_gradient_loss(predicted, Targets(inside, true)) == 0
     predicted[:, 0, :, :6] = torch.rand(16, 6)
@@ -85,12 +85,11 @@ def test_hv_gradient_counts_inside_nuclei_only():
 
 
 def test_slope_of_a_plane_is_seen_along_its_own_axis():
-    ramp = torch.arange(16.0).repeat(16, 1)
-    inside = torch.zeros(1, 16, 16)
-    inside[0, 4:12, 4:12] = 1
-    flat = torch.zeros(1, 2, 16, 16)
-    horizontal = torch.stack([ramp, torch.zeros(16, 16)])[None]
-    swapped = torch.stack([ramp.T, torch.zeros(16, 16)])[None]
+    inside = torch.zeros(1, 16, 24)
+    inside[0, 4:12, 4:20] = 1
+    flat, none = torch.zeros(1, 2, 16, 24), torch.zeros(16, 24)
+    horizontal = torch.stack([torch.arange(24.0).repeat(16, 1), none])[None]
+    swapped = torch.stack([torch.arange(16.0)[:, None].repeat(1, 24), none])[None]
 
     assert hv_gradient_loss(horizontal, Targets(inside, flat)) > 1
     assert hv_gradient_loss(swapped, Targets(inside, flat)) == pytest.approx(0, abs=1e-9)
@@ -142,6 +141,7 @@ def test_a_crop_has_a_margin_and_says_whether_it_has_labels(data, tmp_path):
     crops = Crops(data.training, TINY, (unlabelled,))
     seen = [crops[i] for i in range(8)]
 
+    # Crops are square, since they are turned by 90 degrees.
     assert {crop.image.shape for crop in seen} == {(3, 64, 64)}
     assert {crop.instance_map.shape for crop in seen} == {(64, 64)}
     assert {bool(crop.is_labelled) for crop in seen} == {True, False}
