@@ -31,7 +31,7 @@ from hoverfast_platform.cli.say import say
     "--areas",
     default="1,4,16",
     show_default=True,
-    help="Areas of the slides, times that of --side.",
+    help="Areas of the slides, as multiples of the area that --side gives.",
 )
 @click.option(
     "--tissue", default="0,50,100", show_default=True, help="Percent of a slide that is tissue."
@@ -54,8 +54,10 @@ from hoverfast_platform.cli.say import say
     type=(click.Choice(["hoverfast", "hovernet"]), click.Path(path_type=Path, file_okay=False)),
     multiple=True,
     metavar="TOOL CHECKOUT",
-    help="Run a published tool in turn, from a checkout of it: hoverfast (same weights and mask) "
-    "or hovernet (same mask). Can be given for each.",
+    help=(
+        "Also run a published program, in turns with ours, from its checkout: hoverfast "
+        "(same weights and mask) or hovernet (same mask). May be given once for each."
+    ),
 )
 @click.option(
     "--against-precision",
@@ -85,9 +87,13 @@ from hoverfast_platform.cli.say import say
 @click.option(
     "--labelled",
     type=click.Path(path_type=Path, exists=True),
-    help="Also score our and the published post-processing on this labelled set.",
+    help="Also score the post-processing, ours and the published one, on this labelled set.",
 )
-@click.option("--groups", default="", help="Only these groups (patients) of it, with commas.")
+@click.option(
+    "--groups",
+    default="",
+    help="Only these groups (patients) of the labelled set, separated by commas.",
+)
 def command(outdir: Path, against: tuple[tuple[str, Path], ...], **options: Any) -> None:
     """Measure this machine: seconds per mm2, nuclei per second, peak memory, disk.
 

@@ -20,12 +20,15 @@ from hoverfast_platform.cli.say import say
 )  # fmt: skip
 @click.option(
     "--budget-s", type=float, default=400, show_default=True,
-    help="Seconds for everything; what is worth most comes first.",
+    help="Seconds for the whole check; the most important parts run first.",
 )  # fmt: skip
+@click.option("--parts", default="", help="Only these parts, separated by commas. Default: all.")
 @click.option(
-    "--parts", default="", help="Only these, with commas. Default: all, in order of worth."
+    "--device",
+    default="cuda:0",
+    show_default=True,
+    help="cpu runs the check without a GPU, to try the check itself.",
 )
-@click.option("--device", default="cuda:0", show_default=True, help="cpu tries the check itself.")
 @click.option("-m", "--model", default="cross-organ", show_default=True, help="Name or file.")
 @click.option("--areas", default="1,10,50", show_default=True, help="Areas of the slides, mm2.")
 @click.option("--hoverfast", type=click.Path(path_type=Path, exists=True), help="Its checkout.")

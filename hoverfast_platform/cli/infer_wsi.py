@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     type=float,
     default=Scale().max_upsampling,
     show_default=True,
-    help="Coarsest slide accepted, times the model's mpp.",
+    help="Coarsest slide that is accepted: its mpp divided by the model's.",
 )
 @click.option("--zarr", "with_zarr", is_flag=True, help="Write OME-Zarr labels, <stem>.zarr, too.")
 @click.option(

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 @click.option(
     "--frame",
     type=click.Choice(["auto", "full", "bounds"]),
-    help="For import: what the masks show, where their shape fits both. [default: auto]",
+    help=(
+        "For import: whether masks show the whole slide or only its bounds, where their "
+        "shape fits both. [default: auto]"
+    ),
 )
 @click.option(
     "--histoqc-command",

@@ -247,7 +247,13 @@ def average(members: tuple[str, ...], out: Path, catalogue: Path | str | None, s
 )
 @_record_in
 @_scope
-@click.option("--patches", type=int, default=64, show_default=True, help="At most so many.")
+@click.option(
+    "--patches",
+    type=int,
+    default=64,
+    show_default=True,
+    help="Most patches of the set that are looked at.",
+)
 def adapt(
     model: str,
     dataset: Path,
@@ -280,7 +286,10 @@ def adapt(
     "--check-on",
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Likewise, of other patients: int8 is compared with the weights on it.",
+    help=(
+        "The same of other patients: on it the nuclei of int8 are compared with those of the "
+        "weights."
+    ),
 )
 @click.option("--mpp", type=float, help="Micrometres per pixel of images that do not say.")
 def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | None) -> None:

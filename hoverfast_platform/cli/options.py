@@ -78,7 +78,7 @@ _OPTIONS = (
         "batch_size",
         type=int,
         default=0,
-        help="Regions predicted together; 0 fits free memory.",
+        help="Regions predicted together; 0: as many as keep the device busy.",
     ),
     click.option(
         "-n",
@@ -87,7 +87,7 @@ _OPTIONS = (
         "n_workers",
         type=int,
         default=0,
-        help="Post-processing processes; 0 fits the available cores.",
+        help="Post-processing processes; 0: as many as the available cores allow.",
     ),
     click.option(
         "--precision",

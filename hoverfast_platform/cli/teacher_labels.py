@@ -51,8 +51,10 @@ from hoverfast_platform.config import InstanceDecoding
 @click.option(
     "--nucleus-um",
     type=float,
-    help="Instead of --mpp: labelled images of unknown scale are brought to it by their nuclei, "
-    "whose median diameter this is, in micrometres.",
+    help=(
+        "For labelled images of unknown scale, instead of --mpp: the median diameter of "
+        "their nuclei in micrometres, from which the scale is computed."
+    ),
 )
 @click.option(
     "--manifest",
@@ -79,8 +81,10 @@ from hoverfast_platform.config import InstanceDecoding
 @click.option(
     "--max-implausible-share",
     type=float,
-    help="Leave out tiles with more of their nuclear area in outlines that no single nucleus has. "
-    "[default: 1, none; 0.18 for students' labels]",
+    help=(
+        "Leave out tiles with a larger share of their nuclear area in outlines that no "
+        "single nucleus has. [default: 1, none; 0.18 for students' labels]"
+    ),
 )
 @click.option(
     "--counterstain",
@@ -88,7 +92,12 @@ from hoverfast_platform.config import InstanceDecoding
     help="The images show hematoxylin alone: lay eosin over them, as --seed decides. "
     "Needs --validation-fraction 0.",
 )
-@click.option("--weight", type=float, default=1.0, help="How often training draws from it.")
+@click.option(
+    "--weight",
+    type=float,
+    default=1.0,
+    help="How often training draws from this set, beside others.",
+)
 @click.option("--seed", type=int, help="Seed of tiles, split and eosin. [default: 0]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps.")
 def command(name: str, sources: tuple[Path, ...], outdir: Path, **options: Any) -> None:

@@ -57,8 +57,10 @@ from hoverfast_platform.cli.say import say
     "--unlabelled",
     multiple=True,
     metavar="NAME",
-    help="Learn what --teacher says of the images of NAME_train.pytable; may be given several "
-    "times.",
+    help=(
+        "Also learn what --teacher sees in the images of NAME_train.pytable, whose labels "
+        "are not used; may be given several times."
+    ),
 )
 @click.option(
     "--teacher",
@@ -69,7 +71,9 @@ from hoverfast_platform.cli.say import say
 @click.option("--parent", help="Model to start from (name or file): makes a site-specific one.")
 @click.option("--mpp", type=float, help="For sets of the published trainer, which do not say.")
 @click.option("--crop-px", type=int, help="Side of the crops. [default: 256]")
-@click.option("--learning-rate", type=float, help="The largest. [default: 0.001]")
+@click.option(
+    "--learning-rate", type=float, help="Largest learning rate of the training. [default: 0.001]"
+)
 @click.option("--seed", type=int, help="Seed of weights and crops. [default: 0]")
 @click.option(
     "--settings",

@@ -1,7 +1,8 @@
 """Write the regions of a slide to blocks on disk, and these to the files of the result.
 
-All of it beside prediction: a thread writes blocks, workers make and check the QuPath features of
-each, and in the order of the slide the thread adds them to table and preview.
+All of this happens while other tiles are predicted: a thread writes blocks, workers make and check
+the QuPath features of each block, and the thread adds them to table and preview in the order of the
+slide.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _READERS_SHARE = 3 / 8
 """Share of the cores beside a GPU that read regions. Reading a region takes a core about as long
 as post-processing it, and one core is left to the threads that feed the device."""
 _LEAVING_S = 30.0
-"""Within this a worker ends the region it has begun, when nobody wants the rest."""
+"""How long workers may take to end the regions they have begun, when nobody wants the rest."""
 
 _Item = TypeVar("_Item")
 _Pixels: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -112,8 +112,8 @@ class SegmentationEngine:
         Args:
             model: Name, file, or loaded.
             compute: Device, precision, workers.
-            for_slides: Start the workers now: they take seconds, and so does the device, at the
-                same time. They start with the first slide otherwise; images need none.
+            for_slides: Start the workers now, while the device starts; both take seconds.
+                Otherwise they start with the first slide. Images need none.
         """
         give_back_large_arrays()
         pool = None
@@ -290,8 +290,8 @@ class SegmentationEngine:
 def _fitting(device: str) -> tuple[int, int]:
     """Readers and workers beside a device, on the available cores.
 
-    Prediction fills a CPU by itself; a quarter of the cores keeps up with it. Beside a GPU all
-    are free.
+    Prediction keeps a CPU busy by itself, and workers on a quarter of its cores keep up with it.
+    Beside a GPU all cores are free.
     """
     cores = available_cores()
     if device == "cpu":

@@ -75,9 +75,9 @@ def quantise(
     }
     if shared:
         raise TrainingError(
-            f"{len(shared)} patients or slides are calibrated on and checked on: "
-            f"{sorted(shared)[:5]}.",
-            "The check says nothing then; take the training and the validation side of a set.",
+            f"{len(shared)} patients or slides are in the set to calibrate on and in the set to "
+            f"check on: {sorted(shared)[:5]}.",
+            "The check would say nothing; take the training and the validation side of a set.",
         )
     graph, made_with = _calibrated(model, calibration)
     graph_path, card_path = int8_paths(model.path)

@@ -124,8 +124,9 @@ def find_blur(
     """Tissue out of focus, and the sharpness of the sharper tissue (upper quartile).
 
     A place is blurred if it is below the threshold and also clearly less sharp than the sharper
-    quarter of the slide; so a slide that is soft all over (a file's pyramid may be) is not
-    thrown away, and its low quartile is for the caller to warn of. Zero: not judged.
+    quarter of the slide. So a slide that is soft all over, as the pyramid of its file may make it,
+    is not thrown away; the caller warns of its low quartile. A quartile of zero means that focus
+    could not be judged.
 
     Args:
         low: The slide.
@@ -157,8 +158,8 @@ def find_fold_or_dark(
     """Tissue twice as dense as tissue of its hue is on this slide, or nearly black.
 
     A fold doubles the optical density and leaves its hue: folded stroma is as dark as a plain
-    epithelium, but of stroma's hue. From places that are dense enough the fold is followed to
-    where it is half as much above the usual.
+    epithelium, but of stroma's hue. A fold begins at places that are dense enough and goes on to
+    where its density is half as far above the usual.
 
     Args:
         low: The slide.

@@ -56,4 +56,4 @@ COLOURS: dict[Finding, tuple[int, int, int]] = {
     Finding.COVERSLIP: (60, 60, 200),
     Finding.OTHER: (160, 60, 200),
 }
-"""RGB, for pictures; none of them is a colour of H&E for long."""
+"""RGB, for pictures; none of them is a usual colour of H&E."""

@@ -33,11 +33,11 @@ from hoverfast_platform.storage.foreign_table import read_table
 def find_mask_file(source: Path, slide_path: Path) -> Path:
     """The mask of a slide in a folder of masks, or by a table.
 
-    In a folder looked for in this order: ``<name>.<start of its digest>.png`` (ours, where two
-    slides have one name), ``<name>/<name>_mask_use.png`` (HistoQC), ``<name>_mask_use.png``,
-    ``<name>.png``, ``<stem>.png``, where name includes the slide's suffix. A table (``.csv``,
-    ``.tsv``) has the columns ``slide`` (name, stem or path) and ``mask`` (path, from the table's
-    folder if relative).
+    In a folder these names are looked for in this order: ``<name>.<start of its digest>.png``
+    (ours, where two slides have one name), ``<name>/<name>_mask_use.png`` (HistoQC),
+    ``<name>_mask_use.png``, ``<name>.png``, ``<stem>.png``, where name includes the slide's suffix.
+    A table (``.csv``, ``.tsv``) has the columns ``slide`` (name, stem or path) and ``mask`` (path,
+    from the table's folder if relative).
 
     Raises:
         MaskError: If there is none, with what HistoQC said about the slide if it failed there.
@@ -115,9 +115,9 @@ def load_mask(
 ) -> TissueMask:
     """Read a mask image and lay it on a slide.
 
-    Our own files say what they show. Of others ``foreign_pixels`` says what their pixels mean;
-    the shape, and HistoQC's ``results.tsv`` where there is one,
-    say whether they show the whole slide or its bounds.
+    Our own files say what they show. The pixels of other files are read by the rules of
+    ``foreign_pixels``; their shape, and HistoQC's ``results.tsv`` where there is one, say whether
+    they show the whole slide or its bounds.
 
     Args:
         path: The image.

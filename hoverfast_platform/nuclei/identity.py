@@ -12,7 +12,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei
 
 
 def nucleus_ids(nuclei: Nuclei, namespace: uuid.UUID) -> list[str]:
-    """A UUID (version 5) per nucleus, of its polygon's rounded vertices.
+    """A UUID (version 5) per nucleus, made from its polygon's rounded vertices.
 
     Args:
         nuclei: Those to name.

@@ -16,7 +16,7 @@ BAND_PX = 32
 """Half width of the strip along a seam, model pixels: 8 um at 0.25 mpp."""
 
 DUPLICATE_OVERLAP = 0.3
-"""Two polygons are one nucleus seen twice from this intersection over union."""
+"""From this intersection over union on, two polygons count as one nucleus seen twice."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Crops(Dataset[Crop]):
 
 
 def reduction_to(mpp: float | None, patch_mpp: float) -> float:
-    """How many pixels of a patch, side by side, become one; 1 where no other mpp is asked for.
+    """By which whole factor a patch is reduced to an mpp; 1 where no other mpp is asked for.
 
     Raises:
         TrainingError: If the patches are coarser than what is asked for.
@@ -127,9 +127,9 @@ def reduction_to(mpp: float | None, patch_mpp: float) -> float:
 
 
 def reduced(patch: Patch, reduction: float) -> Patch:
-    """The patch with so many pixels, side by side, become one.
+    """The patch, smaller by a whole factor.
 
-    Of colours the mean is taken, of nuclei the one in the middle.
+    A pixel gets the mean colour of those that it stands for, and the nucleus of the middle one.
     """
     if reduction == 1.0:
         return patch

@@ -34,10 +34,10 @@ _YIQ_OF_RGB = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, 
 """Brightness and two axes of colour: turned, they change the hue, stretched, the saturation."""
 
 _SMALLEST_CONTRAST_OD = 0.08
-"""Nuclei stay so much denser in red than what is around them, or they were none."""
+"""How much denser in red nuclei stay than what is around them; paler ones could not be seen."""
 _EDGE_SIGMA_PX = 1.2
 _RIM_PX = 2
-"""What stays dark of a vesicular nucleus."""
+"""Width of the rim of a vesicular nucleus, which stays dark."""
 _MAX_COVERED = 0.4
 """The largest share of a nucleus that a pasted one may cover: with more of it hidden, nobody could
 tell from the picture that it is there."""
@@ -139,8 +139,8 @@ def paste_nuclei(
 ) -> tuple[Tensor, Tensor]:
     """Nuclei of other crops set down where they lie in theirs, mirrored, with soft edges.
 
-    None that its crop's edge cuts, and none over a nucleus of which it would hide more than 0.4
-    (copy-paste, Ghiasi et al., CVPR 2021).
+    A nucleus that its crop's edge cuts is left out, and so is one that would hide more than 0.4 of
+    another (copy-paste, Ghiasi et al., CVPR 2021).
 
     Args:
         image: ``(N, 3, H, W)``.

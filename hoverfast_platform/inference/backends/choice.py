@@ -69,7 +69,7 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
 
 
 def _on_cpu_by_torch(model: LoadedModel, compute: Compute) -> TorchPredictor:
-    """Where OpenVINO is not installed, as beside a GPU: at a fraction of its speed."""
+    """The predictor where OpenVINO is not installed, as on many GPU machines; far slower."""
     if compute.precision == "int8":
         raise SettingsError(
             "Precision int8 was asked for, and OpenVINO, which computes it, is not installed.",

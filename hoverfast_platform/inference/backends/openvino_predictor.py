@@ -24,7 +24,8 @@ class OpenVinoPredictor:
     """OpenVINO on the CPU, compiled once per region shape.
 
     Args:
-        graph: From :func:`openvino_graph`, or an int8 form; its maps, not yet what is decoded.
+        graph: From :func:`openvino_graph`, or an int8 form. It ends with the network's maps; what
+            workers decode is added here.
         network: From which it was made.
         precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
         batch_size: Regions handed over together.

@@ -27,7 +27,7 @@ class Predictor(Protocol):
     arithmetic: str
     """All that decides the maps besides the weights; part of a result's identity."""
     n_concurrent: int
-    """Calls of ``predict`` that do better at the same time than one after another."""
+    """How many calls of ``predict`` should go on at the same time to keep the device busy."""
 
     def adapted_to(self, samples: Sequence[RgbImage], share: float) -> Predictor:
         """One like this with statistics of a slide mixed into its network's batch norms.
