@@ -13,6 +13,7 @@ help:  ## This list
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/hoverfast warm-up
 	touch $@
 
 setup: $(STAMP)  ## Environment in .venv with pinned versions
@@ -121,12 +122,12 @@ JOBS ?= auto
 test: $(STAMP)  ## Tests that need nothing but this checkout, on all cores; K=expression chooses
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(K),-k '$(K)')
 
-# Arithmetic, formats, rules and one kind of database: no network runs, no server, no subprocess.
+# Arithmetic, formats, rules and one kind of database: no network runs, no server, nothing killed.
 FAST := $(addprefix tests/unit/,hv nuclei slide storage evaluation checks cohorts reports \
-    catalogue test_stain.py test_tiling.py)
+    catalogue test_files.py test_stain.py test_tiling.py)
 test-fast: $(STAMP)  ## The pure parts, under a minute on two cores: what a small change needs
 	$(BIN)/python -m pytest -q $(FAST) --ignore tests/unit/catalogue/test_database.py \
-	    -k "not postgres and not at_once$(if $(K), and ($(K)))"
+	    -k "not postgres and not at_once and not killed$(if $(K), and ($(K)))"
 
 mask-figures: $(STAMP)  ## The figures of docs/masks.md; HOVERFAST_TEST_DATA=, HOVERFAST_HISTOQC=
 	$(BIN)/python -m pytest -m slow -s -q --timeout 3600 tests/integration/test_mask_quality.py
