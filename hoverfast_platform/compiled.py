@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -34,8 +35,19 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
         machine_code = compile_it(cache=True)
     except RuntimeError as error:  # numba found no folder it may write
         _LOG.info("%s is compiled anew in every process: %s", function.__name__, error)
+        _tell_that_nothing_is_kept()
         machine_code = compile_it()
     return cast(Callable[_P, _R], machine_code)
+
+
+@functools.cache
+def _tell_that_nothing_is_kept() -> None:
+    """Say it once, and not again in every worker process."""
+    if multiprocessing.parent_process() is None:
+        _LOG.warning(
+            "Machine code can be kept nowhere, so every process compiles its loops for some "
+            "seconds. Set NUMBA_CACHE_DIR to a folder that can be written."
+        )
 
 
 def kept_in(function: Callable[..., object]) -> Path | None:

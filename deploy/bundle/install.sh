@@ -15,5 +15,5 @@ options=(--quiet --no-index --no-cache-dir --disable-pip-version-check)
 "${PYTHON:-python3}" -m pip install "${options[@]}" wheels/*.whl
 # Machine code of the loops over pixels, once a machine; else the first slide waits for it.
 PYTHONPATH="${1:+$1:}${PYTHONPATH:-}" "${PYTHON:-python3}" -c \
-  "from hoverfast_platform.inference.workers import warm_up; warm_up()" ||
+  "from hoverfast_platform.use_cases.warm_up import warm_up; warm_up()" ||
   echo "Nothing was compiled ahead: is something missing that this machine was to have?" >&2

@@ -56,6 +56,7 @@ _COMMANDS = {
     "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
     "gpu-check": ("hoverfast_platform.cli.gpu_check", "Whether a GPU is right, and how fast."),
     "withdraw": ("hoverfast_platform.cli.withdraw", "What must not be used any more."),
+    "warm-up": ("hoverfast_platform.cli.warm_up", "Compile ahead what the first slide needs."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
     "doctor": ("hoverfast_platform.cli.doctor", "Whether this machine is ready."),
     "explain": ("hoverfast_platform.cli.explain", "Cause and remedy of a kind of error."),

@@ -241,8 +241,8 @@ class WorkerPool:
         self.n_workers = n_workers
         if not is_kept(grow_markers):
             _LOG.warning(
-                "The machine code of post-processing is compiled first, ten seconds or so. It is "
-                "kept for the next run; where it cannot be, NUMBA_CACHE_DIR names a folder."
+                "The loops of post-processing are compiled first, which takes ten seconds or more. "
+                "`hoverfast warm-up` does it ahead."
             )
         self._pool = ProcessPoolExecutor(
             n_workers,

@@ -38,6 +38,7 @@ def test_results_are_the_same_where_nothing_can_be_written(tmp_path):
     output, _ = run_with_cache_in(tmp_path / "file" / "cache").communicate()
 
     assert "_widened is compiled anew in every process" in output
+    assert output.count("Set NUMBA_CACHE_DIR") == 1
     assert output.endswith("[0.5, -2.0]\n")
 
 

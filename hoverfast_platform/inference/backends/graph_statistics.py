@@ -4,7 +4,7 @@ Conversion folds every batch norm into the convolution before it. With ``k = wei
 sqrt(variance + eps)`` the graph holds ``y = k (W x + c - mean) + bias``, and in int8 a small
 correction besides. Other statistics turn ``k`` into ``r k``: the convolution's weights (in int8
 their scales) are multiplied by ``r``, and what is added changes by what follows from it. That
-takes milliseconds where converting anew takes seconds and quantising anew a minute.
+takes milliseconds, where quantising anew takes a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hoverfast_platform.model.batch_norms import norms_of
 from hoverfast_platform.model.network import HoverFast
 
 _FOLDED = re.compile(r"network\.(?P<module>[\w.]+)/aten::batch_norm")
-"""How the converter names the addition that a batch norm of the network became."""
+"""The name of the addition that a batch norm became: here and in graphs that were converted."""
 
 
 def with_statistics(graph: Any, made_from: HoverFast, adapted: HoverFast) -> Any:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from hoverfast_platform.arrays import PredictedMaps, RgbImage
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.inference.backends.graph_border_steepness import with_border_steepness
 from hoverfast_platform.inference.backends.graph_statistics import with_statistics
+from hoverfast_platform.inference.backends.network_graph import network_graph
 from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.checkpoint import LoadedModel
-from hoverfast_platform.model.network import HoverFast, MapsFromPixels
+from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.slide_statistics import adapted_to
 
 
@@ -107,13 +106,6 @@ class OpenVinoPredictor:
 
 def openvino_graph(model: LoadedModel) -> Any:
     """A model's maps from pixels as an OpenVINO graph in fp32, for regions of any size."""
-    import openvino as ov
-
-    example = torch.zeros((1, 64, 64, 3), dtype=torch.uint8)
-    with torch.inference_mode(), warnings.catch_warnings():
-        # OpenVINO's converter traces; torch announces that tracing will go one day.
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-        graph = ov.convert_model(MapsFromPixels(model.network).eval(), example_input=example)
-    graph.reshape([1, -1, -1, 3])
-    return graph
+    network = model.network
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    return network_graph(network.architecture, weights)
