@@ -272,5 +272,5 @@ def normalisation_of(samples: Sequence[RgbImage], wanted: Appearance) -> StainNo
 
 
 def normalised_alone(rgb: RgbImage, wanted: Appearance) -> RgbImage:
-    """An image that is nobody's part, brought to an appearance by itself."""
+    """An image that is no part of a slide, brought to an appearance by what it shows itself."""
     return normalisation_of([rgb], wanted).apply(rgb)

@@ -24,9 +24,9 @@ from hoverfast_platform.model.builtin_digests import check_builtin
 _LOG = logging.getLogger(__name__)
 
 MIN_DICE_BETWEEN = 0.99
-"""Nuclear pixels of int8 against those of the weights themselves."""
+"""Least Dice of the nuclear pixels of int8 against those of the weights themselves."""
 MAX_AJI_DIFFERENCE = 0.01
-"""Mean AJI against the labels, int8 less fp32, either way."""
+"""Largest difference between the mean AJI of int8 and that of fp32, both against the labels."""
 
 
 class AgreementCheck(Settings):

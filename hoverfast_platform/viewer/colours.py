@@ -15,7 +15,7 @@ _STOPS = (
     (250, 150, 20),
     (215, 30, 40),
 )
-"""Blue to red through green: none of them is a colour of haematoxylin and eosin for long."""
+"""Blue to red through green: none of them is a usual colour of hematoxylin and eosin."""
 
 
 def shades() -> npt.NDArray[np.uint8]:

@@ -8,7 +8,6 @@ slide to DICOM later can find the annotations.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.exporters.exporter import Exporter, Need, NucleiSource
@@ -190,7 +190,7 @@ def _derived_image(provenance: Provenance) -> Any:
 
 def _uid(digest: str, what: str) -> str:
     """A UID of the tree for UUIDs (2.25), the same for the same digest."""
-    number = int.from_bytes(hashlib.sha256(f"{what} {digest}".encode()).digest()[:16], "big")
+    number = int(text_sha256(f"{what} {digest}")[:32], 16)
     return f"2.25.{number}"
 
 
