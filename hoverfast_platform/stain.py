@@ -272,5 +272,5 @@ def normalisation_of(samples: Sequence[RgbImage], wanted: Appearance) -> StainNo
 
 
 def normalised_alone(rgb: RgbImage, wanted: Appearance) -> RgbImage:
-    """An image that is no part of a slide, brought to an appearance by what it shows itself."""
+    """An image that does not belong to a slide, brought to an appearance by its own stain."""
     return normalisation_of([rgb], wanted).apply(rgb)
