@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 
 from hoverfast_platform.catalogue import Catalogue
-from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.use_cases.segment_slides import segment_slides
-from tests.scaling.fake_predictor import use_fake_predictor
+from tests.scaling.fake_predictor import FakePredictor, fake_engine
 
 
 def main(slides: Path, out: Path) -> None:
-    use_fake_predictor()
     paths = sorted(slides.iterdir())
-    with SegmentationEngine.of() as engine, Catalogue.open(out / "catalogue.sqlite") as catalogue:
+    catalogue_path = out / "catalogue.sqlite"
+    with fake_engine(FakePredictor()) as engine, Catalogue.open(catalogue_path) as catalogue:
         for outcome in segment_slides(paths, out, engine=engine, catalogue=catalogue):
             mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             sys.stdout.write(f"{outcome.item.name} {outcome.kind or 'done'} {mib}\n")
