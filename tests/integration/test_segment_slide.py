@@ -250,8 +250,11 @@ def test_a_mask_given_in_python_is_held_against_the_slide(engine, tmp_path):
         found = find_tissue(reader)
         inverted = TissueMask.of_slide(reader.info, ~found.is_tissue, "import", provenance={})
 
+    settings = SegmentationSettings(scale=Scale(max_upsampling=5))
     with pytest.raises(MaskError, match="The tissue mask looks inverted"):
-        segment_slide(path, out_dir=tmp_path / "out", engine=engine, mask=inverted)
+        segment_slide(
+            path, out_dir=tmp_path / "out", engine=engine, mask=inverted, settings=settings
+        )
 
 
 def test_missing_mpp_is_refused_and_the_override_recorded(engine, tmp_path):
