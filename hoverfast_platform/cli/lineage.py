@@ -45,6 +45,19 @@ def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, gra
         say(lineage_graph(stories[0]))
     else:
         say("\n\n".join("\n".join(lineage_lines(story)) for story in stories))
+    _tell_of_changes(stories)
+
+
+def _tell_of_changes(stories: list[Story]) -> None:
+    """Files that are not what was recorded; those of a replaced result have the current one's."""
+    from hoverfast_platform.storage.publish import differing_files
+
+    current = [story.entry for story in stories if story.entry and story.entry.is_current]
+    differing = [path for entry in current for path in differing_files(entry.files)]
+    for path in differing:
+        say(f"note: {path} is not what was recorded; segment the slide again.", err=True)
+    if differing:
+        raise click.exceptions.Exit(1)
 
 
 def _of_file(path: Path) -> tuple[object, list[Story]]:

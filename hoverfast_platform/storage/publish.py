@@ -122,6 +122,19 @@ def changed_files(folder: Path, summary: SegmentationSummary) -> tuple[str, ...]
     )
 
 
+def differing_files(recorded: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the paths that hold something else than was recorded; absent files are not judged.
+
+    Args:
+        recorded: Path to SHA-256.
+    """
+    return tuple(
+        path
+        for path, sha256 in recorded.items()
+        if Path(path).is_file() and file_sha256(Path(path)) != sha256
+    )
+
+
 def changed_text(summary_path: Path, changed: tuple[str, ...]) -> str:
     """Which files of a result are not what was published, for people."""
     return (
