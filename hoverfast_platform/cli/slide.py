@@ -1,4 +1,4 @@
-"""``hoverfast slide info``: what a slide file says of itself."""
+"""``hoverfast slide``: what a slide file says of itself, and which formats are read."""
 
 from __future__ import annotations
 
@@ -42,3 +42,14 @@ def info(path: Path, mpp: float | None, as_json: bool) -> None:
     for note in known.notes:
         say(f"note       {note}")
     say(f"sha256     {slide_digest(path)}")
+
+
+@command.command("formats")
+def formats() -> None:
+    """Which slide formats are read, by which library, and what each was tried on."""
+    from hoverfast_platform.slide.formats import FORMATS
+
+    width = max(len(kind.name) for kind in FORMATS)
+    for kind in FORMATS:
+        how = f"{kind.reader}; tried on: {kind.tried_on}." if kind.reader else "not read."
+        say(f"{kind.name:{width}}  {' '.join(kind.suffixes)}\n{'':{width}}  {how} {kind.remedy}")

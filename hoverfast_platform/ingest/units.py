@@ -8,12 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hoverfast_platform.slide.digest import slide_files
+from hoverfast_platform.slide.formats import SLIDE_SUFFIXES
 from hoverfast_platform.texts import clean
-
-SLIDE_SUFFIXES = frozenset(
-    {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"}
-)
-"""What OpenSlide opens; other files in a watched folder are nobody's business."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hoverfast_platform.errors import (
     UnreadableSlideError,
 )
 from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.formats import remedy_for
 from hoverfast_platform.slide.reader import SlideInfo, check_plausible, check_tile
 
 _SHOWN_PROPERTIES = (
@@ -106,13 +107,15 @@ def _open(path: Path) -> openslide.OpenSlide:
     except OpenSlideUnsupportedFormatError as error:
         raise UnreadableSlideError(
             f"{path.name} is not a slide format that OpenSlide knows.",
-            "A flat image goes through `hoverfast infer_roi`; other formats can be converted to "
+            remedy_for(path.suffix)
+            or "A flat image goes through `hoverfast infer_roi`; other formats can be converted to "
             "a pyramidal TIFF, for instance with `vips tiffsave --tile --pyramid`.",
         ) from error
     except (openslide.OpenSlideError, OSError) as error:
         raise UnreadableSlideError(
             f"{path.name} cannot be opened: {error}.",
-            "The file is damaged or incomplete (MRXS needs its folder beside it); copy it again.",
+            remedy_for(path.suffix)
+            or "It is damaged or incomplete (MRXS needs its folder beside it); copy it again.",
         ) from error
 
 

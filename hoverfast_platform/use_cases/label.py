@@ -10,10 +10,10 @@ import numpy as np
 
 from hoverfast_platform.config import InstanceDecoding
 from hoverfast_platform.errors import LabelError, SettingsError, StorageError, TrainingError
-from hoverfast_platform.ingest.units import SLIDE_SUFFIXES
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.model.card import LabelSource
 from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.slide.formats import SLIDE_SUFFIXES
 from hoverfast_platform.storage.flat_images import IMAGE_SUFFIXES, read_instance_map
 from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, find_label_file

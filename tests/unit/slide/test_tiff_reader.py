@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
+from hoverfast_platform.cli.slide import command
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import (
     IncompleteSlideError,
@@ -12,6 +14,7 @@ from hoverfast_platform.errors import (
 )
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide.formats import FORMATS, SLIDE_SUFFIXES
 from hoverfast_platform.slide.tiff_reader import TiffReader
 
 WIDTH, HEIGHT = 320, 208
@@ -42,6 +45,13 @@ def ome_planes(path, **more):
 WRITTEN = {
     "big-endian": {"byteorder": ">", **TILED, **SCALE},
     "zstd": {"compression": "zstd", **TILED, **SCALE},
+    "JPEG 2000": {"compression": "jpeg2000", **TILED, **SCALE},
+    "JPEG XL": {"compression": "jpegxl", **TILED, **SCALE},
+    "JPEG XR": {"compression": "jpegxr", **TILED, **SCALE},
+    "WebP": {"compression": "webp", **TILED, **SCALE},
+    "LERC": {"compression": "lerc", **TILED, **SCALE},
+    "PNG": {"compression": "png", **TILED, **SCALE},
+    "LZMA": {"compression": "lzma", **TILED, **SCALE},
     "planar": {"planarconfig": "separate", **TILED, **SCALE},
     "strips": {"metadata": None, **SCALE},
     "OME-XML": {"ome": True, "tile": (64, 80), "metadata": OME},
@@ -173,3 +183,44 @@ def test_a_cut_file_says_how_many_bytes_it_needs(tmp_path):
 
     with pytest.raises(IncompleteSlideError, match="needs at least"):
         open_slide(path)
+
+
+def test_a_qptiff_is_read_without_its_label_and_thumbnail(tmp_path):
+    root = "PerkinElmer-QPI-ImageDescription"
+    kind = f"<{root}><ImageType>{{}}</ImageType></{root}>"
+    parts = {
+        "FullResolution": RGB,
+        "Thumbnail": RGB[::4, ::4],
+        "ReducedResolution": RGB[::2, ::2],
+        "Label": RGB[:50, :50],
+    }
+    with tifffile.TiffWriter(tmp_path / "s.qptiff") as file:
+        for name, pixels in parts.items():
+            file.write(
+                pixels, photometric="rgb", description=kind.format(name),
+                software="PerkinElmer-QPI",
+                subfiletype=int(name == "ReducedResolution"), **TILED, **SCALE,
+            )  # fmt: skip
+
+    found, info = pixels_of(tmp_path / "s.qptiff")
+
+    assert np.array_equal(found, expected())
+    assert info.level_sizes == ((WIDTH, HEIGHT), (WIDTH // 2, HEIGHT // 2))
+
+
+def test_a_format_that_is_not_read_says_how_to_convert_it(tmp_path):
+    path = tmp_path / "s.vsi"
+    path.write_bytes(bytes(2000))
+
+    with pytest.raises(UnreadableSlideError, match="bfconvert"):
+        open_slide(path)
+
+
+def test_every_format_that_is_read_is_looked_for_and_listed():
+    listed = CliRunner().invoke(command, ["formats"]).output
+
+    assert {".svs", ".ndpi", ".mrxs", ".dcm", ".czi", ".qptiff", ".tif"} <= SLIDE_SUFFIXES
+    assert not {".zarr", ".isyntax", ".vsi"} & SLIDE_SUFFIXES
+    for kind in FORMATS:
+        assert kind.name in listed
+        assert kind.reader or kind.remedy
