@@ -178,6 +178,10 @@ gpu-check:  ## Is the GPU right, and how fast; TILES=folder, GPU_CHECK='--budget
 test-wheel:  ## The wheel, built and used in a clean environment
 	PYTHON=$(PYTHON) .ci/wheel
 
+.PHONY: release
+release:  ## sdist, wheel, SBOM, digests in dist/, used in clean environments; uploads nothing
+	PYTHON=$(PYTHON) .ci/release
+
 test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
 	$(BIN)/python .ci/readme
 

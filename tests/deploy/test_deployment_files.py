@@ -159,23 +159,10 @@ def test_dagster_accepts_the_instance_settings(name, tmp_path, monkeypatch):
     assert config["run_retries"]["retry_on_asset_or_op_failure"] is False
 
 
-def test_one_version_in_all_files():
-    version = re.search(r'^version = "(.+)"$', (REPOSITORY / "pyproject.toml").read_text(), re.M)
-    assert version
-    for name in (
-        "compose.yaml",
-        "compose.gpu.yaml",
-        "env.example",
-        "kubernetes/values.yaml",
-        "kubernetes/migrate.yaml",
-        "hpc/hoverfast.def",
-    ):
-        assert version[1] in (DEPLOY / name).read_text(), name
-
-
 def test_shell_scripts_pass_shellcheck():
     scripts = [DEPLOY / "entrypoint.sh", DEPLOY / "hpc/segment.sbatch"]
-    done = run(BIN / "shellcheck", *scripts, REPOSITORY / ".ci/run", REPOSITORY / ".ci/wheel")
+    scripts += [REPOSITORY / ".ci" / name for name in ("run", "wheel", "release")]
+    done = run(BIN / "shellcheck", *scripts)
 
     assert done.returncode == 0, done.stdout
 
@@ -285,8 +272,9 @@ def test_apptainer_definition_has_its_sections_and_its_files():
         assert done.returncode == 0, done.stdout
 
 
-def test_workflow_is_a_workflow_with_pinned_actions_and_no_rights():
-    workflow = REPOSITORY / ".github/workflows/ci.yaml"
+@pytest.mark.parametrize("name", ["ci.yaml", "release.yaml"])
+def test_workflow_is_a_workflow_with_pinned_actions_and_no_rights(name):
+    workflow = REPOSITORY / ".github/workflows" / name
     schema = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
     findings = run(BIN / "zizmor", "--offline", "--persona=auditor", workflow)
 
@@ -296,7 +284,7 @@ def test_workflow_is_a_workflow_with_pinned_actions_and_no_rights():
 
 def test_workflow_and_ci_call_only_targets_that_exist():
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
-    for name in (".github/workflows/ci.yaml", ".ci/run"):
+    for name in (".github/workflows/ci.yaml", ".github/workflows/release.yaml", ".ci/run"):
         called = set(re.findall(r"\bmake ([a-z0-9-]+)", (REPOSITORY / name).read_text()))
         assert called, name
         assert called <= targets, name
