@@ -26,7 +26,7 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 	mkdir -p $(DAGSTER_HOME)
 	cp $< $@
 
-demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else synthetic
+demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else a sample
 	$(BIN)/python -m hoverfast_platform.assets.demo $(SLIDE)
 
 # Where slides arrive, and whether sensors run without being switched on in the UI.

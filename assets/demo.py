@@ -21,12 +21,12 @@ from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 @click.command()
 @click.argument("slide_path", required=False, type=click.Path(path_type=Path))
 def main(slide_path: Path | None) -> None:
-    """Register SLIDE_PATH (default: a synthetic slide), find its nuclei, say where they are."""
+    """Register SLIDE_PATH (default: a sample slide), find its nuclei, say where they are."""
     resources = dict(defs().resources or {})
     store = resources["store"]
     assert isinstance(store, ArtefactFolder)
     try:
-        key = store.register(slide_path or _synthetic(Path(store.root).parent / "synthetic.tiff"))
+        key = store.register(slide_path or _sample(Path(store.root).parent))
     except HoverFastError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
@@ -53,12 +53,12 @@ def main(slide_path: Path | None) -> None:
     click.echo("\n`make ui` opens the Dagster UI on it: http://127.0.0.1:3000/assets/nuclei")
 
 
-def _synthetic(path: Path) -> Path:
-    from hoverfast_platform.synthetic import write_synthetic_slide
+def _sample(folder: Path) -> Path:
+    from hoverfast_platform.sample_slide import sample_slide
 
-    if not path.exists():
-        write_synthetic_slide(path, width_px=3000, height_px=2400)
-    return path
+    made = sample_slide(folder)
+    click.echo(f"The slide is {made.text}.")
+    return made.path
 
 
 if __name__ == "__main__":

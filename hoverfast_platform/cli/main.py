@@ -58,6 +58,7 @@ _COMMANDS = {
     "withdraw": ("hoverfast_platform.cli.withdraw", "What must not be used any more."),
     "warm-up": ("hoverfast_platform.cli.warm_up", "Compile ahead what the first slide needs."),
     "lineage": ("hoverfast_platform.cli.lineage", "Where a result came from."),
+    "sample": ("hoverfast_platform.cli.sample", "A slide to try things on."),
     "doctor": ("hoverfast_platform.cli.doctor", "Whether this machine is ready."),
     "explain": ("hoverfast_platform.cli.explain", "Cause and remedy of a kind of error."),
     "completion": ("hoverfast_platform.cli.completion", "Completion for bash, zsh and fish."),
