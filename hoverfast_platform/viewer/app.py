@@ -81,6 +81,7 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
         Route(one + "/density/{z:int}/{x:int}/{y:int}.png", pages.density),
         Route(one + "/mask.png", pages.mask),
         Route(one + "/nucleus/{row:int}", pages.nucleus),
+        Route(one + "/torn", pages.torn),
         Route(one + "/queue", pages.queue),
         Route(one + "/review", pages.review),
         Route(one + "/review", pages.add_edit, methods=["POST"]),
@@ -129,6 +130,7 @@ class _Pages:
         may_write = self._access.may_write and self._access.knows_token(request)
         described = describe_exhibit(
             shown,
+            self._room.library,
             self._room.others(shown),
             problem=self._room.problem(shown),
             may_write=may_write,
@@ -175,6 +177,9 @@ class _Pages:
     def nucleus(self, request: Request) -> Response:
         """JSON: the measurements of the nucleus in a row of the table."""
         return _json(describe_nucleus(self._shown(request), request.path_params["row"]))
+
+    def torn(self, request: Request) -> Response:
+        return _json({"problem": self._shown(request).torn})
 
     def queue(self, request: Request) -> Response:
         """JSON: fields that deserve a look first, with the reason."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hoverfast_platform.checks.policy import CheckPolicy
+from hoverfast_platform.checks.rules import check_density, check_seams
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.ingest.names import printable
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
@@ -22,7 +24,7 @@ def list_exhibits(library: Library) -> dict[str, Any]:
     """All slides with their figures, and what failed."""
     return {
         "folder": printable(library.root),
-        "slides": [_entry(exhibit) for exhibit in library.exhibits],
+        "slides": [_entry(exhibit, library.policy) for exhibit in library.exhibits],
         "failures": [
             {
                 "name": printable(failure.path),
@@ -35,7 +37,16 @@ def list_exhibits(library: Library) -> dict[str, Any]:
     }
 
 
-def _entry(exhibit: Exhibit) -> dict[str, Any]:
+def _failed_checks(summary: SegmentationSummary, policy: CheckPolicy) -> list[str]:
+    """What the checks find odd that need the summary alone."""
+    found = {
+        "density": check_density(summary, policy.density),
+        "seams": check_seams(summary, policy.seams),
+    }
+    return [f"{name}: {finding.text}" for name, finding in found.items() if not finding.passed]
+
+
+def _entry(exhibit: Exhibit, policy: CheckPolicy) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "key": exhibit.key,
         "name": printable(exhibit.name),
@@ -54,19 +65,25 @@ def _entry(exhibit: Exhibit) -> dict[str, Any]:
             "n_nuclei": summary.n_nuclei,
             "nuclei_per_mm2": summary.nuclei_per_mm2,
             "finished_at": summary.finished_at,
+            "checks": _failed_checks(summary, policy),
             "warnings": list(summary.warnings),
         }
     return entry
 
 
 def describe_exhibit(
-    shown: OpenExhibit, others: Sequence[Exhibit], *, problem: str, may_write: bool
+    shown: OpenExhibit,
+    library: Library,
+    others: Sequence[Exhibit],
+    *,
+    problem: str,
+    may_write: bool,
 ) -> dict[str, Any]:
     """Everything that the page needs before it asks for pixels."""
     width, height = shown.size_px
     summary = shown.summary
     return {
-        **_entry(shown.exhibit),
+        **_entry(shown.exhibit, library.policy),
         "problem": printable(problem),
         "width": width,
         "height": height,

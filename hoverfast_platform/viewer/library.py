@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from hoverfast_platform.catalogue import Catalogue, FailureRecord, KnownSlide
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
+from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, SlideError, StorageError
 from hoverfast_platform.files import bytes_sha256
@@ -88,11 +89,13 @@ class Library:
         root: Folder of results, artefacts or slides that was opened.
         exhibits: In order of name.
         failures: What the catalogue says failed, newest first.
+        policy: When a result counts as odd: `checks.json` in the folder, as in Dagster.
     """
 
     root: Path
     exhibits: tuple[Exhibit, ...]
     failures: tuple[FailureRecord, ...] = ()
+    policy: CheckPolicy = field(default_factory=CheckPolicy)
 
     def find(self, key: str) -> Exhibit | None:
         """One by its key, or by its slide's key in the catalogue; None if there is none."""
@@ -157,7 +160,7 @@ def open_library(
             "a folder of slides, or one slide.",
         )
     exhibits = sorted([*results, *alone], key=lambda exhibit: (exhibit.name, exhibit.title))
-    return Library(path, tuple(exhibits), failures)
+    return Library(path, tuple(exhibits), failures, read_policy(path / "checks.json"))
 
 
 def _slide_files(folder: Path) -> Iterator[Path]:

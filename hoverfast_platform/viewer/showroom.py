@@ -17,6 +17,7 @@ import numpy.typing as npt
 import shapely
 
 from hoverfast_platform.errors import MaskError, SettingsError, SlideError, StorageError
+from hoverfast_platform.files import file_sha256
 from hoverfast_platform.review.export import write_review
 from hoverfast_platform.review.log import ReviewLog
 from hoverfast_platform.review.queue import FieldToReview, fields_to_review
@@ -25,6 +26,7 @@ from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.open import open_slide
 from hoverfast_platform.slide.reader import SlideInfo
 from hoverfast_platform.storage.nuclei_lookup import Found, NucleiLookup, Place
+from hoverfast_platform.storage.publish import changed_text
 from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.storage.vector_tiles import EXTENT, encode_tile
 from hoverfast_platform.viewer.colours import shade_index
@@ -121,6 +123,21 @@ class OpenExhibit:
         """The nuclei from far away."""
         with self._lock:
             return DensityMap(self.lookup, *self.size_px, self.mpp[0])
+
+    @cached_property
+    def torn(self) -> str:
+        """Why the nuclei are not those that were published; empty if they are, or nobody can tell.
+
+        Reads the whole table.
+        """
+        path = self.exhibit.table_path
+        if self.summary is None or path is None:
+            return ""
+        wanted = self.summary.files.get(path.name)
+        if wanted is None or (path.is_file() and file_sha256(path) == wanted):
+            return ""
+        assert self.exhibit.summary_path is not None, "what has a table has a summary"
+        return changed_text(self.exhibit.summary_path, (path.name,))
 
     def prepare(self) -> None:
         """Make what the first view needs; what is wrong is told when it is asked for."""

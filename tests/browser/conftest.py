@@ -21,9 +21,9 @@ from tests.browser.viewer_page import ViewerPage
 FRONT_END = STATIC.parent / "front_end"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One browser for all tests."""
+    """One browser for the tests of a file: beside Playwright no other event loop can run."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install '.[e2e]'")
     built = STATIC / "index.html"
     if not built.is_file():

@@ -235,7 +235,7 @@ def test_the_queue_is_gone_through_and_what_is_judged_is_ticked(open_page):
 
 def test_a_day_without_a_mouse(open_page):
     page = open_page(x=int(CENTRES[LONE][0]) + 8, y=int(CENTRES[LONE][1]), r=0.5)
-    page.page.locator("#map").focus()
+    page.page.locator("#frame").focus()
     page.key("Enter")
     expect(page.page.locator("#nucleus")).to_contain_text("Area")
     page.key("x")

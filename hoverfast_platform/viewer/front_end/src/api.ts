@@ -9,6 +9,7 @@ export interface Entry {
   nuclei_per_mm2?: number | null;
   problem: string;
   warnings?: string[];
+  checks?: string[];
 }
 
 export interface Failure {

@@ -28,7 +28,8 @@ function item(entry: Entry, isNow: boolean, open: (key: string) => void): HTMLLI
     ? make("img", { src: addressOf(entry.key, "/thumbnail.jpg"), alt: "", loading: "lazy" })
     : make("span", { class: "blank" });
   const text = make("span", {}, make("span", { class: "name" }, entry.name), make("br"), make("span", { class: "hint" }, figures(entry)));
-  if (!entry.has_slide) text.append(make("br"), make("span", { class: "bad" }, "The slide's file is not where it was."));
+  if (!entry.has_slide && !entry.problem) text.append(make("br"), make("span", { class: "bad" }, "The slide's file is not where it was."));
+  for (const odd of entry.checks ?? []) text.append(make("br"), make("span", { class: "odd" }, `Check of ${odd}`));
   if (entry.problem) text.append(make("br"), make("span", { class: "bad" }, entry.problem));
   const row = make("button", {}, picture, text);
   row.addEventListener("click", () => open(entry.key));
@@ -36,6 +37,7 @@ function item(entry: Entry, isNow: boolean, open: (key: string) => void): HTMLLI
 }
 
 export function figures(entry: Entry): string {
+  if (entry.problem) return entry.title || "its result cannot be shown";
   if (entry.n_nuclei === null) return "not segmented yet";
   const density = entry.nuclei_per_mm2 == null ? "" : `, ${rounded(entry.nuclei_per_mm2)} per mm²`;
   return `${entry.n_nuclei.toLocaleString("en")} nuclei${density}${entry.title ? ` · ${entry.title}` : ""}`;

@@ -14,7 +14,8 @@ const NEAR_PX = 60; // Enter chooses the nucleus nearest to the middle of the sc
 
 async function start(): Promise<void> {
   const listing = await ask<Listing>("api/slides");
-  const first = listing.slides.find((s) => s.n_nuclei !== null && s.has_slide) ?? listing.slides[0];
+  const whole = listing.slides.filter((s) => !s.problem);
+  const first = whole.find((s) => s.n_nuclei !== null && s.has_slide) ?? whole[0] ?? listing.slides[0];
   const key = asked.get("slide") ?? first?.key;
   if (!key) {
     say("There is nothing to see yet. Reload the page when the first slide is done.", true);
@@ -63,6 +64,7 @@ async function show(slide: Slide): Promise<void> {
   await review?.load();
   map.map.once("rendercomplete", () => {
     performance.mark("view-drawn"); // what `make viewer-speed` measures
+    if (slide.result) void tellTorn(slide);
     if (slide.result) review?.loadQueue().catch((error: unknown) => say(`Where to look first cannot be told: ${String(error)}`));
   });
   map.map.render(); // had everything been drawn already, it would not be told again
@@ -71,7 +73,7 @@ async function show(slide: Slide): Promise<void> {
     const row = map.nucleusAt(event.pixel);
     void choose(slide, map, review, row, (event.originalEvent as MouseEvent).shiftKey, event.coordinate);
   });
-  byId("map").addEventListener("keydown", (event) => {
+  byId("frame").addEventListener("keydown", (event) => {
     const size = map.map.getSize();
     if (event.key !== "Enter" || review?.isDrawing || !size) return;
     const centre = [size[0] / 2, size[1] / 2];
@@ -79,6 +81,12 @@ async function show(slide: Slide): Promise<void> {
     void choose(slide, map, review, row, event.shiftKey, map.view.getCenter() ?? [0, 0]);
   });
   keepAddress(map, slide, shown);
+}
+
+/** Says where the file of the nuclei is not the one that was published. */
+async function tellTorn(slide: Slide): Promise<void> {
+  const { problem } = await ask<{ problem: string }>(addressOf(slide.key, "/torn"));
+  if (problem) say(problem, true);
 }
 
 async function choose(

@@ -100,7 +100,7 @@ export class SlideMap {
     const layers = [this.image, this.density, ...(this.mask ? [this.mask] : [])];
     this.map = new OlMap({
       target: "map",
-      keyboardEventTarget: document.getElementById("map") ?? undefined,
+      keyboardEventTarget: document.getElementById("frame") ?? undefined,
       view: this.view,
       layers: [...layers, this.tiles, this.otherOutlines, this.outlines],
       controls: [
