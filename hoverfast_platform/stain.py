@@ -13,9 +13,9 @@ Normalisation shows a network every slide in about the strength and balance of s
 from. One gain of brightness and one factor per colour hold for a whole slide, so neighbouring
 tiles agree and nuclei stay independent of the tile size. Only what the network sees is changed;
 measurements are of the slide's pixels. Stain strength differs between labs by a factor of two. A
-small network that has to bear all of it misses pale nuclei; docs/models.md has the figures.
-Macenko et al. (ISBI 2009) and Reinhard et al. (IEEE CGA 21 (2001) 34) change the hue as well and go
-wrong where a slide holds one stain only; factors of optical density cannot.
+small network that has to bear all of it misses pale nuclei; docs/lab-notes/models.md has the
+figures. Macenko et al. (ISBI 2009) and Reinhard et al. (IEEE CGA 21 (2001) 34) change the hue as
+well and go wrong where a slide holds one stain only; factors of optical density cannot.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def implausible_share(instance_map: InstanceMap, mpp: float) -> float:
     """Share of the nuclear area in outlines that a single nucleus seldom has.
 
     People's outlines of TNBC have more than 0.18 in one tile of ten, those of our own students in
-    tiles of many organs in one of three (docs/models.md).
+    tiles of many organs in one of three (docs/lab-notes/models.md).
 
     Args:
         instance_map: ``(H, W)``.
