@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -45,12 +46,12 @@ when the automation is switched on for the first time."""
 _Condition = dg.AutomationCondition
 
 
-_MODEL = dg.AssetSelection.assets("segmentation_model")
-"""A promotion must not segment every slide again: nuclei turn stale, and ``resegment_slides``
-does it bit by bit if it is switched on."""
-
-
-def when_inputs_change(*, sweeps: bool = True) -> dg.AutomationCondition[dg.AssetKey]:
+def when_inputs_change(
+    *,
+    sweeps: bool = True,
+    patient_with: Sequence[dg.AssetKey] = (),
+    waits_for: Sequence[dg.AssetKey] = (),
+) -> dg.AutomationCondition[dg.AssetKey]:
     """Make an asset's partition when it is new, or when an input's content changed.
 
     ``eager()`` would also react to an input that was made again with equal content. What
@@ -58,15 +59,20 @@ def when_inputs_change(*, sweeps: bool = True) -> dg.AutomationCondition[dg.Asse
 
     Args:
         sweeps: Also look for what was missed; not for what may be missing on purpose.
+        patient_with: Inputs that all slides share, such as the model: where one changes,
+            everything would be made again at once. What was made with the former one turns
+            stale instead, and a person, or `resegment_slides`, has it made again.
+        waits_for: Inputs that are often looked at again without another outcome: this asset is
+            not made in the same run, but only once their content is another.
     """
+    patient, waited = list(patient_with), [*patient_with, *waits_for]
+    changed = _Condition.data_version_changed() & ~_Condition.executed_with_root_target()
     new_content = (
-        _Condition.any_deps_match(
-            (_Condition.data_version_changed() & ~_Condition.executed_with_root_target())
-            | _Condition.will_be_requested()
+        _Condition.any_deps_match(changed).ignore(dg.AssetSelection.assets(*patient))
+        | _Condition.any_deps_match(_Condition.will_be_requested()).ignore(
+            dg.AssetSelection.assets(*waited)
         )
-        .ignore(_MODEL)
-        .with_label("an input's content changed")
-    )
+    ).with_label("an input's content changed")
     asked: dg.AutomationCondition[dg.AssetKey] = (
         (_Condition.newly_missing() | new_content)
         .since(
@@ -89,3 +95,18 @@ def when_inputs_change(*, sweeps: bool = True) -> dg.AutomationCondition[dg.Asse
         & ~_Condition.in_progress()
     ).with_label("inputs are there, nothing is running")
     return (asked & is_possible).with_label("when inputs change")
+
+
+def when_settings_change() -> dg.AutomationCondition[dg.AssetKey]:
+    """Make an asset of settings when it is missing, or when the component says something else.
+
+    The component's attributes are part of the asset's code version, so a reload of the code
+    location is enough.
+    """
+    asked = (
+        _Condition.newly_missing()
+        | _Condition.code_version_changed()
+        | _Condition.cron_tick_passed(_SWEEP) & _Condition.missing()
+        | _Condition.initial_evaluation() & _Condition.missing()
+    )
+    return (asked & ~_Condition.in_progress()).with_label("when settings change")

@@ -3,26 +3,19 @@
 A partitioned asset that simply returns records all partitions of its run or none. Here every
 finished slide logs its own materialization and checks, and the step fails at the end naming
 the bad ones, so that Dagster shows exactly those as failed. What is logged carries the tags
-Dagster itself would write (see ``provenance_tags``), or a slide would never turn stale.
+Dagster itself would write (see ``assets/data_versions.py``), or a slide would never turn stale.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import dagster as dg
-from dagster._core.definitions.data_version import (  # no public spelling exists in 1.13
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    extract_data_version_from_entry,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
 
+from hoverfast_platform.assets.data_versions import input_tags, provenance_tags
 from hoverfast_platform.assets.progress_log import duration
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
@@ -53,13 +46,6 @@ class SlideProduct:
     data_version: str
     checks: tuple[dg.AssetCheckResult, ...] = ()
     input_versions: Mapping[str, str] = field(default_factory=dict)
-
-    def input_tags(self) -> dict[str, str]:
-        """How Dagster notes what was used of the inputs."""
-        return {
-            get_input_data_version_tag(dg.AssetKey(key)): version
-            for key, version in self.input_versions.items()
-        }
 
 
 def process_slides(
@@ -106,7 +92,7 @@ def process_slides(
                 metadata=product.metadata,
                 data_version=dg.DataVersion(product.data_version),
                 check_results=list(product.checks),
-                tags=product.input_tags(),
+                tags=input_tags(product.input_versions),
             )
             return
         _log_product(context, key, product)
@@ -141,7 +127,8 @@ def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProd
             asset_key=context.asset_key,
             partition=key,
             metadata=product.metadata,
-            tags=provenance_tags(context, key, product.data_version) | product.input_tags(),
+            tags=provenance_tags(context, key, product.data_version)
+            | input_tags(product.input_versions),
         )
     )
     for verdict in product.checks:
@@ -156,37 +143,3 @@ def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProd
                 partition=key,
             )
         )
-
-
-def provenance_tags(
-    context: dg.AssetExecutionContext, key: str, data_version: str
-) -> dict[str, str]:
-    """Which versions of its inputs a slide's product was made from, as Dagster notes it."""
-    spec = context.assets_def.get_asset_spec(context.asset_key)
-    tags = {
-        CODE_VERSION_TAG: spec.code_version or context.run.run_id,
-        DATA_VERSION_TAG: data_version,
-        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
-    }
-    for dep in spec.deps:
-        record = _latest_record(context, dep.asset_key, key)
-        version = extract_data_version_from_entry(record.event_log_entry) if record else None
-        tags[get_input_data_version_tag(dep.asset_key)] = version.value if version else "INITIAL"
-        tags[get_input_event_pointer_tag(dep.asset_key)] = (
-            str(record.storage_id) if record else "NULL"
-        )
-    return tags
-
-
-def _latest_record(
-    context: dg.AssetExecutionContext, dep: dg.AssetKey, key: str
-) -> dg.EventLogRecord | None:
-    """The newest record of the slide, or of an input that all slides share, such as a model."""
-    for partitions in ([key], None):
-        records: Sequence[dg.EventLogRecord] = context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=dep, asset_partitions=partitions), limit=1
-        ).records
-        for record in records:
-            if record.partition_key in (None, key):
-                return record
-    return None

@@ -1,7 +1,7 @@
 """The engine's checks of slides, as Dagster declares and shows them.
 
-What is checked is the table in ``hoverfast_platform.checks``; thresholds that differ from the
-defaults are in ``checks.json`` in the artefact folder.
+What is checked is the table in ``hoverfast_platform.checks``; thresholds and severities are
+attributes of the component that makes the asset.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from hoverfast_platform.assets.partitions import slides
 from hoverfast_platform.checks.policy import CheckPolicy
 from hoverfast_platform.checks.table import SlideCheck
 
 _Facts = TypeVar("_Facts")
 
 
-def check_specs(checks: Sequence[SlideCheck[Any]], asset: str) -> list[dg.AssetCheckSpec]:
+def check_specs(
+    checks: Sequence[SlideCheck[Any]],
+    asset: dg.AssetKey,
+    slides: dg.DynamicPartitionsDefinition,
+) -> list[dg.AssetCheckSpec]:
     """Checks with one verdict per slide; the asset gives them with the product."""
     return [
         dg.AssetCheckSpec(

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import dagster as dg
 
+from hoverfast_platform.assets.data_versions import DATA_VERSION
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.errors import LabelError
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.teachers.correction_files import CorrectionFile, find_corrections
 
-corrections = dg.AssetSpec(
-    "corrections",
-    group_name="learning",
-    kinds={"json"},
-    owners=["team:platform"],
-    description="Nuclei that people corrected, and the regions they looked at.\n\n"
-    "**Where it is.** `corrections/` in the artefact folder: one file per slide and result, "
-    "written by the viewer at every correction; exports of QuPath, called after the slide, lie "
-    "beside them.\n\n"
-    "**What follows.** A cohort whose plan names this folder (docs/viewer.md) learns from the "
-    "regions once nothing more was corrected for the quiet time.",
-)
+
+def corrections_spec(names: Names) -> dg.AssetSpec:
+    """The asset `corrections` of a pipeline; nothing runs to make it."""
+    return dg.AssetSpec(
+        names.key("corrections"),
+        group_name=names.word("learning"),
+        kinds={"json"},
+        owners=["team:platform"],
+        description="Nuclei that people corrected, and the regions they looked at.\n\n"
+        "**Where it is.** `corrections/` in the artefact folder: one file per slide and result, "
+        "written by the viewer at every correction; exports of QuPath, called after the slide, lie "
+        "beside them.\n\n"
+        "**What follows.** A cohort whose plan names this folder (docs/viewer.md) learns from the "
+        "regions once nothing more was corrected for the quiet time.",
+    )
 
 
 def corrections_made(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, *, names: Names = Names()
 ) -> dg.SensorResult | dg.SkipReason:
     """Tells every 30 s what was corrected since: the asset `corrections` gets a new version.
 
@@ -39,14 +44,14 @@ def corrections_made(
     if not files or version == context.cursor:
         return dg.SkipReason(f"{len(files)} files, none changed")
     event = dg.AssetMaterialization(
-        corrections.key,
+        names.key("corrections"),
         metadata={
             "files": _table(files),
             "n_files": len(files),
             "n_regions": sum(f.n_regions or 0 for f in files),
             "folder": dg.MetadataValue.path(str(files[0].path.parent)),
         },
-        tags={"dagster/data_version": version},
+        tags={DATA_VERSION: version},
     )
     return dg.SensorResult(asset_events=[event], cursor=version)
 

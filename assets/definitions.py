@@ -1,4 +1,4 @@
-"""The code location: everything assembled, once. No asset or resource is written here."""
+"""The code location of this repository: three components, with values from the environment."""
 
 from __future__ import annotations
 
@@ -8,31 +8,18 @@ from pathlib import Path
 import dagster as dg
 
 from hoverfast_platform.assets.automation import Automation
-from hoverfast_platform.assets.corrections import corrections
-from hoverfast_platform.assets.learning import (
-    cohort,
-    model_evaluation,
-    promoted_model,
-    student_model,
-    teacher_labels,
-)
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.segmentation_model import segmentation_model
-from hoverfast_platform.assets.sensor_table import build_sensors
-from hoverfast_platform.assets.slide_inventory import slide_inventory
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
-from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder
+from hoverfast_platform.checks.policy import read_policy
+from hoverfast_platform.ingest.scope_rules import read_scope_rules
+from hoverfast_platform.ingest.stain_rules import read_stain_rules
+from hoverfast_platform.mask.engines import read_mask_settings
 from hoverfast_platform.resources.environment import Environment
-from hoverfast_platform.resources.leased_device import LeasedDevice
-from hoverfast_platform.resources.patience import Patience
-from hoverfast_platform.resources.slide_folders import SlideFolders
 
 
 def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deployment
     root: Path,
     *,
-    catalogue: str | None = None,
+    catalogue: str | dg.EnvVar = "",
     slide_folders: Sequence[Path] = (),
     settle_s: float = 30.0,
     automation: Automation = Automation(),
@@ -41,51 +28,63 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
+    Settings that differ from the defaults are in ``masks.json``, ``stains.json``,
+    ``scopes.json`` and ``checks.json`` there; they become attributes of the components.
+
     Args:
         root: Folder of the artefacts.
-        catalogue: SQLite file or PostgreSQL URL, also as `dg.EnvVar`; None: a file in ``root``.
+        catalogue: SQLite file or PostgreSQL URL, also as `dg.EnvVar`; empty: a file in ``root``.
         slide_folders: Where slides arrive.
         settle_s: How long a file must stay unchanged before it counts.
         automation: What runs by itself.
         pseudonyms: Whether result files are named after content instead of after files.
         viewer_url: Address under which browsers reach the viewer; empty: there is none.
+
+    Raises:
+        SettingsError: If a file of settings is wrong; every wrong field is named.
     """
-    catalogue = catalogue or str(root / "catalogue.sqlite")
-    return dg.Definitions(
-        assets=[
-            slide_inventory,
-            slide,
-            tissue_mask,
-            segmentation_model,
-            nuclei,
-            corrections,
-            cohort,
-            teacher_labels,
-            student_model,
-            model_evaluation,
-            promoted_model,
-        ],
-        sensors=build_sensors(automation),
-        resources={
-            "store": ArtefactFolder(
-                root=str(root), catalogue=catalogue, pseudonyms=pseudonyms, viewer_url=viewer_url
-            ),
-            "compute": LeasedDevice(lease_dir=str(root / "leases"), catalogue=catalogue),
-            "patience": Patience(quiet_s=automation.quiet_s, lost_after_s=automation.lost_after_s),
-            "slide_folders": SlideFolders(
-                folders=[str(folder) for folder in slide_folders], settle_s=settle_s
-            ),
-        },
+    checks = read_policy(root / "checks.json")
+    slides = SlideFolder(
+        folders=[str(folder) for folder in slide_folders],
+        artefacts=str(root),
+        catalogue=catalogue if not isinstance(catalogue, dg.EnvVar) else "",
+        catalogue_variable=(catalogue.env_var_name if isinstance(catalogue, dg.EnvVar) else ""),
+        settle_s=settle_s,
+        staining=read_stain_rules(root / "stains.json"),
+        scopes=read_scope_rules(root / "scopes.json"),
+        pseudonyms=pseudonyms,
+        viewer_url=viewer_url,
+        runs_by_itself=automation.is_on,
+        lost_after_s=automation.lost_after_s,
+    )
+    segmentation = Segmentation(
+        mask=read_mask_settings(root / "masks.json"),
+        checks=checks,
+        resegments=automation.resegments,
+        runs_by_itself=automation.is_on,
+    )
+    cohort = Cohort(
+        gate_severity=checks.gate.severity,
+        quiet_s=automation.quiet_s,
+        runs_by_itself=automation.is_on,
+    )
+    return dg.Definitions.merge(
+        dg.build_defs_for_component(slides),
+        segmentation.definitions([cohort]),
+        dg.build_defs_for_component(cohort),
         # One stage per run: a child process per step would load the model again.
-        executor=dg.in_process_executor,
+        dg.Definitions(executor=dg.in_process_executor),
     )
 
 
-def _deployment(environment: Environment) -> dg.Definitions:
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location as the environment describes it; read when it is loaded, not imported."""
+    environment = Environment()
     return build_definitions(
         environment.artefacts,
         # Its name, not its value: a URL holds a password, and the UI shows resources.
-        catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if environment.catalogue else None,
+        catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if environment.catalogue else "",
         slide_folders=environment.slides,
         settle_s=environment.settle_s,
         automation=Automation(
@@ -97,9 +96,3 @@ def _deployment(environment: Environment) -> dg.Definitions:
         pseudonyms=environment.pseudonyms,
         viewer_url=environment.viewer_url,
     )
-
-
-@dg.definitions
-def defs() -> dg.Definitions:
-    """The code location as the environment describes it; read when it is loaded, not imported."""
-    return _deployment(Environment())

@@ -9,20 +9,20 @@ import click
 import dagster as dg
 
 from hoverfast_platform.assets.definitions import defs
-from hoverfast_platform.assets.partitions import slides
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.segmentation_model import segmentation_model
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+
+_SHARED = ("mask_settings", "segmentation_settings", "segmentation_model")
+_OF_A_SLIDE = ("slide", "stain", "tissue_mask", "nuclei")
 
 
 @click.command()
 @click.argument("slide_path", required=False, type=click.Path(path_type=Path))
 def main(slide_path: Path | None) -> None:
     """Register SLIDE_PATH (default: a sample slide), find its nuclei, say where they are."""
-    resources = dict(defs().resources or {})
+    location = defs()
+    resources = dict(location.resources or {})
     store = resources["store"]
     assert isinstance(store, ArtefactFolder)
     try:
@@ -31,10 +31,10 @@ def main(slide_path: Path | None) -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
     with dg.DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions(str(slides.name), [key])
-        dg.materialize([segmentation_model], instance=instance, resources=resources)
+        instance.add_dynamic_partitions(Names().word("slides"), [key])
+        dg.materialize(_assets(location, *_SHARED), instance=instance, resources=resources)
         result = dg.materialize(
-            [slide, tissue_mask, nuclei],
+            _assets(location, *_OF_A_SLIDE),
             partition_key=key,
             instance=instance,
             resources=resources,
@@ -51,6 +51,10 @@ def main(slide_path: Path | None) -> None:
     for name in ("qupath_file", "preview", "table"):
         click.echo(f"{name:12} {shown[name]}")
     click.echo("\n`make ui` opens the Dagster UI on it: http://127.0.0.1:3000/assets/nuclei")
+
+
+def _assets(location: dg.Definitions, *names: str) -> list[dg.AssetsDefinition]:
+    return [location.get_assets_def(name) for name in names]
 
 
 def _sample(folder: Path) -> Path:

@@ -6,33 +6,38 @@ import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 
 import dagster as dg
 
-from hoverfast_platform.assets.learning import cohort
-from hoverfast_platform.assets.partitions import SLIDES, cohorts, first_block, range_tags
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.segmentation_model import models_version, segmentation_model
-from hoverfast_platform.assets.unfinished import has_unfinished_run
+from hoverfast_platform.assets.names import Names
+from hoverfast_platform.assets.partitions import first_block, range_tags
+from hoverfast_platform.assets.segmentation_model import models_version
+from hoverfast_platform.assets.unfinished import has_unfinished_run, why
 from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
+from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
-from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.use_cases.models_in_use import outdated_slides
 
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""
 
-_MODEL_TAG = {"hoverfast/why": "another model"}
-_RESEGMENT_TAG = {"hoverfast/why": "made by another model"}
+_MODEL = "another model"
+_RESEGMENT = "made by another model"
 _WANTED_TAG = "hoverfast/wanted_model"
 _SLIDES_PER_TRY = (MAX_RESEGMENTED_PER_RUN, 8, 1)
 """A slide that ends its run's process takes neighbours with it that could be made."""
 
 
 def cohort_changes(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder, patience: Patience
+    context: dg.SensorEvaluationContext,
+    store: ArtefactFolder,
+    *,
+    quiet_s: float,
+    names: Names = Names(),
+    plans: Mapping[str, CohortPlan] | None = None,
 ) -> dg.SensorResult:
     """Compares every plan in `cohorts/` with what its student learned from, every 30 s.
 
@@ -43,14 +48,18 @@ def cohort_changes(
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
     with store.open_catalogue() as catalogue:
         found = look_at_cohorts(
-            store.learning(),
+            store.learning(plans),
             catalogue,
             before,
             now_s=_now_s(),
-            quiet_s=patience.quiet_s,
+            quiet_s=quiet_s,
         )
-    known = set(context.instance.get_dynamic_partitions(str(cohorts.name)))
-    new = [name for name in found.seen if name not in known]
+    partitions = names.cohorts
+    adds = []
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        known = set(context.instance.get_dynamic_partitions(names.word("cohorts")))
+        new = [name for name in found.seen if name not in known]
+        adds = [partitions.build_add_request(new)] if new else []
     due, told = [], [f"{name}: {problem}" for name, problem in found.problems.items()]
     for change in found.changes:
         if change.wait_s > 0:
@@ -58,10 +67,10 @@ def cohort_changes(
         elif has_unfinished_run(context.instance, {"dagster/partition": change.name}):
             told.append(f"{change.name} changed while it is being learned from, waits")
         else:
-            due.append(_request(change))
+            due.append(_request(change, names))
     return dg.SensorResult(
         run_requests=due,
-        dynamic_partitions_requests=[cohorts.build_add_request(new)] if new else [],
+        dynamic_partitions_requests=adds,
         skip_reason=None
         if due
         else dg.SkipReason("; ".join(told) or f"{len(found.seen)} cohorts, none changed"),
@@ -69,39 +78,46 @@ def cohort_changes(
     )
 
 
-def _request(change: CohortChange) -> dg.RunRequest:
+def _request(change: CohortChange, names: Names) -> dg.RunRequest:
     return dg.RunRequest(
         # The version is in it since a cohort may become again what it once was.
         run_key=f"{change.name} v{change.version} {change.digest}",
         partition_key=change.name,
-        asset_selection=[cohort.key],
-        tags={"hoverfast/why": "cohort changed"},
+        asset_selection=[names.learning_key("cohort")],
+        tags=why("cohort changed", names),
     )
 
 
 def model_changes(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder, compute: LeasedDevice
+    context: dg.SensorEvaluationContext,
+    store: ArtefactFolder,
+    compute: LeasedDevice,
+    *,
+    names: Names = Names(),
 ) -> dg.SensorResult | dg.SkipReason:
     """Looks every 30 s whether slides are still segmented with what `segmentation_model` says."""
     try:
         scopes = store.scope_rules().names()
-        now = models_version({scope: compute.model_in_use(scope).sha256 for scope in scopes})
+        now = models_version({scope: compute.model_in_use(store, scope).sha256 for scope in scopes})
     except (HoverFastError, OSError) as error:
         return dg.SkipReason(f"the model in use cannot be read: {error}")
-    event = context.instance.get_latest_materialization_event(segmentation_model.key)
+    asset, tags_of_run = names.key("segmentation_model"), why(_MODEL, names)
+    event = context.instance.get_latest_materialization_event(asset)
     materialization = event.asset_materialization if event is not None else None
     tags = materialization.tags if materialization is not None else None
     if tags is not None and tags.get("dagster/data_version") == now:
         return dg.SkipReason(f"still {now[:10]}")
-    if has_unfinished_run(context.instance, _MODEL_TAG):
+    if has_unfinished_run(context.instance, tags_of_run):
         return dg.SkipReason("it is being looked at")
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(tags=_MODEL_TAG, asset_selection=[segmentation_model.key])]
-    )
+    return dg.SensorResult(run_requests=[dg.RunRequest(tags=tags_of_run, asset_selection=[asset])])
 
 
 def resegment_slides(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder, compute: LeasedDevice
+    context: dg.SensorEvaluationContext,
+    store: ArtefactFolder,
+    compute: LeasedDevice,
+    *,
+    names: Names = Names(),
 ) -> dg.SensorResult | dg.SkipReason:
     """Has slides segmented again whose nuclei are not of the model in use, one run at a time.
 
@@ -111,25 +127,28 @@ def resegment_slides(
     is tried with fewer slides, and its first slide is given up after three times. Switch it off at
     any moment: what is done is done, and it goes on from there.
     """
-    if has_unfinished_run(context.instance, _RESEGMENT_TAG):
+    resegments = why(_RESEGMENT, names)
+    if has_unfinished_run(context.instance, resegments):
         return dg.SkipReason("a run of it is under way")
     try:
         with store.open_catalogue() as catalogue:
-            outdated = outdated_slides(catalogue, store.scope_of(), compute.model_in_use)
+            outdated = outdated_slides(
+                catalogue, store.scope_of(), partial(compute.model_in_use, store)
+            )
     except (HoverFastError, OSError) as error:
         return dg.SkipReason(f"the model in use cannot be read: {error}")
     wanted = {
         slide.result.slide.key: slide.wanted.sha256 for slide in outdated if slide.is_possible
     }
-    keys, given_up = context.instance.get_dynamic_partitions(SLIDES), set[str]()
+    keys, given_up = context.instance.get_dynamic_partitions(names.word("slides")), set[str]()
     while block := first_block(keys, wanted.keys() - given_up, MAX_RESEGMENTED_PER_RUN):
         first = block[0]
-        tags = _RESEGMENT_TAG | {_WANTED_TAG: wanted[first]}
+        tags = resegments | {_WANTED_TAG: wanted[first]}
         n_failed = _n_failed_at(context.instance, tags, first)
         if n_failed < len(_SLIDES_PER_TRY):
             tags |= range_tags(block[: _SLIDES_PER_TRY[n_failed]])
             return dg.SensorResult(
-                run_requests=[dg.RunRequest(asset_selection=[nuclei.key], tags=tags)]
+                run_requests=[dg.RunRequest(asset_selection=[names.key("nuclei")], tags=tags)]
             )
         given_up.add(first)
     n_failed = sum(slide.failure is not None for slide in outdated)

@@ -1,29 +1,24 @@
-"""One slide is one partition; its key is the catalogue's key of the slide."""
+"""Partitions of slides: which are missing, and which may share a run."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
-SLIDES = "slides"
-
-slides = dg.DynamicPartitionsDefinition(name=SLIDES)
-
-cohorts = dg.DynamicPartitionsDefinition(name="cohorts")
-"""One cohort is one partition; its key is the name of its plan."""
+from hoverfast_platform.assets.names import Names
 
 
-def add_slides(instance: dg.DagsterInstance, keys: Iterable[str]) -> list[str]:
+def add_slides(instance: dg.DagsterInstance, names: Names, keys: Iterable[str]) -> list[str]:
     """Make partitions of slides that have none yet, and return those made, in order."""
-    new = missing_slides(instance, keys)
+    new = missing_slides(instance, names, keys)
     if new:
-        instance.add_dynamic_partitions(SLIDES, new)
+        instance.add_dynamic_partitions(names.word("slides"), new)
     return new
 
 
-def missing_slides(instance: dg.DagsterInstance, keys: Iterable[str]) -> list[str]:
+def missing_slides(instance: dg.DagsterInstance, names: Names, keys: Iterable[str]) -> list[str]:
     """Slides without a partition, each once, in order."""
-    known = set(instance.get_dynamic_partitions(SLIDES))
+    known = set(instance.get_dynamic_partitions(names.word("slides")))
     return [key for key in dict.fromkeys(keys) if key not in known]
 
 

@@ -1,15 +1,14 @@
 """The ``segmentation_model`` asset: what slides are segmented with from now on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from hoverfast_platform.assets.learning import promoted_model
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.files import text_sha256
-from hoverfast_platform.resources.artefact_folder import ArtefactFolder
-from hoverfast_platform.resources.leased_device import LeasedDevice
 
 
 def models_version(in_use: Mapping[str, str]) -> str:
@@ -38,56 +37,76 @@ def used_version(digest: str, scope: str, in_use: Mapping[str, str]) -> str:
     return models_version(in_use) if in_use.get(scope) == digest else digest
 
 
-@dg.asset(
-    deps=[promoted_model],
-    group_name="segmentation",
-    kinds={"pytorch"},
-    owners=["team:platform"],
-)
-def segmentation_model(store: ArtefactFolder, compute: LeasedDevice) -> dg.MaterializeResult[Any]:
-    """The models that slides are segmented with: the promoted one of each scope.
+def build_segmentation_model(
+    names: Names, promoted: Sequence[dg.AssetKey] = ()
+) -> dg.AssetsDefinition:
+    """The asset `segmentation_model` of a pipeline.
 
-    **Which.** The model promoted in a slide's scope, else the one promoted in `default`, else the
-    one that ships. `scopes.json` in the artefact folder says which slides belong to which scope.
-
-    **Where it is.** The catalogue says which is promoted; `path` is its weights file.
-
-    **Running it again.** Looks again; the sensor `model_changes` does so after every promotion,
-    retirement and roll-back, also those from the command line.
-
-    **When it changes.** Nuclei whose current result is another model's are shown as stale and stay
-    as they are. To make them again, materialize them, or switch on the sensor `resegment_slides`,
-    which does it bit by bit.
+    Args:
+        names: Of the pipeline.
+        promoted: The assets `promoted_model` that may change it.
     """
-    from hoverfast_platform.model.checkpoint import load_model
-    from hoverfast_platform.use_cases.models_in_use import outdated_slides
 
-    models = {scope: compute.model_in_use(scope) for scope in store.scope_rules().names()}
-    with store.open_catalogue() as catalogue:
-        older = outdated_slides(catalogue, store.scope_of(), compute.model_in_use)
-    cards = {scope: load_model(model.path).card for scope, model in models.items()}
-    first_scope, first = next(iter(models.items()))
-    card, standing = cards[first_scope], first.standing
-    rows = [
-        f"| {scope} | {cards[scope].name} {cards[scope].version} | {model.sha256[:10]} | "
-        f"{model.standing.reason if model.standing else 'ships with the platform'} |"
-        for scope, model in models.items()
-    ]
-    table = "\n".join(["| scope | model | digest | why |", "|---|---|---|---|", *rows])
-    return dg.MaterializeResult(
-        metadata={
-            "model": f"{card.name} {card.version}",
-            "sha256": first.sha256,
-            "stage": f"promoted: {standing.reason}" if standing else "not promoted",
-            "scopes": dg.MetadataValue.md(table),
-            "slides_of_other_models": len(older),
-            "description": card.description,
-            "labels": ", ".join(f"{label.name} ({label.licence})" for label in card.all_labels),
-            "teacher": card.teacher,
-            "cohort": card.cohort,
-            "path": dg.MetadataValue.path(str(first.path)),
-        },
-        data_version=dg.DataVersion(
-            models_version({scope: model.sha256 for scope, model in models.items()})
-        ),
+    @dg.asset(
+        key=names.key("segmentation_model"),
+        deps=list(promoted),
+        required_resource_keys=names.needs("store", "compute"),
+        group_name=names.word("segmentation"),
+        kinds={"pytorch"},
+        owners=["team:platform"],
     )
+    def segmentation_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        """The models that slides are segmented with: the promoted one of each scope.
+
+        **Which.** The model promoted in a slide's scope, else the one promoted in `default`, else
+        the one that ships. The attribute `scopes` of `SlideFolder` says which slides belong to
+        which scope.
+
+        **Where it is.** The catalogue says which is promoted; `path` is its weights file.
+
+        **Running it again.** Looks again; the sensor `model_changes` does so after every promotion,
+        retirement and roll-back, also those from the command line.
+
+        **When it changes.** Nuclei whose current result is another model's are shown as stale and
+        stay as they are. To make them again, materialize them, or switch on the sensor
+        `resegment_slides`, which does it bit by bit.
+        """
+        from hoverfast_platform.model.checkpoint import load_model
+        from hoverfast_platform.use_cases.models_in_use import outdated_slides
+
+        store, compute = names.store(context), names.compute(context)
+        models = {
+            scope: compute.model_in_use(store, scope) for scope in store.scope_rules().names()
+        }
+        with store.open_catalogue() as catalogue:
+            older = outdated_slides(
+                catalogue, store.scope_of(), partial(compute.model_in_use, store)
+            )
+        cards = {scope: load_model(model.path).card for scope, model in models.items()}
+        first_scope, first = next(iter(models.items()))
+        card, standing = cards[first_scope], first.standing
+        rows = [
+            f"| {scope} | {cards[scope].name} {cards[scope].version} | {model.sha256[:10]} | "
+            f"{model.standing.reason if model.standing else 'ships with the platform'} |"
+            for scope, model in models.items()
+        ]
+        table = "\n".join(["| scope | model | digest | why |", "|---|---|---|---|", *rows])
+        return dg.MaterializeResult(
+            metadata={
+                "model": f"{card.name} {card.version}",
+                "sha256": first.sha256,
+                "stage": f"promoted: {standing.reason}" if standing else "not promoted",
+                "scopes": dg.MetadataValue.md(table),
+                "slides_of_other_models": len(older),
+                "description": card.description,
+                "labels": ", ".join(f"{label.name} ({label.licence})" for label in card.all_labels),
+                "teacher": card.teacher,
+                "cohort": card.cohort,
+                "path": dg.MetadataValue.path(str(first.path)),
+            },
+            data_version=dg.DataVersion(
+                models_version({scope: model.sha256 for scope, model in models.items()})
+            ),
+        )
+
+    return segmentation_model

@@ -1,4 +1,4 @@
-"""All sensors of the platform, each named once: what it looks at, how often, when it is on.
+"""The sensors of a pipeline, each named once: what it looks at, how often, when it is on.
 
 What a sensor does is a function of ``assets/sensors.py`` or ``assets/learning_sensors.py``; its
 docstring is what the UI shows. One more sensor is one more entry here.
@@ -6,6 +6,7 @@ docstring is what the UI shows. One more sensor is one more entry here.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,46 +15,72 @@ import dagster as dg
 
 from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.corrections import corrections_made
-from hoverfast_platform.assets.learning import cohort
+from hoverfast_platform.assets.learning import Learning
 from hoverfast_platform.assets.learning_sensors import (
     cohort_changes,
     model_changes,
     resegment_slides,
 )
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.segmentation_model import segmentation_model
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.sensors import lost_runs, new_slides, returned_slides
-from hoverfast_platform.assets.slide_inventory import slide_inventory
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
 
 _EVERY_S = 30
 
 
-def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
-    """All sensors, on or off as the deployment says."""
-    on, resegments = automation.status, automation.resegment_status
+def intake_sensors(names: Names, automation: Automation) -> list[dg.SensorDefinition]:
+    """What looks after new files, and after runs."""
+    on = automation.status
+    inventory = [names.key("slide_inventory")]
     return [
-        _sensor(new_slides, on, target=[slide_inventory], every_s=15),
-        _sensor(returned_slides, on, target=[slide, tissue_mask, nuclei], every_s=60),
-        _sensor(lost_runs, on),
-        _sensor(corrections_made, on),
-        _sensor(cohort_changes, on, target=[cohort]),
-        _sensor(model_changes, on, target=[segmentation_model]),
-        _sensor(resegment_slides, resegments, target=[nuclei], every_s=60),
+        _sensor(new_slides, names, on, ("store", "slide_folders"), inventory, 15),
+        _sensor(
+            functools.partial(lost_runs, lost_after_s=automation.lost_after_s),
+            names,
+            on,
+            ("store",),
+        ),
+    ]
+
+
+def segmentation_sensors(names: Names, automation: Automation) -> list[dg.SensorDefinition]:
+    """What has slides segmented."""
+    on, resegments = automation.status, automation.resegment_status
+    of_slides = [names.key(asset) for asset in ("slide", "tissue_mask", "nuclei")]
+    settings = [names.key(a) for a in ("stain", "mask_settings", "segmentation_settings")]
+    models, nuclei = [names.key("segmentation_model")], [names.key("nuclei")]
+    device = ("store", "compute")
+    return [
+        _sensor(returned_slides, names, on, ("store",), of_slides, 60),
+        _sensor(model_changes, names, on, device, models),
+        _sensor(corrections_made, names, on, ("store",)),
+        _sensor(resegment_slides, names, resegments, device, nuclei, 60),
         dg.AutomationConditionSensorDefinition(
-            "segment_slides",
-            target=dg.AssetSelection.assets("slide", "tissue_mask", "nuclei"),
+            names.word("segment_slides"),
+            target=dg.AssetSelection.assets(*of_slides, *settings),
             minimum_interval_seconds=_EVERY_S,
             default_status=on,
-            description="Makes slide, tissue_mask and nuclei of every new slide, and makes them "
-            "again when an input's content changed; many slides share a run.",
+            description="Makes slide, stain, tissue_mask and nuclei of every new slide, and makes "
+            "them again when an input's content changed; many slides share a run.",
+        ),
+    ]
+
+
+def learning_sensors(of: Learning, automation: Automation) -> list[dg.SensorDefinition]:
+    """What has students trained, measured and promoted."""
+    names, on = of.names, automation.status
+    plans = {names.cohort: of.plan} if of.plan is not None else None
+    follow = ("teacher_labels", "student_model", "model_evaluation", "promoted_model")
+    return [
+        _sensor(
+            functools.partial(cohort_changes, plans=plans, quiet_s=automation.quiet_s),
+            names,
+            on,
+            ("store",),
+            [names.learning_key("cohort")],
         ),
         dg.AutomationConditionSensorDefinition(
-            "learn_from_cohorts",
-            target=dg.AssetSelection.assets(
-                "teacher_labels", "student_model", "model_evaluation", "promoted_model"
-            ),
+            names.learning_word("learn_from_cohorts"),
+            target=dg.AssetSelection.assets(*map(names.learning_key, follow)),
             minimum_interval_seconds=_EVERY_S,
             default_status=on,
             description="Labels, trains, measures and, if the gate lets it pass, promotes, in one "
@@ -64,15 +91,34 @@ def build_sensors(automation: Automation) -> list[dg.SensorDefinition]:
 
 def _sensor(
     look: Callable[..., Any],
+    names: Names,
     status: dg.DefaultSensorStatus,
-    *,
-    target: Sequence[dg.AssetsDefinition] = (),
+    resources: Sequence[str],
+    target: Sequence[dg.AssetKey] = (),
     every_s: int = _EVERY_S,
 ) -> dg.SensorDefinition:
-    """A function that Dagster calls every so many seconds; it may ask for runs of the target."""
-    return dg.sensor(
-        target=list(target) or None,
+    """A function that Dagster calls every so many seconds; it may ask for runs of the target.
+
+    Args:
+        look: The function; it takes the context and the resources in order.
+        names: Of the pipeline.
+        status: Whether it runs before anybody switched it in the UI.
+        resources: What it is given.
+        target: What it may ask for.
+        every_s: Seconds between looks.
+    """
+    told = look.func if isinstance(look, functools.partial) else look
+
+    def evaluate(context: dg.SensorEvaluationContext) -> Any:
+        given = [getattr(context.resources, names.word(resource)) for resource in resources]
+        return look(context, *given, names=names)
+
+    return dg.SensorDefinition(
+        name=names.learning_word(told.__name__),
+        evaluation_fn=evaluate,
+        required_resource_keys=names.needs(*resources),
+        target=dg.AssetSelection.assets(*target) if target else None,
         minimum_interval_seconds=every_s,
         default_status=status,
-        description=inspect.getdoc(look),
-    )(look)
+        description=inspect.getdoc(told),
+    )

@@ -9,25 +9,15 @@ import json
 
 import dagster as dg
 
-from hoverfast_platform.assets.partitions import (
-    SLIDES,
-    first_block,
-    missing_slides,
-    range_tags,
-    slides,
-)
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.slide_inventory import slide_inventory
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
-from hoverfast_platform.assets.unfinished import has_unfinished_run
+from hoverfast_platform.assets.names import Names
+from hoverfast_platform.assets.partitions import first_block, missing_slides, range_tags
+from hoverfast_platform.assets.unfinished import has_unfinished_run, why
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.heartbeat import silent_runs
-from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.resources.slide_folders import SlideFolders
 
-INTAKE_TAG = {"hoverfast/why": "new files"}
-_RETURNED_TAG = {"hoverfast/why": "its file is back"}
+INTAKE = "new files"
+_RETURNED = "its file is back"
 _MAX_RETURNED_PER_RUN = 32
 
 _MAX_NEW_PER_TICK = 5_000
@@ -35,7 +25,11 @@ _MAX_NEW_PER_TICK = 5_000
 
 
 def new_slides(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder, slide_folders: SlideFolders
+    context: dg.SensorEvaluationContext,
+    store: ArtefactFolder,
+    slide_folders: SlideFolders,
+    *,
+    names: Names = Names(),
 ) -> dg.SensorResult:
     """Looks through the watched folders every 15 s; never opens a slide itself.
 
@@ -48,25 +42,26 @@ def new_slides(
         files = catalogue.files
         problems = slide_folders.look(files)
         counts = files.counts()
-        new = missing_slides(context.instance, files.slide_keys())[:_MAX_NEW_PER_TICK]
+        new = missing_slides(context.instance, names, files.slide_keys())[:_MAX_NEW_PER_TICK]
     for problem in problems:
         context.log.warning(problem)
-    requests = []
-    if counts["ready"] and not has_unfinished_run(context.instance, INTAKE_TAG):
-        config = dg.RunConfig({"slide_inventory": {"config": {"retry_quarantined": False}}})
-        requests = [
-            dg.RunRequest(run_config=config, tags=INTAKE_TAG, asset_selection=[slide_inventory.key])
-        ]
+    requests, tags = [], why(INTAKE, names)
+    if counts["ready"] and not has_unfinished_run(context.instance, tags):
+        config = dg.RunConfig(
+            {names.op("slide_inventory"): {"config": {"retry_quarantined": False}}}
+        )
+        inventory = names.key("slide_inventory")
+        requests = [dg.RunRequest(run_config=config, tags=tags, asset_selection=[inventory])]
     state = ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no slides"
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[slides.build_add_request(new)] if new else [],
+        dynamic_partitions_requests=[names.slides.build_add_request(new)] if new else [],
         skip_reason=None if requests else dg.SkipReason("; ".join([*problems, state])),
     )
 
 
 def returned_slides(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder
+    context: dg.SensorEvaluationContext, store: ArtefactFolder, *, names: Names = Names()
 ) -> dg.SensorResult | dg.SkipReason:
     """Has slides go on that failed because their file was away, once it is there again.
 
@@ -79,21 +74,22 @@ def returned_slides(
     due = {back.key: back.failure_id for back in found if back.failure_id not in asked}
     if not due:
         return dg.SkipReason("no slide waits for its file, or it is not back")
-    if has_unfinished_run(context.instance, _RETURNED_TAG):
+    tags = why(_RETURNED, names)
+    if has_unfinished_run(context.instance, tags):
         return dg.SkipReason("a run of it is under way")
-    keys = context.instance.get_dynamic_partitions(SLIDES)
+    keys = context.instance.get_dynamic_partitions(names.word("slides"))
     lacking = due.keys() & set(keys)
     asked |= {due[key] for key in due.keys() - lacking}
     requests = []
-    for asset in (slide, tissue_mask, nuclei):
-        made = context.instance.get_materialized_partitions(asset.key)
+    for asset in map(names.key, ("slide", "tissue_mask", "nuclei")):
+        made = context.instance.get_materialized_partitions(asset)
         block = first_block(keys, lacking - made, _MAX_RETURNED_PER_RUN)
         if block:
             requests.append(
                 dg.RunRequest(
-                    run_key=f"{asset.key.to_user_string()} {block[0]} {due[block[0]]}",
-                    asset_selection=[asset.key],
-                    tags=_RETURNED_TAG | range_tags(block),
+                    run_key=f"{asset.to_user_string()} {block[0]} {due[block[0]]}",
+                    asset_selection=[asset],
+                    tags=tags | range_tags(block),
                 )
             )
             asked |= {due[key] for key in block}
@@ -103,7 +99,11 @@ def returned_slides(
 
 
 def lost_runs(
-    context: dg.SensorEvaluationContext, store: ArtefactFolder, patience: Patience
+    context: dg.SensorEvaluationContext,
+    store: ArtefactFolder,
+    *,
+    lost_after_s: float,
+    names: Names = Names(),
 ) -> dg.SkipReason:
     """Fails runs whose process is gone: a reboot, `kill -9`, a stopped container.
 
@@ -118,7 +118,7 @@ def lost_runs(
         record.dagster_run.run_id: record.start_time or record.create_timestamp.timestamp()
         for record in running
     }
-    lost = silent_runs(store.root, started_s, lost_after_s=patience.lost_after_s)
+    lost = silent_runs(store.root, started_s, lost_after_s=lost_after_s)
     for record in running:
         run = record.dagster_run
         if run.run_id in lost:

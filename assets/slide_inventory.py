@@ -8,13 +8,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import add_slides
 from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
-from hoverfast_platform.resources.artefact_folder import ArtefactFolder
-from hoverfast_platform.resources.slide_folders import SlideFolders
 from hoverfast_platform.texts import markdown
 
 NO_QUARANTINE = "no_slide_in_quarantine"
@@ -37,70 +36,76 @@ class IntakeConfig(dg.Config):
     )
 
 
-@dg.asset(
-    group_name="slides",
-    kinds={"openslide", "sqlite"},
-    owners=["team:platform"],
-    check_specs=[
-        dg.AssetCheckSpec(
-            NO_QUARANTINE,
-            asset="slide_inventory",
-            description="Every slide file can be used. The table in the metadata says which "
-            "cannot, why, and what to do.",
-        )
-    ],
-)
-def slide_inventory(
-    context: dg.AssetExecutionContext,
-    config: IntakeConfig,
-    store: ArtefactFolder,
-    slide_folders: SlideFolders,
-) -> Iterator[dg.MaterializeResult[Any]]:
-    """Every slide file in the watched folders: registered, still settling, or in quarantine.
+def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
+    """The asset `slide_inventory` of a pipeline."""
 
-    **Where it is.** In the catalogue, table `watched_files`. Slides stay where they are.
-
-    **Running it again.** The sensor `new_slides` does it when files have settled. By hand it also
-    judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to a file
-    that has none.
-
-    **When a file is in quarantine.** Its reason and remedy are in the table `quarantine`; once the
-    file is repaired it is taken up by itself.
-    """
-    with store.open_catalogue() as catalogue:
-        files = catalogue.files
-        problems = list(slide_folders.look(files))
-        for name, mpp in config.mpp.items():
-            files.override_mpp(name, mpp)
-            context.log.info("%s: %s micrometres per pixel, as given", name, mpp)
-        if config.retry_quarantined:
-            files.retry_quarantined()
-        new = _register(context, files)
-        counts, bad = files.counts(), files.quarantined()
-        keys = files.slide_keys()
-    for problem in problems:
-        context.log.warning(problem)
-    metadata: dict[str, Any] = {"quarantine": _table(bad)} if bad else {}
-    if problems:
-        metadata["problems"] = dg.MetadataValue.md(
-            "\n".join(f"- {markdown(text)}" for text in problems)
-        )
-    metadata |= {
-        "new_slides": new,
-        "registered_files": counts["registered"],
-        "slides": len(keys),
-        "settling": counts["settling"],
-        "in_quarantine": len(bad),
-        "folders": dg.MetadataValue.json(slide_folders.folders),
-    }
-    yield dg.MaterializeResult(
-        metadata=metadata,
-        data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
-        check_results=[_verdict(bad, problems)],
+    @dg.asset(
+        key=names.key("slide_inventory"),
+        required_resource_keys=names.needs("store", "slide_folders"),
+        group_name=names.word("slides"),
+        kinds={"openslide", "sqlite"},
+        owners=["team:platform"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                NO_QUARANTINE,
+                asset=names.key("slide_inventory"),
+                description="Every slide file can be used. The table in the metadata says which "
+                "cannot, why, and what to do.",
+            )
+        ],
     )
+    def slide_inventory(
+        context: dg.AssetExecutionContext,
+        config: IntakeConfig,
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        """Every slide file in the watched folders: registered, still settling, or in quarantine.
+
+        **Where it is.** In the catalogue, table `watched_files`. Slides stay where they are.
+
+        **Running it again.** The sensor `new_slides` does it when files have settled. By hand it
+        also judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to
+        a file that has none.
+
+        **When a file is in quarantine.** Its reason and remedy are in the table `quarantine`; once
+        the file is repaired it is taken up by itself.
+        """
+        slide_folders = names.slide_folders(context)
+        with names.store(context).open_catalogue() as catalogue:
+            files = catalogue.files
+            problems = list(slide_folders.look(files))
+            for name, mpp in config.mpp.items():
+                files.override_mpp(name, mpp)
+                context.log.info("%s: %s micrometres per pixel, as given", name, mpp)
+            if config.retry_quarantined:
+                files.retry_quarantined()
+            new = _register(context, files, names)
+            counts, bad = files.counts(), files.quarantined()
+            keys = files.slide_keys()
+        for problem in problems:
+            context.log.warning(problem)
+        metadata: dict[str, Any] = {"quarantine": _table(bad)} if bad else {}
+        if problems:
+            metadata["problems"] = dg.MetadataValue.md(
+                "\n".join(f"- {markdown(text)}" for text in problems)
+            )
+        metadata |= {
+            "new_slides": new,
+            "registered_files": counts["registered"],
+            "slides": len(keys),
+            "settling": counts["settling"],
+            "in_quarantine": len(bad),
+            "folders": dg.MetadataValue.json(slide_folders.folders),
+        }
+        yield dg.MaterializeResult(
+            metadata=metadata,
+            data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
+            check_results=[_verdict(bad, problems)],
+        )
+
+    return slide_inventory
 
 
-def _register(context: dg.AssetExecutionContext, files: WatchedFiles) -> int:
+def _register(context: dg.AssetExecutionContext, files: WatchedFiles, names: Names) -> int:
     """Register what is ready, and make partitions of it at once; how many are new."""
     from hoverfast_platform.ingest.register import register_ready
 
@@ -109,7 +114,7 @@ def _register(context: dg.AssetExecutionContext, files: WatchedFiles) -> int:
     for batch in register_ready(files):
         for path, error in batch.failures:
             context.log.warning("quarantine: %s (%s): %s", path, error.kind, error)
-        n_new += len(add_slides(context.instance, batch.slide_keys))
+        n_new += len(add_slides(context.instance, names, batch.slide_keys))
         n_done += len(batch.slide_keys) + len(batch.failures) + batch.n_unsettled
         report(Progress("registering", n_done, max(n_total, n_done), "files"))
     return n_new

@@ -7,66 +7,88 @@ import dagster as dg
 from hoverfast_platform.assets.automation import when_inputs_change
 from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_slides
 from hoverfast_platform.assets.checks import check_specs, verdicts
-from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.launchpad import MaskConfig, overridden, read_config, with_defaults
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.pictures import inline_picture
 from hoverfast_platform.assets.viewer_link import viewer_metadata
+from hoverfast_platform.checks.policy import CheckPolicy
 from hoverfast_platform.checks.table import MASK_CHECKS
-from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.config import MaskSettings
 
 if TYPE_CHECKING:
     from hoverfast_platform.mask.make import MadeMask
     from hoverfast_platform.mask.statistics import MaskStatistics
 
 
-@dg.asset(
-    partitions_def=slides,
-    deps=["slide"],
-    backfill_policy=dg.BackfillPolicy.multi_run(64),
-    group_name="slides",
-    kinds={"opencv"},
-    owners=["team:platform"],
-    output_required=False,
-    code_version="4",
-    check_specs=check_specs(MASK_CHECKS, "tissue_mask"),
-    automation_condition=when_inputs_change(),
-)
-def tissue_mask(context: dg.AssetExecutionContext, store: ArtefactFolder) -> SlideEvents:
-    """Usable tissue of a slide, and what was taken from it: pen, blur, folds and the like.
+def build_tissue_mask(
+    names: Names, defaults: MaskSettings, policy: CheckPolicy
+) -> dg.AssetsDefinition:
+    """The asset `tissue_mask` of a pipeline.
 
-    **Where it is.** `masks/<slide>.png` in the artefact folder; above half grey is usable, the
-    rest of the grey levels and the record inside the file say why not.
-
-    **Which engine.** `masks.json` in the artefact folder: the built-in one, an installed HistoQC,
-    or imported masks.
-
-    **Running it again.** Keeps a mask that was made with the same settings. An empty mask is a
-    result: the slide will have zero nuclei, and the check says so.
-
-    **When it fails.** HistoQC is not installed or failed on the slide, or an imported mask does
-    not fit it.
+    Args:
+        names: Of the pipeline.
+        defaults: The engine and its settings, unless a run is launched with others.
+        policy: Thresholds and severities of the checks.
     """
-    from hoverfast_platform.use_cases.make_masks import make_and_record_mask
+    launched = with_defaults(MaskConfig, defaults.model_dump(mode="json"))
 
-    policy, settings = store.check_policy(), store.mask_settings()
+    @dg.asset(
+        key=names.key("tissue_mask"),
+        partitions_def=names.slides,
+        deps=[names.key("slide"), names.key("mask_settings")],
+        required_resource_keys=names.needs("store"),
+        config_schema=launched.to_config_schema().as_field(),
+        backfill_policy=dg.BackfillPolicy.multi_run(64),
+        group_name=names.word("slides"),
+        kinds={"opencv"},
+        owners=["team:platform"],
+        output_required=False,
+        code_version="4",
+        check_specs=check_specs(MASK_CHECKS, names.key("tissue_mask"), names.slides),
+        automation_condition=when_inputs_change(patient_with=[names.key("mask_settings")]),
+    )
+    def tissue_mask(context: dg.AssetExecutionContext) -> SlideEvents:
+        """Usable tissue of a slide, and what was taken from it: pen, blur, folds and the like.
 
-    def make(key: str) -> SlideProduct:
-        slide = store.slide(key)
-        with store.open_catalogue() as catalogue:
-            made = make_and_record_mask(
-                catalogue,
-                key,
-                slide=slide.path(),
-                out_path=slide.mask_path,
-                settings=settings,
-                scale=slide.scale(),
+        **Where it is.** `masks/<slide>.png` in the artefact folder; above half grey is usable, the
+        rest of the grey levels and the record inside the file say why not.
+
+        **Which engine.** The one of `mask_settings`, unless a run is launched with another: the
+        built-in one, an installed HistoQC, or imported masks.
+
+        **Running it again.** Keeps a mask that was made with the same settings. An empty mask is a
+        result: the slide will have zero nuclei, and the check says so.
+
+        **When it fails.** HistoQC is not installed or failed on the slide, or an imported mask does
+        not fit it.
+        """
+        from hoverfast_platform.use_cases.make_masks import make_and_record_mask
+
+        store, config = names.store(context), read_config(context, launched)
+        settings, override = config.settings(), overridden(config)
+
+        def make(key: str) -> SlideProduct:
+            slide = store.slide(key)
+            with store.open_catalogue() as catalogue:
+                made = make_and_record_mask(
+                    catalogue,
+                    key,
+                    slide=slide.path(),
+                    out_path=slide.mask_path,
+                    settings=settings,
+                    scale=slide.scale(),
+                )
+            return SlideProduct(
+                metadata=viewer_metadata(slide, mask="1")
+                | _metadata(made)
+                | ({"override": override} if override else {}),
+                data_version=made.mask.digest(),
+                checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
             )
-        return SlideProduct(
-            metadata=viewer_metadata(slide, mask="1") | _metadata(made),
-            data_version=made.mask.digest(),
-            checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
-        )
 
-    yield from process_slides(context, store, make)
+        yield from process_slides(context, store, make)
+
+    return tissue_mask
 
 
 def _metadata(made: "MadeMask") -> dict[str, Any]:

@@ -287,8 +287,15 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
+_COMPONENTS = ("SlideFolder", "Segmentation", "Cohort")
+"""Dagster's components: YAML calls them `hoverfast_platform.SlideFolder`. They are not part of the
+Python API, and are found only where Dagster is installed."""
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
+    if name in _COMPONENTS:
+        return getattr(import_module(f"{__name__}.assets.components"), name)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

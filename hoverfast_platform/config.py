@@ -8,9 +8,9 @@ and so in the segmentation's identity; what changes only speed belongs in :class
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from hoverfast_platform.files import text_sha256
 
@@ -21,7 +21,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-DensityRgb = tuple[float, float, float]
+_THREE_NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
+"""A tuple's own schema has no ``items``, which readers of older JSON Schema expect."""
+
+DensityRgb: TypeAlias = Annotated[tuple[float, float, float], WithJsonSchema(_THREE_NUMBERS)]
 """Natural-log optical density of red, green and blue: ``-ln((value + 1) / 256)``."""
 
 

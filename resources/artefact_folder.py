@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import dagster as dg
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from hoverfast_platform.catalogue import Catalogue, KnownSlide
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
-from hoverfast_platform.checks.policy import CheckPolicy, read_policy
 from hoverfast_platform.cohorts.cohort import LearningFolder
-from hoverfast_platform.config import MaskSettings, Scale, SegmentationSettings, Staining
+from hoverfast_platform.cohorts.plan import CohortPlan
+from hoverfast_platform.config import Scale, Staining
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.files import one_name
-from hoverfast_platform.ingest.scope_rules import ScopeRules, read_scope_rules
-from hoverfast_platform.ingest.stain_rules import StainRules, read_stain_rules
-from hoverfast_platform.mask.engines import read_mask_settings
+from hoverfast_platform.ingest.scope_rules import ScopeRules
+from hoverfast_platform.ingest.stain_rules import StainRules
 from hoverfast_platform.resources.heartbeat import Heartbeat
 from hoverfast_platform.resources.kept_connections import KeptConnections
 
@@ -39,6 +39,12 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     viewer_url: str = ""
     """Address under which browsers reach the viewer; empty: there is none."""
+
+    staining: dict[str, Any] = Field(default_factory=dict)
+    """What slides are stained with: fields of `StainRules`; empty: all are H&E."""
+
+    scopes: dict[str, Any] = Field(default_factory=dict)
+    """Whose models slides are segmented with: fields of `ScopeRules`; empty: the default's."""
 
     _run_id: str = PrivateAttr(default="")
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
@@ -90,44 +96,16 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._catalogue = Catalogue.open(location, run_id=self._run_id)
         return nullcontext(self._catalogue)
 
-    def check_policy(self) -> CheckPolicy:
-        """Thresholds and severities of checks: `checks.json`, and defaults for the rest.
-
-        Raises:
-            SettingsError: If that file is wrong.
-        """
-        return read_policy(Path(self.root) / "checks.json")
-
-    def mask_settings(self) -> MaskSettings:
-        """Engine of tissue masks and its settings: `masks.json`, and defaults for the rest.
-
-        Raises:
-            SettingsError: If that file is wrong.
-        """
-        return read_mask_settings(Path(self.root) / "masks.json")
-
     def stain_rules(self) -> StainRules:
-        """What slides are stained with: `stains.json`; without it H&E.
-
-        Raises:
-            SettingsError: If that file is wrong.
-        """
-        return read_stain_rules(Path(self.root) / "stains.json")
+        """What slides are stained with; the component has found the rules right."""
+        return StainRules.model_validate(self.staining)
 
     def scope_rules(self) -> ScopeRules:
-        """Whose models slides are segmented with: `scopes.json`; without it the default scope's.
-
-        Raises:
-            SettingsError: If that file or its table is wrong.
-        """
-        return read_scope_rules(Path(self.root) / "scopes.json")
+        """Whose models slides are segmented with; the component has found the rules right."""
+        return ScopeRules.model_validate(self.scopes)
 
     def scope_of(self) -> Callable[[KnownSlide], str]:
-        """The scope of a slide, by rules that are read once.
-
-        Raises:
-            SettingsError: If a file of rules is wrong.
-        """
+        """The scope of a slide, by rules that are read once."""
         scopes, stains = self.scope_rules(), self.stain_rules()
 
         def scope(slide: KnownSlide) -> str:
@@ -136,9 +114,13 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         return scope
 
-    def learning(self) -> LearningFolder:
-        """Plans of cohorts, their labels, students and measurements."""
-        return LearningFolder(Path(self.root))
+    def learning(self, plans: Mapping[str, CohortPlan] | None = None) -> LearningFolder:
+        """Plans of cohorts, their labels, students and measurements.
+
+        Args:
+            plans: Those of components; None: the plans are files.
+        """
+        return LearningFolder(Path(self.root), plans)
 
     def slide(self, key: str) -> SlideView:
         """What the folder and the catalogue hold of the slide with this partition key."""
@@ -212,24 +194,12 @@ class SlideView:
             return Scale(mpp_override=catalogue.slides.mpp_override(self.key))
 
     def staining(self) -> Staining:
-        """What it is stained with, by the rules in `stains.json`; else H&E.
-
-        Raises:
-            SettingsError: If that file is wrong.
-        """
+        """What it is stained with, by the rules of the pipeline; else H&E."""
         return self.store.stain_rules().staining(self.path())
 
     def scope(self) -> str:
-        """Whose promoted model it is segmented with, by the rules in `scopes.json`.
-
-        Raises:
-            SettingsError: If that file or its table is wrong.
-        """
+        """Whose promoted model it is segmented with, by the rules of the pipeline."""
         return self.store.scope_rules().scope(self.path(), self.staining().stain)
-
-    def settings(self) -> SegmentationSettings:
-        """How its nuclei are found: with its own scale and stain."""
-        return SegmentationSettings(scale=self.scale(), staining=self.staining())
 
     def record_failure(self, error: Exception, run_id: str, step: str) -> None:
         """Record why a step failed; an error not raised on purpose is a defect."""

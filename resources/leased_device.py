@@ -12,9 +12,10 @@ import dagster as dg
 from filelock import FileLock
 from pydantic import PrivateAttr
 
-from hoverfast_platform.catalogue import DEFAULT_SCOPE, Catalogue
+from hoverfast_platform.catalogue import DEFAULT_SCOPE
 from hoverfast_platform.config import Compute
 from hoverfast_platform.model.registry import find_model, weights_digest
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
 if TYPE_CHECKING:
     from hoverfast_platform.inference.engine import SegmentationEngine
@@ -28,34 +29,40 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     Dagster's pools, such as a materialization from a script, wait for it too.
     """
 
-    lease_dir: str
-    """Folder of the lock files; the same for all runs, also those of other machines."""
-    catalogue: str
-    """SQLite file or PostgreSQL URL of the catalogue, which knows the promoted model."""
+    lease_dir: str = ""
+    """Folder of the lock files; the same for all runs, also those of other machines. Empty: in the
+    artefact folder."""
     model: str = ""
     """Name or file, for all slides; empty takes the model promoted in a slide's scope, else the one
     promoted by default, else the one that ships."""
     scope: str = ""
-    """For all slides; empty takes each slide's own, by `scopes.json`."""
+    """For all slides; empty takes each slide's own, by the rules of the pipeline."""
     device: str = "auto"
     n_workers: int = 0
 
     _engine: SegmentationEngine | None = PrivateAttr(default=None)
     _leases: list[FileLock] = PrivateAttr(default_factory=list)
 
-    def engine(self, scope: str = DEFAULT_SCOPE) -> SegmentationEngine:
+    def engine(
+        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+    ) -> SegmentationEngine:
         """The engine for slides of a scope; waits while another run holds the device.
 
         One at a time: slides of another scope in the same run get an engine of their own.
+
+        Args:
+            store: Whose catalogue knows the promoted model.
+            scope: Whose promoted model is taken.
+            model: Name or file, where the run is launched with one.
         """
-        wanted = self.model_in_use(scope)
+        wanted = self.model_in_use(store, scope, model)
         if self._engine is not None and self._engine.model.digest != wanted.sha256:
             self._engine.close()
             self._engine = None
         if self._engine is None:
             from hoverfast_platform.inference.engine import SegmentationEngine
 
-            device = self._take_lease()
+            device = self._take_lease(store)
             self._engine = SegmentationEngine.of(
                 wanted.path,
                 Compute(device=device, n_workers=self.n_workers),
@@ -64,24 +71,24 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._engine
 
     @contextmanager
-    def leased(self) -> Iterator[str]:
+    def leased(self, store: ArtefactFolder) -> Iterator[str]:
         """The device, for a step of several in a run; waits while another run has it.
 
         Given back at the end of the step: Dagster gives the pool's slot to another run then,
         and that one would wait for the lease while the next step here waits for the slot.
         """
         try:
-            yield self._take_lease()
+            yield self._take_lease(store)
         finally:
             self._give_back()
 
-    def _take_lease(self) -> str:
+    def _take_lease(self, store: ArtefactFolder) -> str:
         from hoverfast_platform.inference.backends.devices import resolve_devices
 
         # Of the device itself: "auto" and "cuda:0" may be the same one.
         devices = resolve_devices(self.device)
         if not self._leases:
-            folder = Path(self.lease_dir)
+            folder = Path(self.lease_dir or Path(store.root) / "leases")
             folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(map(lease_name, devices)):  # in one order: nobody waits in a ring
                 lease = FileLock(folder / f"{name}.lock")
@@ -89,7 +96,9 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._leases.append(lease)
         return ",".join(devices)
 
-    def model_in_use(self, scope: str = DEFAULT_SCOPE) -> ModelInUse:
+    def model_in_use(
+        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+    ) -> ModelInUse:
         """What slides of a scope are segmented with, unless a setting here says otherwise.
 
         Raises:
@@ -97,10 +106,10 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         from hoverfast_platform.use_cases.models_in_use import ModelInUse, model_in_use
 
-        if self.model:
-            path = find_model(self.model)
+        if model or self.model:
+            path = find_model(model or self.model)
             return ModelInUse(scope, weights_digest(path), path)
-        with Catalogue.open(self.catalogue) as catalogue:
+        with store.open_catalogue() as catalogue:
             return model_in_use(catalogue, self.scope or scope)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from hoverfast_platform.catalogue import Catalogue, KnownSlide
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
-from hoverfast_platform.cohorts.plan import read_plan
 from hoverfast_platform.errors import CatalogueError, HoverFastError
 from hoverfast_platform.files import Sha256
 
@@ -135,10 +134,10 @@ def _newest(catalogue: Catalogue, name: str) -> tuple[int, str]:
 def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> str:
     """Return a digest of everything that decides a cohort, without reading labels."""
     sha = Sha256()
-    plan_path = folder.plan(name)
     try:
-        sha.add(plan_path.read_bytes())
-        labels_dir = folder.labels_of(read_plan(plan_path))
+        plan = folder.read_plan(name)
+        sha.add(plan.model_dump_json())
+        labels_dir = folder.labels_of(plan)
         if labels_dir is not None:
             for path in sorted(labels_dir.iterdir()):
                 status = path.stat()

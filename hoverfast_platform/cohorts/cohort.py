@@ -5,12 +5,13 @@ No torch here: a sensor looks at cohorts every half minute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
 from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
+from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import one_name, text_sha256
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
@@ -19,14 +20,38 @@ from hoverfast_platform.teachers.correction_files import CorrectionFile, find_co
 
 @dataclass(frozen=True)
 class LearningFolder:
-    """Where the steps keep their files; ``root`` is the artefact folder."""
+    """Where the steps keep their files, and what is wanted of cohorts.
+
+    Attributes:
+        root: The artefact folder.
+        plans: Plans by name of the cohort; None: each is a file, ``cohorts/<name>.json``.
+    """
 
     root: Path
+    plans: Mapping[str, CohortPlan] | None = None
 
     def plan(self, name: str) -> Path:
+        """The file of a plan, where plans are files."""
         return self.root / "cohorts" / f"{one_name(name)}.json"
 
+    def read_plan(self, name: str) -> CohortPlan:
+        """The plan of a cohort.
+
+        Raises:
+            SettingsError: If there is none, or it is wrong; every wrong field is named.
+        """
+        if self.plans is None:
+            return read_plan(self.plan(name))
+        if name not in self.plans:
+            raise SettingsError(
+                f"There is no plan of the cohort {name}, only of {', '.join(self.plans)}.",
+                "Take the name that the component `Cohort` has.",
+            )
+        return self.plans[name]
+
     def plan_names(self) -> list[str]:
+        if self.plans is not None:
+            return sorted(self.plans)
         return sorted(path.stem for path in (self.root / "cohorts").glob("*.json"))
 
     def labels_of(self, plan: CohortPlan) -> Path | None:
@@ -59,7 +84,7 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
         TrainingError: If no slide matches.
         LabelError: If its folder of labels is missing.
     """
-    plan = read_plan(folder.plan(name))
+    plan = folder.read_plan(name)
     found = choose_members(name, plan, slides, _stems(folder, plan, slides))
     if plan.labels is None:
         return found

@@ -27,7 +27,7 @@ from hoverfast_platform.cohorts.cohort import (
     find_cohort,
     labels_teacher,
 )
-from hoverfast_platform.cohorts.plan import CohortPlan, read_plan
+from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.errors import AbsentSlideError, TrainingError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.evaluation.labelled_set import (
@@ -61,7 +61,7 @@ def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> C
         TrainingError: If no slide matches.
     """
     found = find_cohort(folder, catalogue.slides.all(), name)
-    return catalogue.cohorts.record(found, read_plan(folder.plan(name)).model_dump(mode="json"))
+    return catalogue.cohorts.record(found, folder.read_plan(name).model_dump(mode="json"))
 
 
 def make_teacher_labels(
@@ -79,7 +79,7 @@ def make_teacher_labels(
         AbsentSlideError: If a slide's file is gone.
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
-    plan = read_plan(folder.plan(cohort.name))
+    plan = folder.read_plan(cohort.name)
     if plan.labels is not None and plan.labels.only_reviewed:
         sources, teacher = _reviewed_regions(folder, catalogue, cohort, plan)
     else:
@@ -180,7 +180,7 @@ def train_student(
     Raises:
         TrainingError: If the labels cannot teach, or the loss is not finite.
     """
-    plan = read_plan(folder.plan(cohort.name))
+    plan = folder.read_plan(cohort.name)
     made = _training_set(folder, cohort)
     parent = load_model(plan.parent) if plan.parent else None
     if parent is not None:
@@ -236,7 +236,7 @@ def judge_student(
     Raises:
         CatalogueError: If the student was not registered.
     """
-    plan = read_plan(folder.plan(cohort.name))
+    plan = folder.read_plan(cohort.name)
     model = load_model(folder.student(cohort) / "student.safetensors")
     in_place = model_in_use(catalogue, plan.scope)
     against = load_model(in_place.path)

@@ -6,7 +6,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from hoverfast_platform.assets.batch import N_ATTEMPTS, SlideProduct, process_slides
-from hoverfast_platform.assets.partitions import slides
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.segmentation_model import models_version, used_version
 from hoverfast_platform.catalogue import Catalogue, SlideRecord
 from hoverfast_platform.errors import ComputeError, MissingMppError
@@ -48,7 +48,7 @@ def platform(tmp_path):
             record = SlideRecord(digest, name, f"/{name}", "v", 1, 1, 0.25, 0.25, "file")
             assert catalogue.slides.register(record) == key
     per_slide = {
-        "partitions_def": slides,
+        "partitions_def": Names().slides,
         "output_required": False,
         "backfill_policy": dg.BackfillPolicy.multi_run(8),
         "code_version": "1",
@@ -59,7 +59,7 @@ def platform(tmp_path):
         return dg.MaterializeResult(data_version=dg.DataVersion("m1"))
 
     @dg.asset(
-        check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=slides)],
+        check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=Names().slides)],
         **per_slide,
     )
     def scan(context: dg.AssetExecutionContext, store: ArtefactFolder):

@@ -4,11 +4,10 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.rows import readable_key
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.dagster.parts import nuclei, tissue_mask
 
 
 @pytest.mark.parametrize("key", ["../../outside", "..", "/tmp/outside"])

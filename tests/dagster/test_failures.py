@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.failures import failures_by_kind
-from hoverfast_platform.assets.partitions import cohorts
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.errors import ComputeError, TrainingError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 
@@ -23,7 +23,7 @@ def test_what_may_pass_is_tried_again_and_the_rest_is_explained(
     left, tried = list(errors), []
     store = ArtefactFolder(root=str(tmp_path))
 
-    @dg.asset(partitions_def=cohorts)
+    @dg.asset(partitions_def=Names().cohorts)
     def step(context: dg.AssetExecutionContext):
         with failures_by_kind(context, store, pause_s=0):
             tried.append(1)

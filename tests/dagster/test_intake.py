@@ -9,12 +9,10 @@ import pytest
 from hoverfast_platform.assets.definitions import build_definitions
 from hoverfast_platform.assets.partitions import range_tags
 from hoverfast_platform.assets.sensors import lost_runs, new_slides, returned_slides
-from hoverfast_platform.assets.slide_inventory import NO_QUARANTINE, slide_inventory
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.assets.slide_inventory import NO_QUARANTINE
 from hoverfast_platform.resources.heartbeat import Heartbeat, silent_runs
-from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.dagster.parts import slide, slide_inventory, tissue_mask
 
 
 class Platform:
@@ -205,8 +203,8 @@ def test_run_without_a_sign_of_life_is_given_up(platform, has_beaten):
         silent_since = time.time() - 300
         os.utime(beat._path, (silent_since, silent_since))
 
-    assert "all alive" in lost_runs(context, platform.store, Patience(lost_after_s=60)).skip_message
-    assert run.run_id in lost_runs(context, platform.store, Patience(lost_after_s=0)).skip_message
+    assert "all alive" in lost_runs(context, platform.store, lost_after_s=60).skip_message
+    assert run.run_id in lost_runs(context, platform.store, lost_after_s=0).skip_message
     assert platform.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 

@@ -6,16 +6,16 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.learning import (
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.dagster.parts import (
     cohort,
     model_evaluation,
     promoted_model,
+    segmentation_model,
     student_model,
     teacher_labels,
 )
-from hoverfast_platform.assets.segmentation_model import segmentation_model
-from hoverfast_platform.catalogue import Catalogue
-from hoverfast_platform.synthetic import write_synthetic_slide
 
 ALL = [cohort, teacher_labels, student_model, model_evaluation, promoted_model]
 FLOORS = {"min_dice": 0, "min_aji": 0, "min_pq": 0, "min_f1": 0, "min_images": 1, "min_nuclei": 1}
@@ -87,7 +87,7 @@ def test_from_slides_to_a_promoted_student(platform):
     assert in_use.metadata["sha256"].value == standing.sha256
     assert in_use.tags["dagster/data_version"] == standing.sha256
     # What segments slides from now on:
-    engine = resources["compute"].engine()
+    engine = resources["compute"].engine(resources["store"])
     assert engine.model.digest == standing.sha256
     resources["compute"].teardown_after_execution(dg.build_init_resource_context())
 

@@ -9,28 +9,27 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.learning import (
-    cohort,
-    model_evaluation,
-    promoted_model,
-    student_model,
-    teacher_labels,
-)
 from hoverfast_platform.assets.learning_sensors import (
     MAX_RESEGMENTED_PER_RUN,
     cohort_changes,
     model_changes,
     resegment_slides,
 )
-from hoverfast_platform.assets.partitions import cohorts
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.catalogue import FailureRecord, ModelRecord, SlideRecord
 from hoverfast_platform.catalogue.watched_files import Judged
 from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
-from hoverfast_platform.resources.patience import Patience
 from hoverfast_platform.use_cases.models import roll_back
 from tests.builders import segmentation, verdict
+from tests.dagster.parts import (
+    cohort,
+    model_evaluation,
+    promoted_model,
+    student_model,
+    teacher_labels,
+)
 
 
 class Platform:
@@ -38,10 +37,15 @@ class Platform:
 
     def __init__(self, root, instance):
         self.instance = instance
-        self.defs = build_definitions(root)
+        self.root = root
+        self.reload()
+        self.cursor = None
+
+    def reload(self):
+        """As the button of the UI does after a file of settings changed."""
+        self.defs = build_definitions(self.root)
         self.store = self.defs.resources["store"]
         self.compute = self.defs.resources["compute"]
-        self.cursor = None
 
     def tick(self, sensor, **options):
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
@@ -94,28 +98,28 @@ def write_plan(platform, **settings):
 
 def test_changed_cohort_is_asked_for_once(platform):
     write_plan(platform)
-    assert "none matches" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
+    assert "none matches" in platform.tick(cohort_changes, quiet_s=0)
     assert platform.instance.get_dynamic_partitions("cohorts") == ["skin"]
     platform.slide("skin1")
 
-    (request,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
-    (again,) = platform.tick(cohort_changes, patience=Patience(quiet_s=0))
+    (request,) = platform.tick(cohort_changes, quiet_s=0)
+    (again,) = platform.tick(cohort_changes, quiet_s=0)
 
     assert request.partition_key == "skin"
     assert request.run_key == again.run_key  # the daemon starts one run per key
     with platform.store.open_catalogue() as catalogue:
         folder = platform.store.learning()
         catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
-    assert platform.tick(cohort_changes, patience=Patience(quiet_s=0)) == "1 cohorts, none changed"
+    assert platform.tick(cohort_changes, quiet_s=0) == "1 cohorts, none changed"
 
 
 def test_cohort_waits_for_quiet_and_while_it_is_learned_from(platform):
     write_plan(platform)
     platform.slide("skin1")
-    assert "for more" in platform.tick(cohort_changes, patience=Patience(quiet_s=600))
+    assert "for more" in platform.tick(cohort_changes, quiet_s=600)
     platform.cursor = None
     platform.run({"dagster/partition": "skin"})
-    assert "being learned from" in platform.tick(cohort_changes, patience=Patience(quiet_s=0))
+    assert "being learned from" in platform.tick(cohort_changes, quiet_s=0)
 
 
 def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
@@ -127,7 +131,7 @@ def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
         @dg.asset(
             name=name,
             deps=[dep] if dep else [],
-            partitions_def=cohorts,
+            partitions_def=Names().cohorts,
             automation_condition=condition,
             output_required=False,
         )
@@ -147,7 +151,7 @@ def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
     ]
     cursor = None
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions(str(cohorts.name), ["skin"])
+        instance.add_dynamic_partitions("cohorts", ["skin"])
 
         def tick():
             nonlocal cursor
@@ -174,13 +178,14 @@ def test_chain_follows_a_changed_cohort_once_also_when_the_gate_refuses():
 
 def test_slides_that_came_while_nothing_ran_by_itself_are_asked_for_at_once(platform):
     done, new = platform.slide("skin1"), platform.slide("skin2")
-    platform.report("segmentation_model", "m")
-    for asset in ("slide", "tissue_mask", "nuclei"):
+    for asset in ("segmentation_model", "mask_settings", "segmentation_settings"):
+        platform.report(asset, "m")
+    for asset in ("slide", "stain", "tissue_mask", "nuclei"):
         platform.report(asset, "1", done)
 
     first = dg.evaluate_automation_conditions(platform.defs, platform.instance)
 
-    for asset in ("slide", "tissue_mask", "nuclei"):
+    for asset in ("slide", "stain", "tissue_mask", "nuclei"):
         assert first.get_requested_partitions(dg.AssetKey(asset)) == {new}
     second = dg.evaluate_automation_conditions(
         platform.defs, platform.instance, cursor=first.cursor
@@ -190,8 +195,9 @@ def test_slides_that_came_while_nothing_ran_by_itself_are_asked_for_at_once(plat
 
 def test_promotion_makes_no_slide_again_by_itself(platform):
     key = platform.slide("skin1")
-    platform.report("segmentation_model", "old")
-    for asset in ("slide", "tissue_mask", "nuclei"):
+    for asset in ("segmentation_model", "mask_settings", "segmentation_settings"):
+        platform.report(asset, "old")
+    for asset in ("slide", "stain", "tissue_mask", "nuclei"):
         platform.report(asset, "1", key)
     first = dg.evaluate_automation_conditions(platform.defs, platform.instance)
 
@@ -240,7 +246,7 @@ def asked_for(platform):
 
 
 def test_slides_of_another_model_are_made_again_in_bounded_runs(platform):
-    now = platform.compute.model_in_use().sha256
+    now = platform.compute.model_in_use(platform.store).sha256
     platform.slide("a", "old", now)
     names = [f"b{i:02}" for i in range(MAX_RESEGMENTED_PER_RUN + 2)]
     keys = [platform.slide(name, "old") for name in names]
@@ -265,7 +271,7 @@ def test_slides_of_another_model_are_made_again_in_bounded_runs(platform):
 
 def test_slides_of_a_model_that_was_rolled_back_are_made_again(platform):
     """The model that ships, a student, the model that ships again: the student's nuclei go."""
-    shipped = platform.compute.model_in_use().sha256
+    shipped = platform.compute.model_in_use(platform.store).sha256
     student = Path(platform.store.root) / "student.safetensors"
     student.write_bytes(b"weights")
     sha256 = weights_digest(student)
@@ -314,7 +320,7 @@ def test_slides_without_their_file_and_those_that_failed_since_are_left_alone(pl
         )
 
     assert asked_for(platform)[0] == (fine, fine)
-    platform.slide("b", platform.compute.model_in_use().sha256)
+    platform.slide("b", platform.compute.model_in_use(platform.store).sha256)
     assert "3 slides are of other models, 1 of them failed since, 2 have no" in asked_for(platform)
     assert {away, replaced}.isdisjoint({failed, fine})
 
@@ -336,7 +342,8 @@ def test_slides_are_made_with_the_model_of_their_scope(platform):
     (Path(platform.store.root) / "scopes.json").write_text(
         json.dumps({"rules": [{"files": "breast*", "scope": "breast"}]})
     )
-    shipped = platform.compute.model_in_use().sha256
+    platform.reload()
+    shipped = platform.compute.model_in_use(platform.store).sha256
     student = Path(platform.store.root) / "student.safetensors"
     student.write_bytes(b"weights")
     sha256 = weights_digest(student)
@@ -348,8 +355,8 @@ def test_slides_are_made_with_the_model_of_their_scope(platform):
     breast, _ = platform.slide("breast", shipped), platform.slide("skin", shipped)
 
     assert asked_for(platform)[0] == (breast, breast)
-    assert platform.compute.model_in_use("breast").path == student
-    assert platform.compute.model_in_use("skin").sha256 == shipped
+    assert platform.compute.model_in_use(platform.store, "breast").path == student
+    assert platform.compute.model_in_use(platform.store, "skin").sha256 == shipped
 
 
 def test_one_run_at_a_time_makes_slides_again(platform):

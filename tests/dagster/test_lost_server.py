@@ -9,11 +9,9 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue.transfer import count_rows
 from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.dagster.parts import nuclei, slide, stain, tissue_mask
 from tests.scaling.fake_predictor import FakeDevice, FakePredictor
 
 pytestmark = pytest.mark.parametrize("catalogue_location", ["postgresql"], indirect=True)
@@ -51,13 +49,13 @@ def test_run_outlives_a_restart_of_the_server(
             return WhileAway()
 
     defs = build_definitions(tmp_path / "artefacts", catalogue=catalogue_location)
-    compute = Device(lease_dir=str(tmp_path), catalogue=catalogue_location)
+    compute = Device(lease_dir=str(tmp_path))
     resources = {**defs.resources, "compute": compute}
     write_synthetic_slide(tmp_path / "s.tiff", width_px=320, height_px=256)
     key = resources["store"].register(tmp_path / "s.tiff")
     instance.add_dynamic_partitions("slides", [key])
     result = dg.materialize(
-        [slide, tissue_mask, nuclei],
+        [slide, stain, tissue_mask, nuclei],
         partition_key=key,
         instance=instance,
         resources=resources,

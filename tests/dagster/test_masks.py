@@ -11,8 +11,7 @@ import tifffile
 from PIL import Image
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
+from hoverfast_platform.errors import SettingsError
 from tests.builders import write_tissue_slide
 
 FAKE = Path(__file__).parents[1] / "unit" / "mask" / "fake_histoqc.py"
@@ -25,18 +24,20 @@ def platform(tmp_path):
     root.mkdir()
     resources = dict(build_definitions(root).resources)
 
-    def run(path, settings=None):
+    def run(path, settings=None, launched_with=None):
         if settings is not None:
             (root / "masks.json").write_text(json.dumps(settings))
+        reloaded = build_definitions(root).get_assets_def("tissue_mask")
+        config = {"ops": {"tissue_mask": {"config": launched_with}}} if launched_with else {}
         key = resources["store"].register(path)
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("slides", [key])
             return dg.materialize(
-                [slide, tissue_mask],
+                [reloaded],
                 partition_key=key,
                 instance=instance,
                 resources=resources,
-                selection=[tissue_mask],
+                run_config=config,
                 raise_on_error=False,
             )
 
@@ -135,6 +136,17 @@ def test_engine_that_is_not_there_and_wrong_settings_name_the_remedy(platform, t
     path = write_tissue_slide(tmp_path / "a.tiff", pen=True)
     missing = run(path, {"engine": "histoqc", "histoqc": {"command": ["no-such"]}})
     assert "environment of its own" in failure_of(missing)
-    wrong = run(path, {"engin": "builtin"})
-    assert not wrong.success
-    assert "engin" in str(wrong.failure_data_for_node("tissue_mask").error)
+    with pytest.raises(SettingsError, match="engin"):
+        run(path, {"engin": "builtin"})
+
+
+def test_run_is_launched_with_other_settings_and_says_so(platform, tmp_path):
+    """What is not given stays as the pipeline has it."""
+    _, run = platform
+    path = write_tissue_slide(tmp_path / "a.tiff", pen=True)
+    kept = {"builtin": {"artefacts": {"pen": "off"}}}
+    result = run(path, kept, launched_with={"builtin": {"mpp": 4.0}})
+
+    assert event_of(result)["override"].value == {"builtin": {"mpp": 4.0}}
+    assert "pen" not in {row.data["found"] for row in event_of(result)["findings"].records}
+    assert "override" not in event_of(run(path))

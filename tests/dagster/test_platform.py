@@ -13,15 +13,15 @@ import pytest
 from filelock import FileLock, Timeout
 
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
 from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice, lease_name
 from hoverfast_platform.synthetic import write_synthetic_slide
+from tests.dagster.parts import nuclei, slide, stain, tissue_mask
 
-ALL = [slide, tissue_mask, nuclei]
+ALL = [slide, stain, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -75,21 +75,16 @@ def test_thresholds_and_severities_are_settings(tmp_path):
     resources, instance, (key,), _ = registered(tmp_path, 1)
     policy = tmp_path / "artefacts" / "checks.json"
     policy.write_text('{"mask": {"severity": "error", "max_tissue_fraction": 0.001}}')
+    reloaded = build_definitions(tmp_path / "artefacts").get_assets_def("tissue_mask")
     with instance:
         result = dg.materialize(
-            [slide, tissue_mask], partition_key=key, instance=instance, resources=resources
+            [reloaded], partition_key=key, instance=instance, resources=resources
         )
         (check,) = result.get_asset_check_evaluations()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-        policy.write_text('{"maks": {}}')
-        result = dg.materialize(
-            [tissue_mask],
-            partition_key=key,
-            instance=instance,
-            resources=resources,
-            raise_on_error=False,
-        )
-    assert "maks" in str(result.failure_data_for_node("tissue_mask").error)
+    policy.write_text('{"maks": {}}')
+    with pytest.raises(SettingsError, match="maks"):
+        build_definitions(tmp_path / "artefacts")
 
 
 def test_slides_named_in_stains_json_are_measured_in_dab(tmp_path):
@@ -97,6 +92,7 @@ def test_slides_named_in_stains_json_are_measured_in_dab(tmp_path):
     (tmp_path / "artefacts" / "stains.json").write_text(
         '{"rules": [{"files": "*/s1.tiff", "staining": {"stain": "ihc_dab"}}]}'
     )
+    resources = dict(build_definitions(tmp_path / "artefacts").resources)  # reloaded
     seen = {}
     with instance:
         for key in keys:
@@ -169,14 +165,13 @@ def test_a_run_waits_for_the_lease_of_its_device(tmp_path):
     other.start()
     is_held.wait(10)
     device = "auto" if not torch_has_cuda() else "cpu"
-    compute = LeasedDevice(
-        lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device=device
-    )
+    store = ArtefactFolder(root=str(tmp_path))
+    compute = LeasedDevice(lease_dir=str(tmp_path), device=device)
 
-    engine = compute.engine()
+    engine = compute.engine(store)
 
     assert was_released.is_set()
-    assert compute.engine() is engine
+    assert compute.engine(store) is engine
     compute.teardown_after_execution(dg.build_init_resource_context())
     other.join()
 
@@ -197,11 +192,9 @@ def test_lease_is_of_the_gpu_and_not_of_its_number(monkeypatch):
 
 def test_a_step_of_several_gives_the_device_back(tmp_path):
     """Else its run and one that waits for the device could wait for each other for ever."""
-    compute = LeasedDevice(
-        lease_dir=str(tmp_path), catalogue=str(tmp_path / "catalogue.sqlite"), device="cpu"
-    )
-    with compute.leased() as device:
-        lock = next(tmp_path.glob("*.lock"))
+    compute = LeasedDevice(device="cpu")
+    with compute.leased(ArtefactFolder(root=str(tmp_path))) as device:
+        lock = next(tmp_path.glob("leases/*.lock"))
         with pytest.raises(Timeout):
             FileLock(lock).acquire(timeout=0)
     assert device == "cpu"

@@ -17,23 +17,21 @@ WORKER = """
 import pathlib, sys
 import dagster as dg
 from hoverfast_platform.assets.definitions import build_definitions
-from hoverfast_platform.assets.segmentation import nuclei
-from hoverfast_platform.assets.slides import slide
-from hoverfast_platform.assets.tissue_masks import tissue_mask
+from tests.dagster.parts import nuclei, slide, stain, tissue_mask
 from tests.scaling.fake_predictor import FakeDevice
 
 folder, catalogue, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 resources = dict(build_definitions(folder / "artefacts", catalogue=catalogue).resources)
 # A device of its own, as another machine has: nothing but slides and catalogue is shared.
 resources["compute"] = FakeDevice(
-    lease_dir=str(folder / name), catalogue=catalogue, called=str(folder / "predicted.txt")
+    lease_dir=str(folder / name), called=str(folder / "predicted.txt")
 )
 keys = [resources["store"].register(path) for path in sorted(folder.glob("*.tiff"))]
 print("ready", flush=True)
 sys.stdin.readline()
 with dg.DagsterInstance.ephemeral() as instance:
     instance.add_dynamic_partitions("slides", keys)
-    for asset in (slide, tissue_mask, nuclei):
+    for asset in (slide, stain, tissue_mask, nuclei):
         result = dg.materialize([asset], instance=instance, resources=resources, tags={
             "dagster/asset_partition_range_start": keys[0],
             "dagster/asset_partition_range_end": keys[-1],

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from hoverfast_platform.catalogue import DEFAULT_SCOPE
 from hoverfast_platform.config import Appearance
 from hoverfast_platform.hv.decode import border_steepness
 from hoverfast_platform.hv.encode import encode_hv_maps
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
 
 _SPACING_PX, _RADIUS_PX = 32, 9
@@ -78,9 +80,11 @@ class FakeDevice(LeasedDevice):
 
     called: str = ""
 
-    def engine(self) -> SegmentationEngine:
+    def engine(
+        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+    ) -> SegmentationEngine:
         if self._engine is None:
-            self._take_lease()
+            self._take_lease(store)
             self._engine = fake_engine(self.predictor())
         return self._engine
 

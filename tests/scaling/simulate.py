@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import json
 import logging
 import os
@@ -31,21 +32,22 @@ from dagster._core.definitions.automation_tick_evaluation_context import (
     AutomationTickEvaluationContext,
 )
 
-from hoverfast_platform.assets import segmentation, slides, tissue_masks
 from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import add_slides
 from hoverfast_platform.assets.sensors import new_slides
 from hoverfast_platform.catalogue.database import upgrade_database
 from hoverfast_platform.ingest.register import register_ready
 from hoverfast_platform.ingest.watch import look
 from tests.conftest import REPOSITORY
+from tests.dagster.parts import nuclei, slide, stain, tissue_mask
 from tests.postgres_server import PASSWORD, PostgresServer, find_programs, free_port
 from tests.scaling.fake_predictor import FakeDevice
 from tests.scaling.meter import Meter
 from tests.scaling.tables import tables
 
 _SIDE_PX = 256
-_STAGES = (slides.slide, tissue_masks.tissue_mask, segmentation.nuclei)
+_STAGES = (slide, stain, tissue_mask, nuclei)
 _DATABASES = ("dagster", "hoverfast")
 _N_SINGLE = 5
 """Runs of one slide per stage, from which the cost of a run is told."""
@@ -61,8 +63,9 @@ def main() -> None:
     programs = find_programs()
     assert programs is not None, "no PostgreSQL programs: make setup"
     if arguments.no_pictures:
-        for module in (slides, tissue_masks, segmentation):
-            module.inline_picture = lambda rgb, title: dg.MarkdownMetadataValue(title)
+        for module in ("slides", "tissue_masks", "nuclei_metadata"):
+            pictures = importlib.import_module(f"hoverfast_platform.assets.{module}")
+            pictures.inline_picture = lambda rgb, title: dg.MarkdownMetadataValue(title)
     folder = arguments.folder.absolute()
     server = PostgresServer(folder / "postgres" / "server", programs)
     if server.data.exists():
@@ -98,7 +101,7 @@ class Simulation:
             slide_folders=[folder / "slides"],
             settle_s=0,
         )
-        compute = FakeDevice(lease_dir=str(folder), catalogue=server.url("hoverfast"))
+        compute = FakeDevice(lease_dir=str(folder))
         self.resources = {**(self.defs.resources or {}), "compute": compute}
 
     def run(self) -> dict[str, Any]:
@@ -193,7 +196,7 @@ class Simulation:
             for seconds in (0, 60):
                 look(files, [folder], settle_s=0, now=now + datetime.timedelta(seconds=seconds))
             for batch in register_ready(files):
-                add_slides(self.instance, batch.slide_keys)
+                add_slides(self.instance, Names(), batch.slide_keys)
 
     def _tick(self) -> None:
         context = dg.build_sensor_context(instance=self.instance)
