@@ -8,8 +8,9 @@ slide to DICOM later can find the annotations.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,35 +60,43 @@ def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
         )
     image = _image_of(source.slide, provenance)
     identity = provenance.segmentation_id
-    annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
-        source_images=[image],
-        annotation_coordinate_type="2D",
-        annotation_groups=[_group(source, provenance)],
-        series_instance_uid=_uid(identity, "series"),
-        series_number=_ANNOTATION_SERIES,
-        sop_instance_uid=_uid(identity, "annotations"),
-        instance_number=1,
-        manufacturer="hoverfast_platform",
-        manufacturer_model_name="hoverfast_platform",
-        software_versions=__version__,
-        device_serial_number=identity,
-        content_description="Nuclei",
-        content_label="NUCLEI",
-    )
-    annotations.save_as(path, enforce_file_format=True)
+    with tempfile.TemporaryFile(dir=path.parent) as coordinates:
+        group = _group(source, provenance, coordinates)
+        annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
+            source_images=[image],
+            annotation_coordinate_type="2D",
+            annotation_groups=[group],
+            series_instance_uid=_uid(identity, "series"),
+            series_number=_ANNOTATION_SERIES,
+            sop_instance_uid=_uid(identity, "annotations"),
+            instance_number=1,
+            manufacturer="hoverfast_platform",
+            manufacturer_model_name="hoverfast_platform",
+            software_versions=__version__,
+            device_serial_number=identity,
+            content_description="Nuclei",
+            content_label="NUCLEI",
+        )
+        annotations.save_as(path, enforce_file_format=True)
 
 
-def _group(source: NucleiSource, provenance: Provenance) -> Any:
+def _group(source: NucleiSource, provenance: Provenance, coordinates: IO[bytes]) -> Any:
     """All nuclei as open polygons in pixels of the whole level 0, with their measurements.
 
     highdicom takes an array for each polygon, and holds all of them several times over: a million
-    nuclei take 1.3 GiB. So it is given the first, and what is stored of all is put in its place.
+    nuclei take 1.3 GiB. So it is given a triangle, and what is stored of all nuclei is put in its
+    place; pydicom takes their coordinates from a file.
+
+    Args:
+        source: The nuclei.
+        provenance: What they were made from.
+        coordinates: A file for their coordinates, to be kept open until all is written.
     """
     import highdicom
     from pydicom.sr.coding import Code
 
-    vertices, starts, columns = _gathered(source)
-    vertices += np.array(provenance.slide.origin_px, np.float32)
+    starts, columns = _gathered(source, provenance.slide.origin_px, coordinates)
+    coordinates.seek(0)
     model = provenance.model
     group = highdicom.ann.AnnotationGroup(
         number=1,
@@ -96,7 +105,7 @@ def _group(source: NucleiSource, provenance: Provenance) -> Any:
         annotated_property_category=Code("91723000", "SCT", "Anatomical Structure"),
         annotated_property_type=Code("84640000", "SCT", "Nucleus"),
         graphic_type="POLYGON",
-        graphic_data=[vertices[: starts[1]]],
+        graphic_data=[np.eye(3, 2, dtype=np.float32)],
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name=model.name,
@@ -107,7 +116,7 @@ def _group(source: NucleiSource, provenance: Provenance) -> Any:
         ),
     )
     group.NumberOfAnnotations = len(starts) - 1
-    group.PointCoordinatesData = vertices.tobytes()
+    group.PointCoordinatesData = coordinates
     # Counted from 1, in numbers: every vertex has two.
     group.LongPrimitivePointIndexList = (2 * starts[:-1] + 1).astype("<i4").tobytes()
     group.MeasurementsSequence = [_measurement(name, values) for name, values in columns.items()]
@@ -115,22 +124,21 @@ def _group(source: NucleiSource, provenance: Provenance) -> Any:
 
 
 def _gathered(
-    source: NucleiSource,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
-    """Open rings one after another, where each begins, and all measurements."""
-    rings, lengths = [np.zeros((0, 2), np.float32)], [np.zeros(1, np.int64)]
+    source: NucleiSource, origin_px: tuple[int, int], coordinates: IO[bytes]
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
+    """Where each open ring begins in the file of coordinates, and all measurements."""
+    lengths = [np.zeros(1, np.int64)]
     columns: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in source.columns}
     for nuclei in source.blocks():
         is_last = np.zeros(len(nuclei.vertices_xy), np.bool_)
         is_last[nuclei.ring_starts[1:] - 1] = True  # it repeats the first
-        rings.append(nuclei.vertices_xy[~is_last].astype(np.float32))
+        coordinates.write((nuclei.vertices_xy[~is_last] + origin_px).astype("<f4").tobytes())
         lengths.append(np.diff(nuclei.ring_starts) - 1)
         for name, values in columns.items():
             values.append(nuclei.measurements[name])
-    empty = [np.zeros(0, np.float32)]
-    measured = {name: np.concatenate(values or empty) for name, values in columns.items()}
+    measured = {name: np.concatenate(values) for name, values in columns.items()}
     kept = {name: values for name, values in measured.items() if np.isfinite(values).any()}
-    return np.concatenate(rings), np.cumsum(np.concatenate(lengths)), kept
+    return np.cumsum(np.concatenate(lengths)), kept
 
 
 def _measurement(column: str, values: npt.NDArray[np.float32]) -> Any:
