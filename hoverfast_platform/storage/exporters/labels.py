@@ -20,7 +20,8 @@ _TILE_PX = 1024
 _GROUP_PX = 2048
 
 
-def _write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
+def write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
+    """The pyramid of a source's labels; the folder appears whole or not at all."""
     width, height = source.frame_px
     write_label_pyramid(
         path,
@@ -55,7 +56,7 @@ def label_tiles(
     width, height = source.frame_px
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".labels-") as folder:
         pyramid = Path(folder) / "labels.zarr"
-        _write_zarr(source, pyramid, 0)
+        write_zarr(source, pyramid, 0)
         labels = zarr.open_group(pyramid / LABELS, mode="r")["0"]
         for y in range(0, height, _TILE_PX):
             for x in range(0, width, _TILE_PX):
@@ -88,7 +89,7 @@ EXPORTER = Exporter(
     extensions=(".zarr",),
     what="a pyramid of labels, OME-Zarr 0.5",
     opens_in="napari, ome-zarr-py, SpatialData",
-    write=_write_zarr,
+    write=write_zarr,
     needs=(Need.SCALE, Need.SLIDE_SIZE),
     renames_itself=True,
 )

@@ -18,6 +18,7 @@ from hoverfast_platform.storage.exporters import (
     parquet,
     qupath,
     ranger,
+    spatial_data,
 )
 from hoverfast_platform.storage.exporters.exporter import Exporter
 
@@ -31,6 +32,7 @@ EXPORTERS: tuple[Exporter, ...] = (
     conic.EXPORTER,
     coco.EXPORTER,
     annotated_data.EXPORTER,
+    spatial_data.EXPORTER,
     dicom.EXPORTER,
     ranger.SPACE_RANGER_EXPORTER,
     ranger.XENIUM_EXPORTER,
@@ -49,11 +51,12 @@ def exporter_for(file_name: str, name: str = "") -> Exporter:
             known = ", ".join(one.name for one in EXPORTERS)
             raise SettingsError(f"There is no form {name!r}.", f"Known are {known}.")
         return found[0]
-    found = [one for one in EXPORTERS if file_name.endswith(one.extensions)]
-    if not found:
+    endings = {ending: one for one in EXPORTERS for ending in one.extensions}
+    fitting = [ending for ending in endings if file_name.endswith(ending)]
+    if not fitting:
         known = ", ".join(one.extensions[0] for one in EXPORTERS)
         raise SettingsError(f"{file_name} has no known suffix.", f"Known are {known}; or use --to.")
-    return found[0]
+    return endings[max(fitting, key=len)]
 
 
 def listing() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tomllib
 import weakref
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.exporters.exporter import NucleiSource
 from hoverfast_platform.storage.exporters.table import EXPORTERS, exporter_for
 from tests.builders import NAMESPACE, provenance, squares
+from tests.conftest import REPOSITORY
 
 WIDTH, HEIGHT = 2600, 50
 IDENTITY = "ab" * 16
@@ -166,7 +168,14 @@ def test_labels_of_nuclei_without_tiles_are_those_of_nuclei_with_them(tmp_path):
     assert np.array_equal(tifffile.imread(with_tiles), tifffile.imread(without_tiles))
 
 
-@pytest.mark.parametrize("exporter", EXPORTERS, ids=lambda one: one.name)
+IN_EVERY_FORM = [
+    # SpatialData's libraries warn of each other.
+    pytest.param(one, marks=[pytest.mark.filterwarnings("ignore")] * (one.name == "spatialdata"))
+    for one in EXPORTERS
+]
+
+
+@pytest.mark.parametrize("exporter", IN_EVERY_FORM, ids=lambda one: one.name)
 def test_no_nuclei_are_a_result_in_every_form(tmp_path, exporter):
     if exporter.package:
         pytest.importorskip(exporter.package, reason=f"{exporter.package} is not installed")
@@ -318,3 +327,33 @@ def test_a_dicom_slide_of_another_size_is_refused(tmp_path, shared_data):
 
     with pytest.raises(SettingsError, match="no DICOM image of 17x16 px"):
         exporter_for("x.ann.dcm").write(given, tmp_path / "x.ann.dcm", 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_spatialdata_has_outlines_labels_and_a_table_in_micrometres(tmp_path):
+    spatialdata = pytest.importorskip("spatialdata", reason="spatialdata, an extra, is absent")
+    given, path = written(tmp_path, "x.sdata.zarr")
+
+    data = spatialdata.read_zarr(path)
+
+    shapes = data.shapes["nuclei"]
+    assert list(shapes.index) == nucleus_ids(given, NAMESPACE)
+    moved = spatialdata.transform(shapes, to_coordinate_system="global")
+    expected = shapely.area(given.polygons()) * 0.25 * 0.5
+    assert np.allclose(shapely.area(np.asarray(moved.geometry)), expected)
+    labels = np.asarray(data.labels["nuclei_labels"]["scale0"]["image"])
+    x, y = given.centroid_xy.astype(int).T
+    assert labels[y, x].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    table = data.tables["measurements"]
+    assert list(table.var_names) == list(given.measurements)
+    assert list(table.obs["nucleus"]) == list(shapes.index)
+    assert json.loads(data.attrs["hoverfast"]) == {"model_name": "mé"}
+    assert [one.name for one in tmp_path.iterdir()] == ["x.sdata.zarr"]
+
+
+def test_the_extra_of_every_package_exists():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert {one.extra_name for one in EXPORTERS if one.package} <= set(
+        project["optional-dependencies"]
+    )
