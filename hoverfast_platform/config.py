@@ -8,7 +8,7 @@ and so in the segmentation's identity; what changes only speed belongs in :class
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -19,6 +19,27 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and a misspelt field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FileRecord(Settings):
+    """Base of what a file of ours says of itself, with the version of the file's form."""
+
+    newest_form: ClassVar[int] = 1
+    """Raise where an older program could not read what is written, or would misread it."""
+
+    schema_version: int = Field(default=1, ge=1)
+    """Version of the file's form. A form newer than the program is refused."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_newer(cls, record: object) -> object:
+        form = record.get("schema_version", 1) if isinstance(record, dict) else 1
+        if isinstance(form, int) and form > cls.newest_form:
+            raise ValueError(
+                f"it was made by a newer version of hoverfast_platform: its form is {form}, this "
+                f"version reads up to {cls.newest_form}; update the program"
+            )
+        return record
 
 
 _THREE_NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}

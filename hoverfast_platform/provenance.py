@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from hoverfast_platform.config import Appearance, SegmentationSettings, Settings
+from hoverfast_platform.config import Appearance, FileRecord, SegmentationSettings, Settings
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.geometry import Mpp
@@ -88,9 +88,10 @@ class Arithmetic(Settings):
         return f"{self.device} ({self.backend} {self.precision})"
 
 
-class Provenance(Settings):
+class Provenance(FileRecord):
     """What a segmentation was made from; also the first member of the QuPath file."""
 
+    newest_form: ClassVar[int] = 2
     schema_version: int = 2
     segmentation_id: str
     slide: SlideSource

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import shapely
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import FileRecord
 from hoverfast_platform.errors import MaskError
 from hoverfast_platform.files import reporting_content, written_atomically
 from hoverfast_platform.geometry import Mpp
@@ -37,10 +37,9 @@ _MAX_FILE_BYTES = 1 << 30
 """Most pixels of a mask image: 25 mm x 24 mm at 2 um/px. A larger image is a slide, not a mask."""
 
 
-class MaskRecord(Settings):
+class MaskRecord(FileRecord):
     """What a mask file says of itself."""
 
-    schema_version: int = 1
     engine: MaskEngineName
     slide_name: str
     slide_sha256: str

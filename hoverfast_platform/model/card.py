@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from hoverfast_platform.config import Appearance, Settings
+from hoverfast_platform.config import Appearance, FileRecord, Settings
 from hoverfast_platform.model.architecture import Architecture
 
 
@@ -38,7 +38,7 @@ class Metrics(Settings):
     pq_interval: tuple[float, float] | None = None
 
 
-class ModelCard(Settings):
+class ModelCard(FileRecord):
     """The JSON beside the weights: what it is, from what it was made, how good it is."""
 
     name: str

@@ -16,7 +16,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import FileRecord, Settings
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.files import Sha256, file_sha256, read_settings_file
 from hoverfast_platform.model.builtin_digests import check_builtin
@@ -56,7 +56,7 @@ class AgreementCheck(Settings):
         return tuple(found)
 
 
-class Int8Card(Settings):
+class Int8Card(FileRecord):
     """The JSON beside an int8 graph."""
 
     weights_digest: str

@@ -21,7 +21,7 @@ from pydantic import Field
 from skimage.measure import label as connected_pieces
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import FileRecord
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
 from hoverfast_platform.files import Sha256, file_sha256, reporting_storage, written_atomically
 from hoverfast_platform.model.card import LabelSource
@@ -46,7 +46,7 @@ class _PatchRow(tables.IsDescription):  # type: ignore[misc]
     weight = tables.Float32Col(pos=7)
 
 
-class LabelProvenance(Settings):
+class LabelProvenance(FileRecord):
     """Where the labels of a training set come from; the students' cards repeat it."""
 
     teacher: str
