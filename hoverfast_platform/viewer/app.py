@@ -73,17 +73,17 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
     one = "/api/slides/{key}"
     routes: list[BaseRoute] = [
         Route("/", pages.index),
-        Route("/api/slides", pages.slides),
-        Route(one, pages.slide),
+        Route("/api/slides.json", pages.slides),
+        Route(one + ".json", pages.slide),
         Route(one + "/thumbnail.jpg", pages.thumbnail),
         Route(one + "/image/{z:int}/{x:int}/{y:int}.jpg", pages.image),
         Route(one + "/nuclei/{z:int}/{x:int}/{y:int}.mvt", pages.outlines),
         Route(one + "/density/{z:int}/{x:int}/{y:int}.png", pages.density),
         Route(one + "/mask.png", pages.mask),
-        Route(one + "/nucleus/{row:int}", pages.nucleus),
-        Route(one + "/torn", pages.torn),
-        Route(one + "/queue", pages.queue),
-        Route(one + "/review", pages.review),
+        Route(one + "/nucleus/{row:int}.json", pages.nucleus),
+        Route(one + "/torn.json", pages.torn),
+        Route(one + "/queue.json", pages.queue),
+        Route(one + "/review.json", pages.review),
         Route(one + "/review", pages.add_edit, methods=["POST"]),
     ]
     if (STATIC / "static").is_dir():  # else the page is not built, and its address says so

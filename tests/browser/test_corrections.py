@@ -204,7 +204,7 @@ def test_what_is_typed_survives_what_another_person_does(open_page):
 
 def test_the_second_of_two_editors_is_told_and_sees_what_the_first_did(open_page):
     ada, bo = open_page("Ada"), open_page("Bo")
-    is_asking = re.compile(r"/review$")
+    is_asking = re.compile(r"/review(\.json)?$")
     bo.page.route(
         is_asking,
         lambda route: route.abort() if route.request.method == "GET" else route.continue_(),

@@ -226,7 +226,7 @@ def measure_tiles(server: Server, side_px: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     opener.open(f"{server.url}?token=secret").read()
-    (slide,) = json.load(opener.open(f"{server.url}api/slides"))["slides"]
+    (slide,) = json.load(opener.open(f"{server.url}api/slides.json"))["slides"]
     figures: dict[str, Any] = {}
     for name, kind, zoom in (
         ("image_tile", "image/{z}/{x}/{y}.jpg", 0),

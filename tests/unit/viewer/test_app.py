@@ -125,11 +125,11 @@ def browser(results):
 
 
 def key_of(browser, i=0):
-    return browser.get("/api/slides").json()["slides"][i]["key"]
+    return browser.get("/api/slides.json").json()["slides"][i]["key"]
 
 
 def test_the_list_names_slides_as_they_are_called(browser):
-    (entry,) = browser.get("/api/slides").json()["slides"]
+    (entry,) = browser.get("/api/slides.json").json()["slides"]
     assert entry["name"] == HOSTILE
     assert entry["has_slide"]
     assert entry["n_nuclei"] == 6
@@ -148,7 +148,7 @@ def test_image_tiles_are_the_slides_own_pixels(browser):
 
 def test_zoomed_out_tiles_of_a_slide_without_pyramid_hold_all_of_it(browser):
     key = key_of(browser)
-    zooms = browser.get(f"/api/slides/{key}").json()["n_zooms"]
+    zooms = browser.get(f"/api/slides/{key}.json").json()["n_zooms"]
     assert zooms == 3
     tile = browser.get(f"/api/slides/{key}/image/{zooms - 1}/0/0.jpg")
     pixels = np.asarray(Image.open(io.BytesIO(tile.content))).astype(int)
@@ -179,9 +179,9 @@ def test_two_results_are_compared_nucleus_by_nucleus(results):
     sha256 = json.loads(next(results.rglob("*.summary.json")).read_text())["provenance"]
     write_result(results / "b", "other", sha256["slide"]["sha256"], model="n", shift=20.0)
     browser = open_viewer(results)
-    entries = browser.get("/api/slides").json()["slides"]
+    entries = browser.get("/api/slides.json").json()["slides"]
     first, second = (entry["key"] for entry in sorted(entries, key=lambda e: e["title"]))
-    assert browser.get(f"/api/slides/{first}").json()["others"][0]["key"] == second
+    assert browser.get(f"/api/slides/{first}.json").json()["others"][0]["key"] == second
     tile = browser.get(f"/api/slides/{first}/nuclei/0/0/0.mvt?against={second}")
     assert [value for _, value, _ in decode(tile.content)] == [2, 1, 1, 1, 1, 1]
 
@@ -195,14 +195,14 @@ def test_the_density_is_drawn_where_the_nuclei_are(browser):
 
 
 def test_a_clicked_nucleus_tells_its_measurements(browser):
-    found = browser.get(f"/api/slides/{key_of(browser)}/nucleus/2").json()
+    found = browser.get(f"/api/slides/{key_of(browser)}/nucleus/2.json").json()
     assert found["centroid"] == [45.25, 5.0]
     values = {m["column"]: m["value"] for m in found["measurements"]}
     assert values == {"area_um2": 6.5, "perimeter_um": 10.0, "confidence": None}
 
 
 def test_nothing_is_shown_without_the_token(browser):
-    for address in ("/", "/api/slides", "/static/x.js"):
+    for address in ("/", "/api/slides.json", "/static/x.js"):
         assert browser.get(address, cookies={}).status_code == 401
     assert browser.get("/?token=wrong", cookies={}).status_code == 401
 
@@ -217,7 +217,7 @@ def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(browser):
 
 
 def test_every_answer_keeps_the_page_to_itself(browser):
-    for address in ("/api/slides", "/api/slides/none", "/nowhere"):
+    for address in ("/api/slides.json", "/api/slides/none", "/nowhere"):
         headers = browser.get(address).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
@@ -234,7 +234,7 @@ def test_without_the_servers_packages_the_command_names_the_remedy(tmp_path, mon
 
 
 def test_a_foreign_name_for_this_machine_reads_nothing(browser):
-    answer = browser._ask("GET", "/api/slides", headers={"Host": "evil.example:9"})
+    answer = browser._ask("GET", "/api/slides.json", headers={"Host": "evil.example:9"})
     assert answer.status_code == 421
 
 
@@ -255,7 +255,7 @@ def edit(browser, key, value, **more):
 
 def test_a_correction_is_saved_at_once_in_the_format_of_corrections(browser, results):
     key = key_of(browser)
-    name = browser.get(f"/api/slides/{key}/nucleus/1").json()["id"]
+    name = browser.get(f"/api/slides/{key}/nucleus/1.json").json()["id"]
     assert edit(browser, key, {"kind": "region", "outlines": [REGION]}).status_code == 200
     done = edit(browser, key, {"kind": "reject", "targets": [name], "rows": [1], "seen": 1})
     assert done.json()["removed_rows"] == [1]
@@ -263,12 +263,12 @@ def test_a_correction_is_saved_at_once_in_the_format_of_corrections(browser, res
     features = json.loads(saved.read_text())["features"]
     assert [f["properties"]["objectType"] for f in features] == ["annotation"] + ["detection"] * 2
     assert name not in {f["id"] for f in features}
-    assert browser.get(f"/api/slides/{key}/review").json()["last"] == 2
+    assert browser.get(f"/api/slides/{key}/review.json").json()["last"] == 2
 
 
 def test_the_second_of_two_editors_is_told_and_nothing_is_lost(browser):
     key = key_of(browser)
-    name = browser.get(f"/api/slides/{key}/nucleus/1").json()["id"]
+    name = browser.get(f"/api/slides/{key}/nucleus/1.json").json()["id"]
     target = {"targets": [name], "rows": [1]}
     assert edit(browser, key, {"kind": "reject", **target}).status_code == 200
     refused = edit(browser, key, {"kind": "accept", "by": "Bo", **target})
@@ -278,7 +278,7 @@ def test_the_second_of_two_editors_is_told_and_nothing_is_lost(browser):
 
 def test_a_number_that_is_another_nucleus_is_refused(browser):
     key = key_of(browser)
-    name = browser.get(f"/api/slides/{key}/nucleus/1").json()["id"]
+    name = browser.get(f"/api/slides/{key}/nucleus/1.json").json()["id"]
     for row in (2, 600):
         answer = edit(browser, key, {"kind": "reject", "targets": [name], "rows": [row]})
         assert answer.status_code == 400
@@ -290,7 +290,7 @@ def test_writing_needs_permission_the_token_and_a_page_of_ours(results):
     assert edit(shows_only, key_of(shows_only), value).status_code == 403
     readable = open_viewer(results, anyone_may_read=True)
     key = key_of(readable)
-    assert readable.get("/api/slides", cookies={}).status_code == 200
+    assert readable.get("/api/slides.json", cookies={}).status_code == 200
     assert edit(readable, key, value, cookies={}).status_code == 403
     assert edit(readable, key, value, headers=()).status_code == 403
     assert not (results / "corrections").exists()
@@ -307,7 +307,7 @@ def test_a_slide_that_went_away_leaves_its_nuclei_to_be_seen(results):
     (results.parent / "slides" / HOSTILE).unlink()
     browser = open_viewer(results)
     key = key_of(browser)
-    shown = browser.get(f"/api/slides/{key}").json()
+    shown = browser.get(f"/api/slides/{key}.json").json()
     assert "Start the viewer with --slides" in shown["problem"]
     assert browser.get(f"/api/slides/{key}/nuclei/0/0/0.mvt").status_code == 200
     assert browser.get(f"/api/slides/{key}/image/0/0/0.jpg").status_code == 424
@@ -323,12 +323,12 @@ def test_a_result_made_anew_is_shown_without_a_restart(results, monkeypatch):
     monkeypatch.setattr("hoverfast_platform.viewer.showroom._RELOAD_S", -1.0)
     browser = open_viewer(results)
     key = key_of(browser)
-    assert browser.get(f"/api/slides/{key}").json()["result"]["id"].startswith("seg-m-")
+    assert browser.get(f"/api/slides/{key}.json").json()["result"]["id"].startswith("seg-m-")
     (path,) = results.rglob("*.summary.json")
     sha256 = json.loads(path.read_text())["provenance"]["slide"]["sha256"]
     write_result(path.parent, path.name.removesuffix(".summary.json"), sha256, model="new")
     os.utime(path, ns=(1, 1))
-    assert browser.get(f"/api/slides/{key}").json()["result"]["id"].startswith("seg-new-")
+    assert browser.get(f"/api/slides/{key}.json").json()["result"]["id"].startswith("seg-new-")
 
 
 def test_a_slide_alone_can_be_looked_at(results):
@@ -336,7 +336,7 @@ def test_a_slide_alone_can_be_looked_at(results):
     app = viewer_app(lambda: open_library(slide), Access("s"), results)
     browser = Browser(app, {Access("s").cookie: "s"})
     key = key_of(browser)
-    assert browser.get(f"/api/slides/{key}").json()["result"] is None
+    assert browser.get(f"/api/slides/{key}.json").json()["result"] is None
     assert browser.get(f"/api/slides/{key}/thumbnail.jpg").status_code == 200
     assert "Segment it first" in browser.get(f"/api/slides/{key}/nuclei/0/0/0.mvt").json()["error"]
 

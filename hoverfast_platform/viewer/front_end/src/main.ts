@@ -13,7 +13,7 @@ const asked = new URLSearchParams(location.search);
 const NEAR_PX = 60; // Enter chooses the nucleus nearest to the middle of the screen
 
 async function start(): Promise<void> {
-  const listing = await ask<Listing>("api/slides");
+  const listing = await ask<Listing>("api/slides.json");
   const whole = listing.slides.filter((s) => !s.problem);
   const first = whole.find((s) => s.n_nuclei !== null && s.has_slide) ?? whole[0] ?? listing.slides[0];
   const key = asked.get("slide") ?? first?.key;
@@ -32,7 +32,7 @@ async function start(): Promise<void> {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") list.hidden = true;
   });
-  await show(await ask<Slide>(addressOf(key)));
+  await show(await ask<Slide>(addressOf(key, ".json")));
 }
 
 function openSlide(key: string): void {
@@ -85,7 +85,7 @@ async function show(slide: Slide): Promise<void> {
 
 /** Says where the file of the nuclei is not the one that was published. */
 async function tellTorn(slide: Slide): Promise<void> {
-  const { problem } = await ask<{ problem: string }>(addressOf(slide.key, "/torn"));
+  const { problem } = await ask<{ problem: string }>(addressOf(slide.key, "/torn.json"));
   if (problem) say(problem, true);
 }
 
@@ -101,7 +101,7 @@ async function choose(
   let nucleus: Nucleus | null = null;
   if (row !== null) {
     map.chosen.add(row);
-    nucleus = await ask<Nucleus>(addressOf(slide.key, `/nucleus/${row}`));
+    nucleus = await ask<Nucleus>(addressOf(slide.key, `/nucleus/${row}.json`));
   }
   map.redraw();
   const box = byId("nucleus");

@@ -60,14 +60,14 @@ export class ReviewPanel {
   }
 
   async load(): Promise<void> {
-    this.take(await ask<Review>(addressOf(this.slide.key, "/review")));
+    this.take(await ask<Review>(addressOf(this.slide.key, "/review.json")));
     this.fill();
     window.setInterval(() => void this.refresh(), 5000);
   }
 
   /** Asks where to look first; the server reads all nuclei for it, so the first view comes before. */
   async loadQueue(): Promise<void> {
-    this.queue = await ask<Field[]>(addressOf(this.slide.key, "/queue"));
+    this.queue = await ask<Field[]>(addressOf(this.slide.key, "/queue.json"));
     this.fill();
   }
 
@@ -104,7 +104,7 @@ export class ReviewPanel {
 
   private async refresh(): Promise<void> {
     if (this.isDrawing || document.hidden) return;
-    const review = await ask<Review>(addressOf(this.slide.key, "/review")).catch(() => null);
+    const review = await ask<Review>(addressOf(this.slide.key, "/review.json")).catch(() => null);
     if (review && review.last !== this.review?.last) {
       this.take(review);
       this.fill();
