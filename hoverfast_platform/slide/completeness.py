@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,20 @@ _NOT_SLIDES = (
     (b"version https://git-lfs", "a pointer of Git LFS", "Run `git lfs pull` where it lies."),
     (b"/annex/objects/", "a pointer of git-annex", "Run `git annex get` where it lies."),
 )  # fmt: skip
+TIFF_DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,  # a directory that announces billions of entries
+    struct.error,
+    tifffile.TiffFileError,
+)
+"""What tifffile raises where a directory is cut off or damaged; found by damaging some."""
+
 _COPY_AGAIN = "Wait until the copy is finished, or copy it again; it is taken up by itself then."
 
 
@@ -139,8 +154,7 @@ def _check_tiff(path: Path) -> None:
             )
     except tifffile.TiffFileError:
         return  # not a TIFF, or its first bytes are damaged: opening it will say what is wrong
-    except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
-        # tifffile stumbles in many ways where a directory itself is cut off.
+    except TIFF_DAMAGE as error:
         raise IncompleteSlideError(
             f"{path.name}: its directory of tiles cannot be read ({error}).", _COPY_AGAIN
         ) from error

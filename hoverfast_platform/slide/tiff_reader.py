@@ -21,6 +21,7 @@ from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import HoverFastError, MissingMppError, UnreadableSlideError
 from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.completeness import TIFF_DAMAGE
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
 
 _UM_PER_UNIT = {
@@ -47,15 +48,14 @@ class TiffReader:
         self.path = path
         try:
             self._file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, OSError, ValueError) as error:
+        except TIFF_DAMAGE as error:
             raise UnreadableSlideError(f"{path.name} is not a readable TIFF: {error}.") from error
         try:
             self._open(mpp_override)
         except HoverFastError:
             self._file.close()
             raise
-        except (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-            # tifffile stumbles in many ways over damaged directories.
+        except TIFF_DAMAGE as error:
             self._file.close()
             raise UnreadableSlideError(
                 f"{path.name}: its TIFF directory cannot be read ({type(error).__name__}).",
@@ -198,7 +198,7 @@ def is_better_read_by_tifffile(path: Path) -> bool:
             is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
             has_more = series.is_pyramidal and bool(page.subifds)
             return is_planar or series.axes[:1] in {"C", "S"} or page.bitspersample > 8 or has_more
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError):
+    except TIFF_DAMAGE:
         return False  # OpenSlide has opened it: what tifffile makes of it does not matter
 
 

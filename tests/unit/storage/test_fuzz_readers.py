@@ -135,3 +135,42 @@ def test_images_with_bytes_changed_are_read_or_refused(tmp_path, read, suffix, d
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(content)))
     is_read_or_refused(read, tmp_path / f"x{suffix}", bytes(content[:cut] if cut % 3 else content))
+
+
+def tiny_checkpoint(path):
+    """The published format of the smallest network, or ours."""
+    import torch
+
+    from hoverfast_platform.model.architecture import Architecture
+    from hoverfast_platform.model.card import ModelCard
+    from hoverfast_platform.model.checkpoint import save_model
+    from hoverfast_platform.model.network import HoverFast
+
+    architecture = Architecture(depth=1, first_filters=1)
+    network = HoverFast(architecture)
+    if path.suffix == ".safetensors":
+        save_model(path, network, ModelCard(name="m", version="1", architecture=architecture))
+    else:
+        torch.save({"model_dict": network.state_dict(), "depth": 1, "wf": 0}, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@QUICK
+@given(data=st.data())
+def test_checkpoints_with_bytes_changed_are_read_or_refused(tmp_path, suffix, data):
+    from hoverfast_platform.model.checkpoint import load_model
+
+    whole = tmp_path / f"whole{suffix}"
+    content = whole.read_bytes() if whole.exists() else tiny_checkpoint(whole)
+    is_read_or_refused(load_model, tmp_path / f"x{suffix}", damaged(content, data))
+
+
+def damaged(content, data):
+    """Some bytes changed, and perhaps the end cut off."""
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(changed) - 1))
+        changed[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(changed)))
+    return bytes(changed[:cut] if cut % 3 == 0 else changed)
