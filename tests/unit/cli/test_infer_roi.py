@@ -83,7 +83,7 @@ def test_images_of_one_stem_do_not_overwrite_each_other(finished):
     found = sorted(out.glob("summary/palette*.json"))
 
     assert len(found) == 2
-    assert {_source(path)["width_px"] for path in found} == {120, 90}
+    assert {_source(path)["width_px"] for path in found} == {120, 96}
 
 
 def test_a_scale_nobody_gave_is_said_and_recorded(finished):
