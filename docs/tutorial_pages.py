@@ -6,7 +6,13 @@ import re
 from pathlib import Path
 
 TUTORIALS = Path(__file__).parent / "tutorials"
-ORDER = ("segment_a_folder", "read_the_table", "evaluate_and_compare", "correct_and_retrain")
+ORDER = (
+    "segment_a_folder",
+    "read_the_table",
+    "evaluate_and_compare",
+    "correct_and_retrain",
+    "write_a_component",
+)
 """In the order in which they are run: a later one may use what an earlier one left."""
 
 

@@ -29,6 +29,7 @@ class ScopeRule(Settings):
     """Only slides that are taken to have this stain."""
 
     scope: str = Field(min_length=1)
+    """Name of the scope, such as ``breast``: its promoted model is used."""
 
 
 class ScopeTable(Settings):

@@ -179,6 +179,7 @@ class _Pages:
         return _json(describe_nucleus(self._shown(request), request.path_params["row"]))
 
     def torn(self, request: Request) -> Response:
+        """JSON: what is wrong with the result's files; nothing if they are whole."""
         return _json({"problem": self._shown(request).torn})
 
     def queue(self, request: Request) -> Response:
