@@ -75,6 +75,7 @@ def _build_cohort(of: Learning) -> dg.AssetsDefinition:
     @dg.asset(
         key=names.learning_key("cohort"),
         partitions_def=names.cohorts,
+        required_resource_keys=names.needs("store"),
         deps=[names.key("corrections")],
         group_name=names.learning_word("learning"),
         kinds={"sqlalchemy"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -14,9 +14,16 @@ from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import first_block, range_tags
 from hoverfast_platform.assets.segmentation_model import models_version
 from hoverfast_platform.assets.unfinished import has_unfinished_run, why
-from hoverfast_platform.cohorts.changes import CohortChange, SeenCohort, look_at_cohorts
+from hoverfast_platform.cohorts.changes import (
+    CohortChange,
+    SeenCohort,
+    gate_asked_for,
+    look_at_cohorts,
+    wrong_plan,
+)
 from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.files import text_sha256
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
 from hoverfast_platform.use_cases.models_in_use import outdated_slides
@@ -43,17 +50,25 @@ def cohort_changes(
 
     Slides that match now, patients, labels and the plan itself count. A change is passed on to
     `cohort` when nothing more came for the quiet time and the cohort is not being learned from.
-    The plan's name is its partition. A plan that cannot be followed is named in the tick.
+    The plan's name is its partition. A plan that is wrong fails its `cohort`, once, with the field
+    that is wrong. Where only the gate changed, the student is judged again and not trained again.
     """
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
+    folder = store.learning(plans)
     with store.open_catalogue() as catalogue:
         found = look_at_cohorts(
-            store.learning(plans),
+            folder,
             catalogue,
             before,
             now_s=_now_s(),
             quiet_s=quiet_s,
         )
+        changed = {change.name for change in found.changes}
+        gates = {
+            name: gate
+            for name in found.seen.keys() - changed
+            if (gate := gate_asked_for(folder, catalogue, name))
+        }
     partitions = names.cohorts
     adds = []
     if isinstance(partitions, dg.DynamicPartitionsDefinition):
@@ -68,6 +83,14 @@ def cohort_changes(
             told.append(f"{change.name} changed while it is being learned from, waits")
         else:
             due.append(_request(change, names))
+    for name in found.problems:
+        if wrong := wrong_plan(folder, name):
+            due.append(
+                _request_of(name, f"wrong {text_sha256(wrong)}", "wrong plan", ("cohort",), names)
+            )
+    for name, gate in sorted(gates.items()):
+        again = ("model_evaluation", "promoted_model")
+        due.append(_request_of(name, f"gate {gate}", "gate changed", again, names))
     return dg.SensorResult(
         run_requests=due,
         dynamic_partitions_requests=adds,
@@ -85,6 +108,17 @@ def _request(change: CohortChange, names: Names) -> dg.RunRequest:
         partition_key=change.name,
         asset_selection=[names.learning_key("cohort")],
         tags=why("cohort changed", names),
+    )
+
+
+def _request_of(
+    name: str, key: str, reason: str, assets: Sequence[str], names: Names
+) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{name} {key}",
+        partition_key=name,
+        asset_selection=[names.learning_key(asset) for asset in assets],
+        tags=why(reason, names),
     )
 
 

@@ -76,7 +76,10 @@ def learning_sensors(of: Learning, automation: Automation) -> list[dg.SensorDefi
             names,
             on,
             ("store",),
-            [names.learning_key("cohort")],
+            [
+                names.learning_key(asset)
+                for asset in ("cohort", "model_evaluation", "promoted_model")
+            ],
         ),
         dg.AutomationConditionSensorDefinition(
             names.learning_word("learn_from_cohorts"),

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from hoverfast_platform.catalogue import Catalogue, KnownSlide
 from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
-from hoverfast_platform.errors import CatalogueError, HoverFastError
-from hoverfast_platform.files import Sha256
+from hoverfast_platform.errors import CatalogueError, HoverFastError, SettingsError
+from hoverfast_platform.evaluation.promotion import Judgement
+from hoverfast_platform.files import Sha256, read_settings_file, text_sha256
 
 LONGEST_WAIT = 6
 """In quiet times: a cohort to which something is added all the time is not put off for ever."""
@@ -100,6 +101,32 @@ def look_at_cohorts(
             changes.append(CohortChange(name, version + 1, current.digest, due_s - now_s))
     problems = {name: cohort.problem for name, cohort in now_seen.items() if cohort.problem}
     return CohortLook(now_seen, tuple(changes), problems)
+
+
+def gate_asked_for(folder: LearningFolder, catalogue: Catalogue, name: str) -> str:
+    """A digest of a cohort's gate, if the newest student was judged by another; else empty.
+
+    The gate does not decide what is learned, so the student is judged again and not trained again.
+    """
+    try:
+        plan, cohort = folder.read_plan(name), catalogue.cohorts.get(name)
+    except HoverFastError:  # a wrong plan, or never learned from: others tell that
+        return ""
+    path = folder.evaluation(cohort) / "verdict.json"
+    if not path.is_file():
+        return ""
+    judged = read_settings_file(path, Judgement, what="a readable verdict").verdict.policy
+    asked = plan.gate.model_copy(update={"validation_digest": judged.validation_digest})
+    return "" if judged == asked else text_sha256(plan.gate.model_dump_json())
+
+
+def wrong_plan(folder: LearningFolder, name: str) -> str:
+    """What is wrong with a plan's file; empty if nothing is."""
+    try:
+        folder.read_plan(name)
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _see(

@@ -159,7 +159,7 @@ def choose_members(
         )
     _refuse_unknown_patients(name, plan, members)
     content = [(m.slide.sha256, m.patient) for m in members]
-    digest = text_sha256(json.dumps([content, plan.model_dump(mode="json")]))
+    digest = text_sha256(json.dumps([content, plan.model_dump(mode="json", exclude={"gate"})]))
     warnings = [f"{told}. They were left out."] if gone else []
     if withdrawn:
         warnings.append(f"{len(withdrawn)} slides were withdrawn and are left out.")

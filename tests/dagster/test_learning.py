@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from hoverfast_platform.assets.definitions import build_definitions
+from hoverfast_platform.assets.learning_sensors import cohort_changes
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.synthetic import write_synthetic_slide
 from tests.dagster.parts import (
@@ -107,6 +108,28 @@ def test_worse_student_stays_a_candidate_and_says_why(platform):
         stages = {m.name: m.stage for m in catalogue.models.standings()}
     # What ships was measured too, and is registered like any other.
     assert stages == {"breast-v1": "candidate", "cross-organ": "candidate"}
+
+
+def test_another_gate_judges_the_student_again_and_trains_nothing(platform):
+    root, resources, instance = platform
+    write_plan(root, gate=FLOORS | {"min_pq": 1.0})
+    assert not gate_of(materialize(platform)).passed
+    written = (root / "students/breast-v1/student.safetensors").stat().st_mtime_ns
+
+    def look():
+        context = dg.build_sensor_context(instance=instance)
+        return cohort_changes(context, resources["store"], quiet_s=0).run_requests
+
+    assert look() == []
+    write_plan(root, gate=FLOORS | {"tolerance": 0.1})
+    (request,) = look()
+
+    assert request.asset_selection == [model_evaluation.key, promoted_model.key]
+    again = materialize(platform, [model_evaluation, promoted_model])
+    assert gate_of(again).passed, gate_of(again).description
+    assert again.asset_materializations_for_node("promoted_model")
+    assert (root / "students/breast-v1/student.safetensors").stat().st_mtime_ns == written
+    assert look() == []
 
 
 def test_cohort_has_a_new_version_only_when_something_changed(platform, tmp_path):

@@ -113,6 +113,25 @@ def test_changed_cohort_is_asked_for_once(platform):
     assert platform.tick(cohort_changes, quiet_s=0) == "1 cohorts, none changed"
 
 
+def test_wrong_plan_fails_its_cohort_once_and_names_the_field(platform):
+    write_plan(platform, teatcher="classical")
+
+    (request,) = platform.tick(cohort_changes, quiet_s=0)
+    (again,) = platform.tick(cohort_changes, quiet_s=0)
+
+    assert (request.partition_key, request.asset_selection) == ("skin", [cohort.key])
+    assert request.run_key == again.run_key
+    result = dg.materialize(
+        [cohort],
+        partition_key="skin",
+        instance=platform.instance,
+        resources=platform.defs.resources,
+        raise_on_error=False,
+    )
+    failure = result.failure_data_for_node("cohort").user_failure_data
+    assert "teatcher" in failure.description
+
+
 def test_cohort_waits_for_quiet_and_while_it_is_learned_from(platform):
     write_plan(platform)
     platform.slide("skin1")
