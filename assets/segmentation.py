@@ -77,6 +77,7 @@ def build_nuclei(
 
         **Over time.** Overview, Metadata, Plots: seconds and nuclei per mm2, stain.
         """
+        from hoverfast_platform.reports.lineage import lineage_graph, story_of
         from hoverfast_platform.use_cases.models_in_use import model_in_use
         from hoverfast_platform.use_cases.segment_slides import (
             ResultOptions,
@@ -114,6 +115,9 @@ def build_nuclei(
                         catalogue, key, done, slide=path, mask=mask, scale=settings.scale
                     )
                 among, others = catalogue.slides.companions(key)
+                identity = done.summary.provenance.segmentation_id
+                (entry,) = catalogue.results.lineage(identity).entries
+                graph = lineage_graph(story_of(catalogue, entry))
                 in_use = {name: model_in_use(catalogue, name).sha256 for name in scopes}
             facts = NucleiFacts(
                 summary=done.summary,
@@ -128,8 +132,9 @@ def build_nuclei(
                 viewer_metadata(slide)
                 | nuclei_metadata(done, appearance)
                 | {"stain": stain, "scope": scope}
+                | {"lineage_graph": dg.MetadataValue.md(f"```mermaid\n{graph}\n```")}
                 | ({"override": override} if override else {}),
-                done.summary.provenance.segmentation_id,
+                identity,
                 verdicts(NUCLEI_CHECKS, facts, policy),
                 {
                     names.key("segmentation_model").to_user_string(): used_version(

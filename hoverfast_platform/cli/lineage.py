@@ -75,7 +75,7 @@ def _of_catalogue(text: str, location: Path | str) -> tuple[object, list[Story]]
     from hoverfast_platform.catalogue import Catalogue
     from hoverfast_platform.catalogue.database import shown
     from hoverfast_platform.errors import CatalogueError
-    from hoverfast_platform.reports.lineage import Story
+    from hoverfast_platform.reports.lineage import story_of
 
     with Catalogue.open(location) as opened:
         found = opened.results.lineage(text)
@@ -86,15 +86,5 @@ def _of_catalogue(text: str, location: Path | str) -> tuple[object, list[Story]]
                 f"{shown(location)} knows nothing of {text}.",
                 "Give a slide's name, path or digest, or a result file.",
             )
-        descent = opened.descent
-        stories = [
-            Story(
-                entry.provenance,
-                entry,
-                descent.labels(entry.provenance.model.sha256),
-                descent.ancestors(entry.provenance.model.sha256),
-                descent.training_sets(entry.provenance.model.sha256),
-            )
-            for entry in found.entries
-        ]
+        stories = [story_of(opened, entry) for entry in found.entries]
     return [entry.model_dump(mode="json") for entry in found.entries], stories

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hoverfast_platform.catalogue import Ancestor, LabelUse, LineageEntry, TrainingSetRecord
+from hoverfast_platform.catalogue import (
+    Ancestor,
+    Catalogue,
+    LabelUse,
+    LineageEntry,
+    TrainingSetRecord,
+)
 from hoverfast_platform.provenance import Provenance
 
 _SHORT = 10
@@ -28,6 +34,18 @@ class Story:
     labels: tuple[LabelUse, ...] = ()
     ancestors: tuple[Ancestor, ...] = ()
     training_sets: tuple[TrainingSetRecord, ...] = ()
+
+
+def story_of(catalogue: Catalogue, entry: LineageEntry) -> Story:
+    """A result of the catalogue with all that is known to stand behind it."""
+    sha256, descent = entry.provenance.model.sha256, catalogue.descent
+    return Story(
+        entry.provenance,
+        entry,
+        descent.labels(sha256),
+        descent.ancestors(sha256),
+        descent.training_sets(sha256),
+    )
 
 
 def lineage_lines(story: Story) -> tuple[str, ...]:
@@ -81,6 +99,10 @@ def lineage_graph(story: Story) -> str:
     for i, use in enumerate(story.labels):
         nodes.append(_node(f"l{i}", "labels", use.name, use.licence))
         arrows.append(f"l{i} {'-.->|inherited|' if use.is_inherited else '-->'} model")
+    if not story.labels:  # a file alone names them with their licences
+        for i, text in enumerate(made.model.labels):
+            nodes.append(_node(f"l{i}", "labels", text))
+            arrows.append(f"l{i} --> model")
     return "\n".join(["flowchart LR", *(f"    {line}" for line in (*nodes, *arrows))])
 
 

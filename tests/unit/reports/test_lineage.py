@@ -55,6 +55,15 @@ def test_file_alone_tells_its_own_story():
     assert not any(line.startswith(("files", "descends")) for line in lines)
 
 
+def test_graph_of_a_file_alone_has_the_labels_it_names():
+    made = provenance("s" * 32, model={"labels": ("TNBC (CC-BY-4.0)",)})
+
+    graph = lineage_graph(Story(made))
+
+    assert 'l0["<b>labels</b><br/>TNBC (CC-BY-4.0)"]' in graph
+    assert "l0 --> model" in graph
+
+
 def test_graph_leads_from_what_it_was_made_of_to_the_nuclei():
     graph = lineage_graph(story()).splitlines()
 
