@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -152,6 +153,7 @@ class StainStrength:
 def measure_stain(rgb: RgbImage, is_tissue: npt.NDArray[np.bool_]) -> StainStrength | None:
     """The strength of a slide's stains, from its thumbnail.
 
+    Of the pixels given only those count that are not glass, however wide a margin a mask has.
     Absolute values depend on the scanner; they are for comparing slides of one kind.
 
     Args:
@@ -161,7 +163,7 @@ def measure_stain(rgb: RgbImage, is_tissue: npt.NDArray[np.bool_]) -> StainStren
     Returns:
         None without tissue.
     """
-    pixels: RgbImage = rgb[is_tissue]
+    pixels: RgbImage = rgb[is_tissue & tissue_proper(rgb, exposure_gain([rgb], WHITE_LEVEL))]
     if not len(pixels):
         return None
     hematoxylin, eosin = np.median(stain_optical_density(pixels, "he"), axis=0)
@@ -242,6 +244,24 @@ def exposure_gain(samples: Sequence[RgbImage], white_level: float | None) -> flo
     return round(float(np.clip(white_level / max(brightest, 1), 1.0, _MAX_GAIN)), 4)
 
 
+def tissue_proper(rgb: RgbImage, gain: float = 1.0) -> npt.NDArray[np.bool_]:
+    """Where an image is tissue and not glass, by optical density, ``(H, W)``; no mask is asked.
+
+    Args:
+        rgb: ``(H, W, 3)``.
+        gain: By which its brightness is multiplied first, see :func:`exposure_gain`.
+    """
+    table = _density_of_byte(gain).astype(np.float32)
+    dense: npt.NDArray[np.bool_] = _is_dense(cv2.LUT(np.ascontiguousarray(rgb), table)) > 0
+    return dense
+
+
+def _is_dense(density: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """1 where shown densities ``(H, W, 3)`` add up to tissue."""
+    summed = cv2.transform(density, np.ones((1, 3), np.float32))
+    return np.asarray(summed > _MIN_TISSUE_DENSITY, dtype=np.uint8)
+
+
 def tissue_density(samples: Iterable[RgbImage], gain: float = 1.0) -> DensityRgb | None:
     """Mean optical density of the pixels that are not glass, over all samples together.
 
@@ -251,8 +271,7 @@ def tissue_density(samples: Iterable[RgbImage], gain: float = 1.0) -> DensityRgb
     table = _density_of_byte(gain).astype(np.float32)
     for rgb in samples:
         density = cv2.LUT(np.ascontiguousarray(rgb), table)
-        summed = cv2.transform(density, np.ones((1, 3), np.float32))
-        is_tissue = (summed > _MIN_TISSUE_DENSITY).astype(np.uint8)
+        is_tissue = _is_dense(density)
         n = cv2.countNonZero(is_tissue)
         total += np.array(cv2.mean(density, is_tissue)[:3]) * n
         n_pixels += n

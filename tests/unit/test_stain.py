@@ -8,6 +8,7 @@ from hoverfast_platform.stain import (
     REFERENCE_DENSITY,
     StainNormalisation,
     exposure_gain,
+    measure_stain,
     normalisation_of,
     tissue_density,
 )
@@ -98,3 +99,14 @@ def test_eosin_is_not_taken_for_darkness():
     pink = np.full((60, 80, 3), (235, 120, 160), np.uint8)
 
     assert exposure_gain([pink], 235) == 1.0
+
+
+def test_strength_is_of_tissue_however_much_glass_the_mask_takes_in():
+    """A wide margin of the mask must not make a slide pale, or it would differ from its cohort."""
+    rgb = np.full((60, 90, 3), 243, np.uint8)
+    rgb[20:40, 30:60] = np.random.default_rng(0).integers(80, 200, (20, 30, 3))
+    tissue = np.zeros((60, 90), dtype=bool)
+    tissue[20:40, 30:60] = True
+
+    assert measure_stain(rgb, np.ones_like(tissue)) == measure_stain(rgb, tissue)
+    assert measure_stain(rgb, ~tissue) is None
