@@ -12,9 +12,14 @@ from hoverfast_platform.errors import (
     UnsupportedScaleError,
 )
 from hoverfast_platform.slide.completeness import check_complete, check_is_file
+from hoverfast_platform.slide.digest import slide_files
 from hoverfast_platform.slide.openslide_reader import OpenSlideReader
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.tiff_reader import TiffReader, is_better_read_by_tifffile
+
+_ALWAYS_PIXELS = 100_000_000
+_MAX_PIXELS_PER_BYTE = 10_000
+"""JPEG of blank glass has 300 pixels per byte, blank tiles of newer codecs some 3,000."""
 
 _TIFF_STARTS = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
 
@@ -34,6 +39,16 @@ def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
         UnsupportedScaleError: If its mpp is outside 0.02..50.
     """
     path = Path(path)
+    reader = _opened(path, scale)
+    try:
+        _refuse_hollow(path, reader)
+    except UnreadableSlideError:
+        reader.close()
+        raise
+    return reader
+
+
+def _opened(path: Path, scale: Scale) -> SlideReader:
     check_is_file(path)
     try:
         reader = OpenSlideReader(path, mpp_override=scale.mpp_override)
@@ -51,6 +66,20 @@ def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
         reader.close()
         return TiffReader(path, mpp_override=scale.mpp_override)
     return reader
+
+
+def _refuse_hollow(path: Path, reader: SlideReader) -> None:
+    """A header of some bytes can announce any size, and blank tiles are read for minutes."""
+    width, height = reader.info.level_sizes[-1]
+    if width * height <= _ALWAYS_PIXELS:
+        return
+    n_bytes = sum(file.stat().st_size for file in slide_files(path))
+    if width * height > _MAX_PIXELS_PER_BYTE * n_bytes:
+        raise UnreadableSlideError(
+            f"{path.name} announces {width:,} x {height:,} px and has {n_bytes:,} bytes, too few "
+            "for a slide of that size.",
+            "Its header is damaged, or its pixels are missing; copy it again.",
+        )
 
 
 def _is_tiff(path: Path) -> bool:

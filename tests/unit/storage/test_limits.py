@@ -112,6 +112,8 @@ def sparse_slide(path, width, height, tile_px, mpp=0.25):
 @pytest.mark.parametrize("mpp", [0.25, 8.0])
 def test_slide_that_announces_a_terapixel_ends_at_once(tmp_path, mpp):
     path = sparse_slide(tmp_path / "x.tif", 300_032, 299_008, 4096, mpp)
+    with path.open("r+b") as file:
+        file.truncate(20 << 20)  # bytes enough to be taken for a slide
     started = time.monotonic()
 
     with open_slide(path) as reader:
@@ -120,6 +122,13 @@ def test_slide_that_announces_a_terapixel_ends_at_once(tmp_path, mpp):
         with pytest.raises(UnreadableSlideError, match="gigapixels would be read"):
             read_thumbnail(reader, 512)
     assert time.monotonic() - started < 10
+
+
+def test_slide_of_gigapixels_in_a_few_bytes_is_refused_at_opening(tmp_path):
+    path = sparse_slide(tmp_path / "x.tif", 100_000, 80_000, 4096)
+
+    with pytest.raises(UnreadableSlideError, match="too few for a slide of that size"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize("compression", ["deflate", "zstd"])  # by OpenSlide, by tifffile
