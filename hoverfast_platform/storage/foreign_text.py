@@ -139,16 +139,23 @@ def _unpacked(path: Path, raw: IO[bytes]) -> _Bounded:
         opened: Any = igzip.open
         return _Bounded(opened(raw, "rb"), path, limit)
     if first == _ZIP:
-        only = _only_geojson(raw)
+        only = _only_geojson(path, raw)
         if only is not None:
             return _Bounded(cast("BinaryIO", only), path, limit)
         raw.seek(0)
     return _Bounded(cast("BinaryIO", raw), path, max(size, limits.ALWAYS_BYTES))
 
 
-def _only_geojson(raw: IO[bytes]) -> IO[bytes] | None:
+def _only_geojson(path: Path, raw: IO[bytes]) -> IO[bytes] | None:
     """The one file of GeoJSON in a zip, as QuPath exports it; None where there are others too."""
-    archive = zipfile.ZipFile(raw)
+    try:
+        archive = zipfile.ZipFile(raw)
+    except zipfile.BadZipFile as error:
+        raise StorageError(
+            f"{path} begins as a ZIP archive or an Excel file does, and cannot be read whole: "
+            f"{error}.",
+            "It is truncated or damaged. Copy it again; a table is saved as text (CSV).",
+        ) from error
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     is_encrypted = any(entry.flag_bits & 1 for entry in entries)
     if len(entries) != 1 or is_encrypted or not entries[0].filename.lower().endswith(_GEOJSON):

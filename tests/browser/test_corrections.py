@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.exhibit import (
     AXES,
@@ -17,6 +16,7 @@ from tests.browser.exhibit import (
     TWIN,
 )
 
+expect = pytest.importorskip("playwright.sync_api", reason="pip install '.[e2e]'").expect
 pytestmark = pytest.mark.browser
 
 

@@ -7,12 +7,12 @@ import sys
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.conftest import serving
 from tests.browser.exhibit import CENTRES, FAR, LONE, PALE, write_exhibition
 from tests.browser.viewer_page import ViewerPage
 
+expect = pytest.importorskip("playwright.sync_api", reason="pip install '.[e2e]'").expect
 pytestmark = pytest.mark.browser
 
 
