@@ -38,6 +38,7 @@ from hoverfast_platform.model.quantised import (
     int8_paths,
 )
 from hoverfast_platform.progress import OnProgress, ignore_progress
+from hoverfast_platform.signal_stack import use_ordinary_stack_for_signals
 from hoverfast_platform.stain import normalised_alone
 
 _CALIBRATION_PX = 512
@@ -136,6 +137,7 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         subset_size=_MAX_CALIBRATION_IMAGES,
         ignored_scope=nncf.IgnoredScope(patterns=[".*network.last.*"], validate=False),
     )
+    use_ordinary_stack_for_signals()  # NNCF computes with OpenVINO
     graph = with_statistics(graph, adapted, model.network)
     return graph, f"nncf {nncf.__version__}, openvino {ov.__version__}"
 

@@ -17,6 +17,7 @@ from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.slide_statistics import adapted_to
+from hoverfast_platform.signal_stack import use_ordinary_stack_for_signals
 
 
 class OpenVinoPredictor:
@@ -97,6 +98,7 @@ class OpenVinoPredictor:
                     "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
                 },
             )
+            use_ordinary_stack_for_signals()
         return self._compiled[shape]
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:

@@ -25,6 +25,7 @@ from hoverfast_platform.inference.backends.torch_predictor import (
 )
 from hoverfast_platform.model.batch_norms import fold_batch_norms
 from hoverfast_platform.model.checkpoint import load_model
+from hoverfast_platform.signal_stack import signal_stack_address
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,15 @@ def test_both_backends_predict_the_same_maps(model):
     assert slow.shape == fast.shape == (2, 2, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
     assert np.abs(slow.astype(np.float32) - fast.astype(np.float32)).max() < 4e-3
+
+
+def test_openvino_leaves_no_stack_for_signals_that_ends_with_it(model):
+    """On processors with AMX it sets one; Ctrl-C after its end would be a segmentation fault."""
+    regions = np.zeros((1, 64, 96, 3), np.uint8)
+
+    OpenVinoPredictor(openvino_graph(model), model.network, "fp32").predict(regions)
+
+    assert signal_stack_address() is None
 
 
 def test_a_plain_network_predicts_an_image_of_any_size_as_the_other_backends_do(model):
