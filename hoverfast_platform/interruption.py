@@ -2,8 +2,9 @@
 
 A signal's handler raises :class:`Interrupted` wherever the main thread is. Machine code that
 called Python from there, such as a compiler of networks, gives that on as an error of its own.
-So the signal is also remembered: whoever judges an error asks first whether somebody ended the
-work.
+Code that must not raise, such as a finaliser, drops it without a word. So the signal is also
+remembered: whoever judges an error, or begins the next piece of long work, asks first whether
+somebody ended it.
 """
 
 from __future__ import annotations

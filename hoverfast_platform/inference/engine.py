@@ -37,7 +37,7 @@ from hoverfast_platform.inference.workers import (
     StalledWorkersError,
     WorkerPool,
 )
-from hoverfast_platform.interruption import is_interrupted
+from hoverfast_platform.interruption import is_interrupted, raise_if_interrupted
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.model.slide_statistics import statistics_precision
@@ -252,6 +252,7 @@ class SegmentationEngine:
         Raises:
             UnreadableSlideError: If a region cannot be read.
             ComputeError: If the device fails or a worker dies.
+            Interrupted: If a signal came.
         """
         batch_size = self.predictor.batch_size(plan.region_shape)
         pool = self.worker_pool()
@@ -266,6 +267,7 @@ class SegmentationEngine:
                 contextlib.closing(predicted),
             ):
                 for batch in predicted:
+                    raise_if_interrupted()  # where a signal came, its exception may have been lost
                     for read, maps in zip(batch.tiles, batch.maps, strict=True):
                         while not slots.free:
                             yield from _finished(pending, slots)
@@ -277,6 +279,7 @@ class SegmentationEngine:
                         pending[future] = _Pending(read.tile, slot, seconds)
                     yield from _finished(pending, slots, must_wait=False)
                 while pending:
+                    raise_if_interrupted()
                     yield from _finished(pending, slots)
         except GeneratorExit:  # nobody wants the rest: what is begun comes to its end
             _let_finish(pending)

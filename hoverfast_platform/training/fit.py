@@ -18,6 +18,7 @@ from hoverfast_platform.child_processes import main_not_imported_again
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.evaluation.metrics import Scores
+from hoverfast_platform.interruption import raise_if_interrupted
 from hoverfast_platform.model.batch_norms import train_with_fixed_statistics
 from hoverfast_platform.model.checkpoint import save_model
 from hoverfast_platform.model.network import HoverFast
@@ -130,6 +131,7 @@ def fit(
         started = time.monotonic()
         newest: StepTaken | None = None
         for batch in _batches(crops, settings, state.step, target):
+            raise_if_interrupted()
             if _has_stopped_early(validations, settings):
                 break
             _set_mode(state, data, settings)

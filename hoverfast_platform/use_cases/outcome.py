@@ -81,6 +81,7 @@ def each(
         Interrupted: If somebody ended the work; what is done stays done.
     """
     for item in items:
+        raise_if_interrupted()
         try:
             product = _attempt(item, make, retries)
         except Exception as error:  # a defect with one odd item must not stop the others

@@ -51,6 +51,27 @@ def test_a_signal_that_a_library_turns_into_its_own_error_still_ends_all_items(s
     assert begun == ["a"]
 
 
+class _RaisesInItsEnd:
+    """An object whose finaliser is running when the signal comes: Python drops what it raises."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_whose_exception_was_dropped_still_ends_the_work(signals):
+    begun = []
+
+    def make(item):
+        begun.append(item)
+        _RaisesInItsEnd()  # freed at once
+
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        list(each(["a", "b"], make, record_failure=lambda *_: None))
+
+    assert begun == ["a"]
+
+
 def test_ctrl_c_within_a_statement_is_not_a_lost_server(signals, tmp_path, monkeypatch):
     database = open_database(tmp_path / "catalogue.sqlite")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hoverfast_platform import interruption
 from hoverfast_platform.config import SegmentationSettings, Tiling
-from hoverfast_platform.errors import CheckpointError, ComputeError
+from hoverfast_platform.errors import CheckpointError, ComputeError, Interrupted
 from hoverfast_platform.geometry import ModelLattice
 from hoverfast_platform.inference import engine as engine_module
 from hoverfast_platform.inference.adapted_model import AdaptedModel
@@ -55,6 +56,14 @@ def regions(engine, predictor=None):
     plan = plan_tiles(lattice, SETTINGS.tiling, lambda *_box: True, engine.field_of_view)
     shown = AdaptedModel(predictor or engine.predictor, "he", StainNormalisation())
     return plan, engine.regions(reader, plan, plan.tiles, SETTINGS, shown)
+
+
+def test_a_signal_whose_exception_was_dropped_ends_the_regions(engine, monkeypatch):
+    monkeypatch.setattr(interruption, "_received", [signal.SIGTERM])
+    _, found = regions(engine)
+
+    with pytest.raises(Interrupted), contextlib.closing(found):
+        list(found)
 
 
 def is_gone(address):
