@@ -15,14 +15,14 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 import tifffile
-import zarr
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import HoverFastError, MissingMppError, UnreadableSlideError
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.completeness import TIFF_DAMAGE
-from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
+from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible
+from hoverfast_platform.slide.tiff_tiles import TiffTiles
 
 _UM_PER_UNIT = {
     "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0,
@@ -67,13 +67,8 @@ class TiffReader:
         candidates = [one for one in all_series if not _ASIDE.search(one.name or "")] or all_series
         series = max(candidates, key=lambda one: math.prod(one.shape))
         self._axes = _axes(self.path, series)
-        self._levels = [
-            zarr.open_array(series.aszarr(level=level), mode="r")
-            for level in range(len(series.levels))
-        ]
-        for level in self._levels:
-            check_tile(self.path, math.prod(level.chunks) * level.dtype.itemsize)
-        sizes = tuple(_size(level.shape, self._axes) for level in self._levels)
+        self._levels = [TiffTiles(self.path, level, self._axes) for level in series.levels]
+        sizes = tuple((level.width, level.height) for level in self._levels)
         width, height = sizes[0]
         mpp = (
             Mpp(mpp_override, mpp_override) if mpp_override else _mpp(self._file, self.path, series)
@@ -130,25 +125,25 @@ class TiffReader:
 
     def _brightest(self) -> float:
         """Read the coarsest level, or a part of it where it is large."""
-        part = np.asarray(
-            self._region(
-                self._levels[-1],
-                Box.at_origin(width=_SAMPLE_PX, height=_SAMPLE_PX).clipped(
-                    _box(self._levels[-1].shape, self._axes)
-                ),
+        coarsest = self._levels[-1]
+        part = coarsest.read(
+            Box.at_origin(
+                width=min(_SAMPLE_PX, coarsest.width), height=min(_SAMPLE_PX, coarsest.height)
             )
         )
         return float(part.max(initial=0))
 
     def read_level(self, level: int, box: Box) -> RgbImage:
         """Pixels of ``box`` (pixels of ``level``); outside is white."""
-        array = self._levels[level]
+        tiles = self._levels[level]
         out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
-        part = box.clipped(_box(array.shape, self._axes))
+        part = box.clipped(Box.at_origin(width=tiles.width, height=tiles.height))
         if part.is_empty:
             return out
         try:
-            pixels = self._region(array, part)
+            pixels = tiles.read(part)
+        except MemoryError:
+            raise  # a tile's size was looked at: it is this machine that has too little
         except Exception as error:  # codecs raise whatever they like for damaged bytes
             raise UnreadableSlideError(
                 f"{self.info.name}: level {level}, {box.width}x{box.height} px cannot be read: "
@@ -160,15 +155,7 @@ class TiffReader:
         )
         return out
 
-    def _region(self, array: Any, box: Box) -> npt.NDArray[Any]:
-        rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
-        if self._axes[0] in "CS":
-            return np.moveaxis(np.asarray(array[:, rows, columns]), 0, -1)
-        return np.asarray(array[rows, columns])
-
     def _rgb(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        if pixels.ndim == 2:
-            pixels = pixels[..., None]
         if pixels.dtype != np.uint8:
             scaled = np.clip(pixels.astype(np.float32) / self._white, 0, 1)
             pixels = np.round(np.nan_to_num(scaled) * 255).astype(np.uint8)
@@ -222,15 +209,6 @@ def _axes(path: Path, series: Any) -> str:
             "Fluorescence is not read; H&E needs colours.",
         )
     return axes
-
-
-def _size(shape: tuple[int, ...], axes: str) -> tuple[int, int]:
-    return int(shape[axes.index("X")]), int(shape[axes.index("Y")])
-
-
-def _box(shape: tuple[int, ...], axes: str) -> Box:
-    width, height = _size(shape, axes)
-    return Box.at_origin(width=width, height=height)
 
 
 def _mpp(file: Any, path: Path, series: Any) -> Mpp:

@@ -1,5 +1,8 @@
 """TIFF that OpenSlide does not read, or reads wrongly."""
 
+import re
+import threading
+
 import numpy as np
 import pytest
 import tifffile
@@ -80,6 +83,43 @@ def test_pixels_and_scale_are_those_that_were_written(tmp_path, name):
     assert np.array_equal(found, expected())
     assert (info.width, info.height) == (WIDTH, HEIGHT)
     assert (info.mpp.x, info.mpp.y) == pytest.approx((0.25, 0.5))
+
+
+def test_reading_starts_no_thread_that_could_be_waited_for(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", RGB, photometric="rgb", **WRITTEN["zstd"])
+    before = threading.active_count()
+
+    with TiffReader(tmp_path / "s.tif") as reader:
+        reader.read_level(0, BOX)
+
+        assert threading.active_count() == before
+
+
+def test_tiles_that_the_file_leaves_out_are_white(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", RGB, photometric="rgb", **WRITTEN["zstd"])
+    with tifffile.TiffFile(tmp_path / "s.tif", mode="r+") as file:
+        sizes = file.pages.first.tags["TileByteCounts"]
+        sizes.overwrite((0, *sizes.value[1:]))
+
+    with TiffReader(tmp_path / "s.tif") as reader:
+        found = reader.read_level(0, Box.at_origin(width=WIDTH, height=HEIGHT))
+
+    assert (found[:64, :80] == 255).all()
+    assert np.array_equal(found[:, 80:], RGB[:, 80:])
+
+
+def test_planes_in_other_files_are_refused(tmp_path):
+    planes = np.moveaxis(RGB, -1, 0)
+    ome_planes(tmp_path / "s.ome.tif")
+    xml = tifffile.tiffcomment(tmp_path / "s.ome.tif")
+    parts = [f'<TiffData IFD="0" FirstC="{c}"><UUID FileName="c{c}.ome.tif">urn:uuid:{c}</UUID>'
+             "</TiffData>" for c in range(3)]  # fmt: skip
+    xml = re.sub(r"<TiffData.*?(/>|</TiffData>)", "".join(parts), xml, count=1)
+    for c in range(3):
+        tifffile.imwrite(tmp_path / f"c{c}.ome.tif", planes[c], description=xml, metadata=None)
+
+    with pytest.raises(UnreadableSlideError, match="in several files"):
+        TiffReader(tmp_path / "c0.ome.tif")
 
 
 def test_three_planes_are_a_colour_image_and_said_to_be(tmp_path):
