@@ -28,6 +28,8 @@ from hoverfast_platform.files import written_atomically
 from hoverfast_platform.version import __version__
 
 _PACKAGES = ("torch", "openvino", "numpy", "opencv-python-headless", "openslide-bin")
+_FORM = 1
+"""Version of the form of ``bench.json``: raised where a reader would misread a new one."""
 
 
 @dataclass
@@ -147,6 +149,7 @@ def ratios(runs: Sequence[SlideRun]) -> str:
 def write_report(path: Path, measured: Measured, *, options: dict[str, Any]) -> None:
     """Write every run and round, not only medians, as JSON."""
     content = {
+        "schema_version": _FORM,
         "machine": machine(),
         "options": options,
         **dataclasses.asdict(measured),

@@ -9,16 +9,19 @@ from pathlib import Path
 
 from hoverfast_platform.files import written_atomically
 
+_FORM = 1
+"""Version of the form of ``gpu-check.json``: raised where a reader would misread a new one."""
+
 
 @dataclass(frozen=True)
 class Figure:
     """One thing that was measured.
 
     Attributes:
-        part: Of the check.
-        name: What it is of.
+        part: The part of the check that found it.
+        name: What was measured.
         value: A number, or a text where there is none.
-        unit: Of the number.
+        unit: The unit of the number.
         remark: What else to know.
     """
 
@@ -67,6 +70,7 @@ def read_lines(path: Path) -> tuple[list[Figure], list[PartEnd]]:
 def write_record(path: Path, figures: Sequence[Figure], ends: Sequence[PartEnd]) -> None:
     """Everything so far as one JSON file."""
     record = {
+        "schema_version": _FORM,
         "parts": [asdict(end) for end in ends],
         "figures": [asdict(figure) for figure in figures],
     }

@@ -6,30 +6,25 @@ from pathlib import Path
 
 import click
 
+from hoverfast_platform.cli.json_text import json_option, json_text
 from hoverfast_platform.cli.say import say
 
 _LIST = "?"
 
 
-def _list_forms(ctx: click.Context, _option: click.Parameter, value: str) -> str:
-    if value == _LIST:
-        from hoverfast_platform.storage.exporters.table import listing
-
-        say(listing())
-        ctx.exit()
-    return value
-
-
 @click.command("convert")
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument(
+    "source",
+    metavar="SOURCE",
+    required=False,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@click.argument("target", metavar="TARGET", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--to",
     is_flag=False,
     flag_value=_LIST,
     default="",
-    is_eager=True,
-    callback=_list_forms,
     help="Name of the form, where TARGET's ending does not say it. `hoverfast convert --to` lists "
     "all forms.",
 )
@@ -46,8 +41,15 @@ def _list_forms(ctx: click.Context, _option: click.Parameter, value: str) -> str
 @click.option(
     "--per-shard", type=int, help="Nuclei in each file of a .zip. [default: 50000]", default=50_000
 )
-def command(
-    source: Path, target: Path, to: str, mpp: float | None, slide: Path | None, per_shard: int
+@json_option
+def command(  # noqa: PLR0913 - one per option
+    source: Path | None,
+    target: Path | None,
+    to: str,
+    mpp: float | None,
+    slide: Path | None,
+    per_shard: int,
+    as_json: bool,
 ) -> None:
     """Convert SOURCE to TARGET, by their endings.
 
@@ -55,10 +57,26 @@ def command(
     HoverFast, of QuPath or of ours. TARGET ends as `hoverfast convert --to` lists: .json.gz for
     QuPath, .parquet, .csv, .h5ad, .coco.json, .zarr and others.
     """
+    if to == _LIST:
+        _list_forms(as_json=as_json)
+        return
+    if source is None or target is None:
+        raise click.UsageError(
+            "SOURCE and TARGET are needed: the file that is read and the one that is written."
+        )
     from hoverfast_platform.cli.show import show_each_note
     from hoverfast_platform.use_cases.convert import convert
 
     done = convert(source, target, to=to, mpp=mpp, slide=slide, per_shard=per_shard)
+    if as_json:
+        say(json_text(done))
+        return
     dropped = f", {done.n_dropped} without a valid polygon left out" if done.n_dropped else ""
     say(f"{done.target}: {done.n_nuclei} nuclei{dropped}")
     show_each_note(done.notes)
+
+
+def _list_forms(*, as_json: bool) -> None:
+    from hoverfast_platform.storage.exporters.table import EXPORTERS, listing
+
+    say(json_text([one.facts() for one in EXPORTERS]) if as_json else listing())

@@ -45,10 +45,14 @@ def info(path: Path, mpp: float | None, as_json: bool) -> None:
 
 
 @command.command("formats")
-def formats() -> None:
+@json_option
+def formats(as_json: bool) -> None:
     """Which slide formats are read, by which library, and what each was tried on."""
     from hoverfast_platform.slide.formats import FORMATS
 
+    if as_json:
+        say(json_text(FORMATS))
+        return
     width = max(len(kind.name) for kind in FORMATS)
     for kind in FORMATS:
         how = f"{kind.reader}; tried on: {kind.tried_on}." if kind.reader else "not read."

@@ -7,14 +7,14 @@ from hoverfast_platform.catalogue import (
     Catalogue,
     ModelStanding,
 )
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import FileRecord
 from hoverfast_platform.errors import CatalogueError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy, Verdict
 
 
-class Judgement(Settings):
-    """A verdict, ready to be acted on."""
+class Judgement(FileRecord):
+    """A verdict, ready to be acted on: what ``verdict.json`` holds."""
 
     sha256: str
     """The candidate."""

@@ -18,6 +18,8 @@ NEIGHBOURS = ".neighbours.parquet"
 """Ending of the table, after the slide's stem."""
 
 _KEY = b"hoverfast"
+_FORM = 1
+"""Version of the table's form: raised where a reader would misread a new one."""
 
 
 def neighbour_table_of(result: Path) -> Path:
@@ -35,7 +37,11 @@ def write_neighbour_table(
     """
     path = neighbour_table_of(result)
     ids = pq.read_table(result, columns=["id"])["id"]
-    said = {"segmentation_id": segmentation_id, "settings": settings.model_dump(mode="json")}
+    said = {
+        "schema_version": _FORM,
+        "segmentation_id": segmentation_id,
+        "settings": settings.model_dump(mode="json"),
+    }
     table = pa.table({"id": ids, **columns}).replace_schema_metadata({_KEY: json.dumps(said)})
     with written_atomically(path) as part:
         pq.write_table(table, part, compression="zstd")

@@ -39,6 +39,8 @@ from hoverfast_platform.texts import cell
 
 _HEADINGS = {"dice": "Dice", "aji": "AJI", "dq": "DQ", "sq": "SQ", "pq": "PQ", "f1": "detection F1"}
 _PICTURE_SIDE_PX = 700
+_FORM = 1
+"""Version of the form of ``evaluation.json``: raised where a reader would misread a new one."""
 
 
 def write_agreement(
@@ -150,6 +152,7 @@ def _group_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _as_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
+        "schema_version": _FORM,
         "model": evaluation.model.model_dump(mode="json"),
         "dataset": {
             "name": evaluation.dataset,

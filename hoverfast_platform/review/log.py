@@ -46,7 +46,8 @@ class ReviewLog:
         except ValidationError as error:
             raise StorageError(
                 f"{self.path} holds a line that is not an edit: {error}.",
-                "Remove that line; all others are whole.",
+                "If a newer version of the program wrote it, update the program. Otherwise remove "
+                "that line; all others are whole.",
             ) from error
 
     def add(self, proposal: Proposal, by: str) -> Edit:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from hoverfast_platform.config import Settings
+from hoverfast_platform.config import FileRecord, Settings
 
 EditKind: TypeAlias = Literal[
     "accept",
@@ -98,8 +98,8 @@ class Proposal(Settings):
         return ""
 
 
-class Edit(Proposal):
-    """An edit in the log."""
+class Edit(Proposal, FileRecord):
+    """An edit in the log: one line of the file."""
 
     number: int
     by: str

@@ -7,14 +7,16 @@ from pydantic import ValidationError
 
 from hoverfast_platform.config import FileRecord
 from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.evaluation.promotion import Judgement
 from hoverfast_platform.mask.mask_file import MaskRecord
 from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.quantised import Int8Card
 from hoverfast_platform.model.registry import read_card
 from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.review.state import Edit
 from hoverfast_platform.storage.patch_table import LabelProvenance
 
-RECORDS = (Provenance, MaskRecord, ModelCard, Int8Card, LabelProvenance)
+RECORDS = (Provenance, MaskRecord, ModelCard, Int8Card, LabelProvenance, Edit, Judgement)
 
 
 def test_every_record_of_a_file_is_held_to_this():

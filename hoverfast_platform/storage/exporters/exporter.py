@@ -115,6 +115,17 @@ class Exporter:
         needs = [need.value for need in self.needs]
         return ", ".join([*needs, *([f"the extra {self.extra_name!r}"] if self.package else [])])
 
+    def facts(self) -> dict[str, Any]:
+        """What people and programs choose a form by: all but the function that writes it."""
+        return {
+            "name": self.name,
+            "extensions": self.extensions,
+            "what": self.what,
+            "opens_in": self.opens_in,
+            "needs": self.needs_text,
+            "streams": self.streams,
+        }
+
     def check(self, source: NucleiSource) -> None:
         """Pass if the source and this installation have all that is needed.
 

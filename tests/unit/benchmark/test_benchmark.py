@@ -277,6 +277,7 @@ def test_one_slide_is_measured_as_a_user_would_run_it(tmp_path):
     )  # fmt: skip
 
     measured = json.loads((tmp_path / "bench.json").read_text())
+    assert measured["schema_version"] == 1
     (run,) = measured["runs"]
     assert run["n_nuclei"] > 10
     assert run["cost"]["peak_bytes"] > 50 * 2**20

@@ -1,5 +1,7 @@
 """The check of a GPU, tried without one: what it keeps, whatever its parts do."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_a_part_that_fails_hangs_or_dies_does_not_keep_the_next_from_running(tmp
     assert failures["measures"] == ""
     assert [figure.name for figure in figures] == ["before", "begun", "answer"]
     assert "cannot be measured" in text
-    assert (tmp_path / "gpu-check.json").is_file()
+    assert json.loads((tmp_path / "gpu-check.json").read_text())["schema_version"] == 1
 
 
 def test_parts_beyond_the_budget_are_named(tmp_path):

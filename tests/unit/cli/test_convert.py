@@ -158,6 +158,21 @@ def test_forms_are_listed(tmp_path):
     assert [line.split()[0] for line in done.output.splitlines()] == [e.name for e in EXPORTERS]
 
 
+def test_without_a_source_and_a_target_the_usage_says_what_is_missing(table):
+    for words in ([], [str(table)]):
+        done = CliRunner().invoke(command, words)
+
+        assert done.exit_code == 2
+        assert "SOURCE and TARGET are needed" in done.output
+
+
+def test_what_was_converted_is_json_alone_when_asked(table, tmp_path):
+    found = json.loads(converted(table, tmp_path / "a.csv", "--json"))
+
+    assert found["target"] == str(tmp_path / "a.csv")
+    assert found["n_nuclei"] == len(read_nuclei_table(table))
+
+
 def test_a_form_is_chosen_by_name(table, tmp_path):
     converted(table, tmp_path / "x.txt", "--to", "csv")
 

@@ -20,6 +20,7 @@ from hoverfast_platform.cli.main import hoverfast
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.explanations import KINDS, explanation_of
 from hoverfast_platform.progress import Progress
+from hoverfast_platform.storage.exporters.table import EXPORTERS
 from hoverfast_platform.synthetic import write_synthetic_slide
 from hoverfast_platform.version import __version__
 
@@ -57,6 +58,8 @@ def listings(tmp_path):
         "models list": ("models", "list"),
         "models of a catalogue": ("models", "list", "--catalogue", str(catalogue)),
         "slide info": ("slide", "info", str(slide)),
+        "slide formats": ("slide", "formats"),
+        "forms of nuclei": ("convert", "--to"),
         "catalogue info": ("catalogue", "info", "--catalogue", str(catalogue)),
         "forecast": ("forecast", str(tmp_path)),
         "explain": ("explain",),
@@ -75,6 +78,8 @@ def test_every_listing_is_json_alone_when_asked(tmp_path):
     assert found["models"][0]["name"] == found["models list"][0]["name"] == "cross-organ"
     assert found["slide info"]["width"] == 320
     assert found["slide info"]["mpp"] == {"x": 0.25, "y": 0.25}
+    assert found["slide formats"][0]["suffixes"] == [".svs", ".tif"]
+    assert [form["name"] for form in found["forms of nuclei"]] == [e.name for e in EXPORTERS]
     assert found["catalogue info"]["rows"]["slides"] == 0
     assert found["explain one"]["kind"] == "missing_mpp"
 

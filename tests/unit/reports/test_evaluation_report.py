@@ -82,6 +82,7 @@ def test_json_holds_what_the_scores_were_made_from(written):
     assert pq["low"] < 0.6 < pq["high"]
     assert found["model"]["sha256"] == "a" * 64
     assert len(found["images"]) == 4
+    assert found["schema_version"] == 1
 
 
 def test_page_stands_alone_and_shows_worst_median_and_best(written):

@@ -1,3 +1,4 @@
+import json
 import threading
 
 import pytest
@@ -112,6 +113,16 @@ def test_an_edit_that_makes_no_sense_is_refused(log, proposal, says):
 def test_an_edit_without_a_name_is_refused(log):
     with pytest.raises(SettingsError, match="name of its author"):
         log.add(reject("n1"), " ")
+
+
+def test_a_line_of_a_newer_version_is_not_told_to_be_removed_first(log):
+    edit = log.add(reject("n1"), "Ada")
+    newer = edit.model_dump(mode="json") | {"schema_version": 2, "a_field_of_the_future": 1}
+    log.path.write_text(json.dumps(newer) + "\n")
+
+    with pytest.raises(StorageError, match="made by a newer version") as refused:
+        log.edits()
+    assert refused.value.remedy.startswith("If a newer version of the program wrote it, update")
 
 
 def test_a_damaged_line_is_named(log):
