@@ -29,9 +29,9 @@ def provenance_tags(
     """Which versions of its inputs a slide's product was made from.
 
     Args:
-        context: Of the step.
+        context: Context of the step.
         key: Partition of the slide.
-        data_version: Of the product.
+        data_version: Version of the product.
     """
     spec = context.assets_def.get_asset_spec(context.asset_key)
     tags = {

@@ -25,7 +25,7 @@ def failures_by_kind(
     """Have the step tried again if that may help; else record why it failed, and fail it.
 
     Args:
-        context: Of a step of learning, whose partition is a cohort.
+        context: Context of a step of learning, whose partition is a cohort.
         store: Its catalogue gets the failure.
         pause_s: Before the next attempt.
     """

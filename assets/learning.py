@@ -31,8 +31,8 @@ class Learning:
     """What the assets of learning of a pipeline are built from.
 
     Attributes:
-        names: Of the pipeline, and of the cohort where the assets are of one.
-        plan: Of that cohort; None where the plans are files in the artefact folder.
+        names: Name of the pipeline, and of the cohort where the assets are of one.
+        plan: Plan of that cohort; None where the plans are files in the artefact folder.
         gate_severity: How a student is shown that may not be promoted.
     """
 

@@ -22,7 +22,7 @@ def build_nuclei(
     """The asset `nuclei` of a pipeline.
 
     Args:
-        names: Of the pipeline.
+        names: Name of the pipeline.
         launched: What the launchpad offers, with the settings of the pipeline as defaults.
         policy: Thresholds and severities of the checks.
     """

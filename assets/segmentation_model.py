@@ -30,7 +30,7 @@ def used_version(digest: str, scope: str, in_use: Mapping[str, str]) -> str:
     stale.
 
     Args:
-        digest: Of the model that was really used.
+        digest: Digest of the model that was really used.
         scope: The slide's own.
         in_use: Scope to digest.
     """
@@ -43,7 +43,7 @@ def build_segmentation_model(
     """The asset `segmentation_model` of a pipeline.
 
     Args:
-        names: Of the pipeline.
+        names: Name of the pipeline.
         promoted: The assets `promoted_model` that may change it.
     """
 

@@ -104,7 +104,7 @@ def _sensor(
 
     Args:
         look: The function; it takes the context and the resources in order.
-        names: Of the pipeline.
+        names: Name of the pipeline.
         status: Whether it runs before anybody switched it in the UI.
         resources: What it is given.
         target: What it may ask for.

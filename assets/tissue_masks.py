@@ -26,7 +26,7 @@ def build_tissue_mask(
     """The asset `tissue_mask` of a pipeline.
 
     Args:
-        names: Of the pipeline.
+        names: Name of the pipeline.
         defaults: The engine and its settings, unless a run is launched with others.
         policy: Thresholds and severities of the checks.
     """

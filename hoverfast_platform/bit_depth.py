@@ -15,7 +15,7 @@ def white_level(kind: str, brightest: float) -> float | None:
 
     Args:
         kind: ``u`` for whole numbers, ``f`` for floating point.
-        brightest: Of the pixels, or of many of them.
+        brightest: Brightest value of the pixels, or of many of them.
 
     Returns:
         None if no usual range holds it.

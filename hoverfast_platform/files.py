@@ -210,7 +210,7 @@ def read_settings_file(
         raises: The error to raise where it is wrong.
 
     Raises:
-        HoverFastError: Of the type ``raises``, if the file cannot be read or is wrong; every
+        HoverFastError: Of type ``raises``: if the file cannot be read or is wrong; every
             wrong field is named.
     """
     with reporting_content(path, what, remedy, raises):
@@ -233,7 +233,7 @@ def reporting_content(
         raises: The error to raise.
 
     Raises:
-        HoverFastError: Of the type ``raises``, instead of ``OSError`` and ``ValueError``, which
+        HoverFastError: Of type ``raises``: instead of ``OSError`` and ``ValueError``, which
             pydantic's are.
     """
     try:

@@ -175,7 +175,7 @@ class StainNormalisation:
     """Gain and factors of optical density that bring images of one slide to a reference.
 
     Attributes:
-        factors: Of the densities of red, green and blue; all 1 leaves the stain as it is.
+        factors: Factors of the densities of red, green and blue; all 1 leaves the stain as it is.
         gain: By which brightness is multiplied first; 1 leaves the exposure as it is.
     """
 
@@ -230,7 +230,7 @@ def exposure_gain(samples: Sequence[RgbImage], white_level: float | None) -> flo
     leaves red. At least 1, and at most 3, beyond which noise would be taken for tissue.
 
     Args:
-        samples: Of one slide or image, ``(H, W, 3)``.
+        samples: Samples of one slide or image, ``(H, W, 3)``.
         white_level: Wanted, 0..255. None: 1.
     """
     if white_level is None or not samples:

@@ -26,7 +26,7 @@ class FieldOfView:
 
     Attributes:
         radius_px: How far an output pixel sees.
-        multiple_px: Of which the sides of regions, and where they begin, are multiples: elsewhere
+        multiple_px: The sides of regions, and where they begin, are multiples of this; elsewhere
             they would be pooled differently.
     """
 
@@ -66,8 +66,8 @@ class TilePlan:
 
     Attributes:
         tiles: In raster order.
-        tile_width_px: Of every tile, model pixels.
-        tile_height_px: Likewise.
+        tile_width_px: Width of every tile, model pixels.
+        tile_height_px: Height of every tile, model pixels.
         region_shape: (height, width) of every region, the same for all so that they batch.
         lattice: The lattice the boxes are on.
     """

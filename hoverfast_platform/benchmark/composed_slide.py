@@ -26,9 +26,9 @@ class ComposedSlide:
     """A slide to measure on.
 
     Attributes:
-        side_px: Of the square slide.
+        side_px: Side of the square slide.
         tissue_fraction: Share that is tissue: whole rows of blocks from the top.
-        seed: Of which tile lies where, and how it is turned.
+        seed: Decides which tile lies where, and how it is turned.
     """
 
     side_px: int
@@ -69,7 +69,7 @@ def compose_slide(
         path: Ends in ``.tiff``; appears whole or not at all.
         slide: What it should be like.
         tiles: Each at least 256 px.
-        mpp: Of the tiles and the slide.
+        mpp: Micrometres per pixel of the tiles and the slide.
 
     Raises:
         SettingsError: If the side is not a multiple of 256 px.

@@ -21,12 +21,12 @@ class Watched:
     """Samples of one run.
 
     Attributes:
-        at_s: When, from the start.
-        busy_percent: Of the GPU: share of the last sampling period in which a kernel ran.
-        cores: Busy in the process tree, between samples.
+        at_s: Seconds from the start to each sample.
+        busy_percent: Load of the GPU: share of the last sampling period in which a kernel ran.
+        cores: Cores that the process tree kept busy between samples.
         host_bytes: Most memory of the tree (PSS where the system tells it).
-        to_device_bytes_per_s: Over PCIe.
-        from_device_bytes_per_s: Likewise.
+        to_device_bytes_per_s: Rate to the GPU over PCIe.
+        from_device_bytes_per_s: Rate from the GPU over PCIe.
     """
 
     at_s: list[float] = field(default_factory=list)

@@ -46,7 +46,7 @@ class EngineTime:
         name: Engine and precision.
         n_threads: It may use.
         seconds: Wall clock.
-        cpu_seconds: Of processor, all threads.
+        cpu_seconds: Processor time of all threads.
         giga_operations: Multiplications and additions of one call, in thousands of millions.
         skipped: Why it was not run; empty if it was.
     """

@@ -45,9 +45,9 @@ class GpuCheck:
         device: As torch names it.
         model: Built-in name or file.
         tiles: Folder of images of tissue.
-        areas: Of the slides, mm2, with commas, smallest first.
-        hoverfast: Checkout of the published program.
-        hovernet: Likewise.
+        areas: Areas of the slides, mm2, with commas, smallest first.
+        hoverfast: Checkout of the published HoverFast.
+        hovernet: Checkout of the published HoVer-Net.
         module: Runs the parts, as a program of its own.
     """
 

@@ -30,7 +30,7 @@ class CheckContext:
         tiles_dir: Images of tissue at 0.25 um/px.
         scratch: Folder that is removed afterwards.
         ends_at: When the part must be done, by ``time.time()``.
-        areas_mm2: Of the slides, smallest first.
+        areas_mm2: Areas of the slides, smallest first.
         hoverfast: Checkout of the published HoverFast.
         hovernet: Checkout of the published HoVer-Net.
     """

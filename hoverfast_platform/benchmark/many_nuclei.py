@@ -44,8 +44,8 @@ class ManyNuclei:
 
     Attributes:
         n_nuclei: Written and read back.
-        cpu_seconds: Of processor, by step.
-        peak_bytes: Of the process that did it all.
+        cpu_seconds: Processor time by step.
+        peak_bytes: Peak memory of the process that did it all.
     """
 
     n_nuclei: int

@@ -25,7 +25,7 @@ class ProcessCost:
 
     Attributes:
         seconds: Wall clock, from start to end of the process.
-        cpu_seconds: Of processor, user and system, of it and the children it waited for.
+        cpu_seconds: Processor time, user and system, of it and the children it waited for.
         peak_bytes: Largest memory of the tree at one moment, pages that processes share
             counted once (PSS where the system tells it, else RSS).
         peak_disk_bytes: Most that lay in the watched folder at one moment.

@@ -31,9 +31,9 @@ class PostProcessingQuality:
     """Panoptic quality per image.
 
     Attributes:
-        dataset: Its name.
-        ours: Image by image.
-        published: Likewise; empty without a checkout.
+        dataset: Name of the labelled set.
+        ours: Our quality, image by image.
+        published: The published program's, image by image; empty without a checkout.
     """
 
     dataset: str
@@ -49,7 +49,7 @@ def compare_quality(
     Args:
         model: Predicts, in single precision.
         dataset: Images at the model's scale.
-        checkout: Of the published HoverFast, whose outlines are left unsimplified here.
+        checkout: Checkout of the published HoverFast, whose outlines are left unsimplified here.
 
     Raises:
         SettingsError: If an image has another scale than the model.

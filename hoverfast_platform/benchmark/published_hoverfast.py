@@ -151,7 +151,7 @@ def published_post_processing(
         checkout: Where it is.
         mpp: Micrometres per pixel of the maps.
         region_px: Their larger side.
-        simplification: Of outlines; its command line's default.
+        simplification: Simplification of outlines; its command line's default.
         kept: Gets the features.
     """
     sys.path.insert(0, str(checkout))

@@ -35,8 +35,8 @@ class QuickSlide:
 
     Attributes:
         area_mm2: At least; the side is rounded up to whole blocks.
-        mpp: Of the tiles and the slide.
-        seed: Of which block lies where.
+        mpp: Micrometres per pixel of the tiles and the slide.
+        seed: Decides which block lies where.
     """
 
     area_mm2: float

@@ -43,8 +43,8 @@ class StepTime:
     """One step, repeated in turn with the others.
 
     Attributes:
-        name: Of the step.
-        milliseconds: Of processor, each round.
+        name: Name of the step.
+        milliseconds: Processor time of each round.
         n_nuclei: It worked on, or found.
     """
 

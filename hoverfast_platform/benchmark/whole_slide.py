@@ -24,9 +24,9 @@ class SlideRun:
     Attributes:
         slide: What it was run on.
         program: Which.
-        cost: Of the whole process.
+        cost: Cost of the whole process.
         n_nuclei: Found.
-        disk_bytes: Of the files it left.
+        disk_bytes: Size of the files it left.
         tissue_area_mm2: Looked at, as the engine's mask says; None where a program does not say.
         phases: Seconds summed over threads and processes; they overlap.
         arithmetic: Device, backend, precision.

@@ -24,7 +24,7 @@ class Catalogue:
 
     Attributes:
         slides: Slides by content, their masks, what they look like.
-        models: Model versions, which is promoted, how good they were measured.
+        models: Model versions, which of them is promoted, and what was measured of them.
         descent: What models descend from: labels and their licences, training sets, models.
         cohorts: Versions of cohorts.
         results: Segmentations, which of them are current, failures, lineage.
@@ -51,7 +51,7 @@ class Catalogue:
 
         Args:
             location: File or URL.
-            run_id: Of the run that opens it; kept with everything it records.
+            run_id: Id of the run that opens it; kept with everything it records.
 
         Raises:
             CatalogueUnavailableError: If the server cannot be reached.

@@ -21,9 +21,9 @@ class Cohorts:
         self._database = database
 
     def record(self, cohort: CohortRecord, plan: dict[str, Any]) -> CohortRecord:
-        """Keep a cohort and get its version: a new one only if its digest is new.
+        """Keep a cohort and return its version, which is a new one only if the digest is new.
 
-        Two at once: one waits, and gets the same version if the cohort is the same.
+        Of two callers at once one waits, and gets the same version if the cohort is the same.
         """
         with Session(self._database.writer) as session, session.begin():
             newest = session.scalar(

@@ -1,6 +1,6 @@
 """Which result is a slide's current one; the former ones are history, not forgotten.
 
-Functions of a session that somebody else has begun.
+These functions work in a database session that the caller has begun.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def make_current(
     """Let a segmentation be its slide's result from now on; the one before it ends.
 
     Args:
-        session: That writes.
-        row: The segmentation.
-        settings: It was made with, as its provenance has them.
-        scope: Whose model it was wanted of.
-        at: Now.
+        session: The session that writes.
+        row: The row of the segmentation.
+        settings: What it was made with, as its provenance has them.
+        scope: The scope whose model was asked to make it.
+        at: The present moment.
     """
     staining, digest = staining_and_settings(settings)
     newest = session.scalar(

@@ -1,8 +1,8 @@
 """Opening the database of a catalogue: a SQLite file, or PostgreSQL in a deployment.
 
-To the rest of the catalogue both behave alike: one transaction writes at a time while others
-wait for it, readers never wait, a server that restarts is waited for, and what cannot be
-helped comes out as an error of ours that says whether trying again can help.
+The rest of the catalogue sees no difference between the two: one transaction writes at a time
+while others wait for it, readers never wait, and a server that restarts is waited for. A failure
+that remains is raised as one of our own errors, which says whether trying again can help.
 
 A SQLite file is made and migrated when it is opened. A database on a server belongs to several
 machines, so it is migrated once, on purpose (``hoverfast catalogue upgrade``), and merely
@@ -58,7 +58,7 @@ _NOT_AWAY = (
     "pg_hba.conf",
     "unable to open database file",
 )
-"""In the text of a refused connection: nobody need wait for these to pass."""
+"""Words in the text of a refused connection that waiting does not change."""
 
 _LIBPQ = {
     "connect_timeout": 10,
@@ -73,12 +73,12 @@ _LIBPQ = {
 
 @dataclass(frozen=True)
 class Database:
-    """The two ways into one database; they share their connections.
+    """The reader and the writer of one database; they share their connections.
 
     Attributes:
         reader: Its transactions see one moment and wait for nobody.
         writer: Its transactions begin by waiting until no other one writes.
-        run_id: Of the run that writes, for instance Dagster's; kept with what it writes.
+        run_id: Id of the run that writes, for instance Dagster's; kept with what it writes.
     """
 
     reader: Engine
@@ -124,9 +124,9 @@ def open_database(
 
 
 def upgrade_database(location: CatalogueLocation) -> tuple[str | None, str]:
-    """Bring a database to the newest revision; the revisions before and after.
+    """Bring a database to the newest revision; return the revisions before and after.
 
-    All of it happens or nothing; of two at once one waits and then finds it done.
+    All of it happens or nothing. Of two callers at once, one waits and then finds it done.
 
     Raises:
         CatalogueError: If it cannot be reached, or was made by a newer version.
@@ -149,10 +149,10 @@ def upgrade_database(location: CatalogueLocation) -> tuple[str | None, str]:
 
 
 def database_url(location: CatalogueLocation) -> URL:
-    """Where a catalogue is, as SQLAlchemy takes it.
+    """The place of a catalogue, in the form that SQLAlchemy takes.
 
     Raises:
-        CatalogueError: If it is a URL of something else than PostgreSQL, or none at all.
+        CatalogueError: If it is the URL of something else than PostgreSQL, or cannot be parsed.
     """
     if isinstance(location, Path) or "://" not in location:
         return URL.create("sqlite", database=str(Path(location).absolute()))
@@ -185,7 +185,7 @@ def shown(location: CatalogueLocation | URL) -> str:
 
 
 def look_up_revision(location: CatalogueLocation) -> str | None:
-    """The revision a database is at, without making or changing anything; None: no catalogue.
+    """The revision of a database; None if it holds no catalogue. Nothing is made or changed.
 
     Raises:
         CatalogueError: If it cannot be reached or read.
@@ -214,7 +214,7 @@ def newest_revision() -> str:
 
 
 def current_revision(database: Database) -> str | None:
-    """Revision a database is at; None: it holds no catalogue."""
+    """The revision of a database; None if it holds no catalogue."""
     with database.reader.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -292,7 +292,7 @@ def _connect(url: URL, server_away_s: float) -> Database:
 
 
 def _strict_json(value: Any) -> str:
-    """NaN and infinity, for instance a score of no images, as null: PostgreSQL takes no others."""
+    """JSON with null for NaN and infinity (the score of no images): PostgreSQL refuses those."""
     return to_json(value, inf_nan_mode="null").decode()
 
 
@@ -332,7 +332,7 @@ def _begin_postgresql(connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class _Knock:
-    """Connects; a server that is away for a moment is waited for."""
+    """Makes connections, and waits for a server that is away for a moment."""
 
     server_away_s: float
 
@@ -349,7 +349,7 @@ class _Knock:
 
 
 def _explain(context: ExceptionContext) -> None:
-    """Raise an error of our own where the server was lost or a lock was never given."""
+    """Raise one of our own errors where the server was lost or a lock was never given."""
     error = context.original_exception
     if context.is_pre_ping or not isinstance(error, Exception):
         return  # the pool connects anew by itself; Ctrl-C is not a lost server

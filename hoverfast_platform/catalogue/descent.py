@@ -1,6 +1,6 @@
 """What models descend from: label sets and their licences, training sets, parents, teachers.
 
-A graph of rows with foreign keys. Whatever is said about a model's licence is said of all that is
+It is a graph of rows with foreign keys. The licences of a model are those of everything that is
 reached from it, however far.
 """
 
@@ -38,7 +38,7 @@ from hoverfast_platform.files import text_sha256
 
 
 class Descent:
-    """All reads and writes about descent, but for a model's own, written as it is registered."""
+    """All reads and writes about descent; a model's own is written when it is registered."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -136,7 +136,7 @@ class Descent:
 
 
 def walk(session: Session, sha256: str) -> list[tuple[ModelVersion, str, int]]:
-    """Ancestors of a model with the way and the number of steps to them, the nearest first."""
+    """Ancestors of a model, nearest first, with their relation and their distance in steps."""
     found: dict[int, tuple[ModelVersion, str, int]] = {}
     front = list(session.scalars(select(ModelVersion.id).where(ModelVersion.sha256 == sha256)))
     seen, steps = set(front), 0
@@ -157,7 +157,7 @@ def walk(session: Session, sha256: str) -> list[tuple[ModelVersion, str, int]]:
 
 
 def find_or_add_model(session: Session, record: ModelRecord, run_id: str) -> ModelVersion:
-    """The row of a model; a known one keeps its name, and its path while the file is there."""
+    """Find or make a model's row; a known one keeps its name, and its path if the file exists."""
     row = session.scalar(select(ModelVersion).where(ModelVersion.sha256 == record.sha256))
     if row is None:
         row = ModelVersion(sha256=record.sha256, name="", path=None)
@@ -173,7 +173,7 @@ def find_or_add_model(session: Session, record: ModelRecord, run_id: str) -> Mod
 
 
 def _free_version(session: Session, record: ModelRecord) -> str:
-    """The version; with the digest's start if another model has this name and version."""
+    """The model's version, with the digest's start if another one has this name and version."""
     taken = session.scalar(
         select(ModelVersion.id).where(
             ModelVersion.name == record.name, ModelVersion.version == record.version

@@ -12,12 +12,12 @@ class LabelUse:
     """Labels that a model learned from.
 
     Attributes:
-        name: Of the set.
+        name: Name of the label set.
         licence: SPDX identifier, or the words of the source.
         citation: Paper or record to cite.
-        n_images: That were used; 0 where nobody counted.
-        n_nuclei: Likewise.
-        is_inherited: Through a model it descends from, not by itself.
+        n_images: How many images were used; 0 where nobody counted.
+        n_nuclei: How many nuclei were used; 0 where nobody counted.
+        is_inherited: Whether an ancestor learned from them, and not the model itself.
     """
 
     name: str
@@ -34,8 +34,9 @@ class ModelRecord:
 
     Attributes:
         sha256: Digest of the weights file.
-        name: From its card.
-        version: Likewise; where another model has both, the catalogue adds the digest's start.
+        name: Name on its card.
+        version: Version on its card; where another model has the same name and version, the
+            catalogue adds the digest's start.
         path: Where the weights file is; empty if only results mention the model.
         card: Everything on the card.
         labels: Label sets it learned from, itself or through its ancestors.
@@ -63,10 +64,10 @@ class Ancestor:
 
     Attributes:
         sha256: Digest of its weights.
-        name: Empty where only its digest is known.
-        version: Likewise.
+        name: Its name; empty where only its digest is known.
+        version: Its version; empty where only its digest is known.
         how: ``parent`` or ``teacher``.
-        n_steps: How far up it is.
+        n_steps: How many steps lie between the two.
     """
 
     sha256: str
@@ -83,7 +84,7 @@ class Ancestry:
     Attributes:
         labels: Label sets of the model and of all its ancestors.
         unknown: Digests of ancestors of which nothing but the digest is known.
-        withdrawn: What of it was withdrawn since, in words.
+        withdrawn: What was withdrawn since of labels and ancestors, in words.
     """
 
     labels: tuple[LabelUse, ...] = ()
@@ -96,8 +97,8 @@ class TrainingSetRecord:
     """Images with labels that models learn from.
 
     Attributes:
-        digest: Of its content.
-        name: Of its file, without ending.
+        digest: Digest of its content.
+        name: Name of its file, without the ending.
         path: Its file.
         teacher: What made the labels.
         cohort: Name and version of its cohort, ``breast v2``; empty where it has none.
@@ -114,13 +115,13 @@ class TrainingSetRecord:
 
 @dataclass(frozen=True)
 class Reached:
-    """Something that was made of what is to be withdrawn, or is it itself.
+    """One thing that a withdrawal reaches: the subject itself, or something that was made of it.
 
     Attributes:
         kind: ``slide``, ``mask``, ``result``, ``labels``, ``training set``, ``report``, ``model``.
         what: Its name, for people.
-        path: Its file or folder; None where it has none, or it is nobody's to remove.
-        slide_id: Row of the slide that it is of.
+        path: Its file or folder; None where it has none, or where the platform must not remove it.
+        slide_id: Row of the slide that it was made of.
         label_set_id: Row of the label set that it is.
         training_set_id: Row of the training set that it is.
         model_version_id: Row of the model that it is.
@@ -143,11 +144,11 @@ class WithdrawalRecord:
 
     Attributes:
         kind: ``slide``, ``labels`` or ``patient``.
-        subject: Which.
-        reason: In words.
-        at: When, UTC.
-        n_reached: How much was made of it.
-        n_removed: How much of that was removed.
+        subject: Name of the slide, label set or patient.
+        reason: Why, in words.
+        at: When it was carried out, UTC.
+        n_reached: How many things it reached.
+        n_removed: How many of their files were removed.
     """
 
     kind: str

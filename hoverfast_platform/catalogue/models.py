@@ -41,7 +41,7 @@ from hoverfast_platform.verdict import Verdict
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is noted when a stage begins."""
+    """What is recorded when a stage begins."""
 
     scope: str
     reason: str
@@ -51,7 +51,7 @@ class _Entry:
 
 
 class _ChangedMeanwhileError(Exception):
-    """Ends the transaction; the text needs a look at the catalogue after it."""
+    """Ends the transaction: somebody changed the model; its state is then read for the message."""
 
 
 class Models:
@@ -61,9 +61,9 @@ class Models:
         self._database = database
 
     def register(self, model: ModelRecord, *, scope: str = DEFAULT_SCOPE, reason: str = "") -> None:
-        """Add a model version as a candidate; one known in the scope keeps its stage.
+        """Add a model version as a candidate; one that the scope knows already keeps its stage.
 
-        A known one keeps its name, and its path as long as its file is there.
+        A known one keeps its name, and its path as long as its file exists.
         """
         with Session(self._database.writer) as session, session.begin():
             row = find_or_add_model(session, model, self._database.run_id)
@@ -76,7 +76,7 @@ class Models:
                 _enter(session, row, "candidate", _Entry(scope, reason))
 
     def note(self, model: ModelRecord) -> None:
-        """Know a model that others descend from, without a stage in any scope."""
+        """Add a model that others descend from; it gets no stage in any scope."""
         with Session(self._database.writer) as session, session.begin():
             find_or_add_model(session, model, self._database.run_id)
 
@@ -98,7 +98,7 @@ class Models:
         Args:
             sha256: The model.
             replaces: The model promoted now, against which the verdict was made, or None.
-                When it is another one by now, nothing changes.
+                If another one is promoted by now, nothing changes.
             reason: Why, in words.
             verdict: What the gate found; it must have passed.
             scope: What it is promoted for.
@@ -139,7 +139,7 @@ class Models:
             return _promoted(session, scope)
 
     def promotion_changed(self, scope: str) -> datetime.datetime | None:
-        """When the model promoted in a scope last changed, or was retired; None: never."""
+        """When the model promoted in a scope last changed or was retired; None if it never did."""
         with Session(self._database.reader) as session:
             last = session.scalars(
                 select(ModelStage)
@@ -157,7 +157,7 @@ class Models:
     def without_stage(self) -> tuple[ModelRecord, ...]:
         """Models that are registered in no scope: they made results, or others descend from them.
 
-        Of the latter only the digest may be known; their name is empty then.
+        Of an ancestor perhaps only the digest is known; its name is empty then.
         """
         with Session(self._database.reader) as session:
             rows = session.scalars(
@@ -303,7 +303,7 @@ def _title(row: ModelVersion) -> str:
 
 
 def _record(row: ModelVersion) -> ModelRecord:
-    """Without its descent, which has its own aspect."""
+    """A row as a value, without descent, which ``descent`` reads."""
     return ModelRecord(row.sha256, row.name, row.version, row.path or "", row.card)
 
 
@@ -322,7 +322,7 @@ def _enter(session: Session, model: ModelVersion, stage: ModelStageName, entry: 
 
 
 def _leave(session: Session, model: ModelVersion, entry: _Entry, *stages: ModelStageName) -> bool:
-    """End the model's current stage if it is one of ``stages``; whether it was."""
+    """End the model's current stage if it is one of ``stages``; return whether it was."""
     done = session.execute(
         update(ModelStage)
         .where(

@@ -26,13 +26,13 @@ class SlideRecord:
 
     Attributes:
         sha256: Digest of all its files.
-        name: File name when last seen.
+        name: File name when it was last seen.
         path: Where it was last seen.
-        vendor: Format.
-        width_px: Level-0 pixels of its frame.
-        height_px: Likewise.
-        mpp_x: Micrometres per level-0 pixel.
-        mpp_y: Likewise.
+        vendor: Format of its file.
+        width_px: Width of its frame, level-0 pixels.
+        height_px: Height of its frame, level-0 pixels.
+        mpp_x: Micrometres per level-0 pixel, from left to right.
+        mpp_y: Micrometres per level-0 pixel, from top to bottom.
         mpp_source: ``file`` or ``override``.
     """
 
@@ -69,7 +69,7 @@ class TissueMaskRecord:
     Attributes:
         sha256: Digest of pixels and scale.
         engine: ``builtin``, ``histoqc`` or ``import``.
-        tissue_area_mm2: Usable tissue.
+        tissue_area_mm2: Area of usable tissue.
         path: Its file.
         record: What the file says of itself: statistics, settings, frame, warnings.
     """
@@ -86,14 +86,14 @@ class SegmentationRecord:
     """A finished segmentation and everything it was made from.
 
     Attributes:
-        slide: As it was read.
+        slide: The slide as it was read.
         provenance: What the result itself says.
-        model: That found the nuclei.
-        tissue_area_mm2: Usable tissue.
-        run_id: Of whoever ran it, for instance Dagster's.
+        model: The model that found the nuclei.
+        tissue_area_mm2: Area of usable tissue.
+        run_id: Id of the run that made it, for instance Dagster's.
         n_nuclei: How many were found.
-        seconds_per_mm2: None for a resumed run, or without tissue.
-        files: Path to SHA-256.
+        seconds_per_mm2: Wall clock per area; None for a resumed run, or without tissue.
+        files: SHA-256 of each file, by path.
     """
 
     slide: SlideRecord
@@ -113,11 +113,11 @@ class CurrentResult:
 
     Attributes:
         slide: The slide.
-        segmentation_id: Of the result.
-        model_sha256: Of the model that found them.
-        scope: Whose model it was wanted of.
+        segmentation_id: Id of the result.
+        model_sha256: Digest of the model that found them.
+        scope: The scope whose model was asked for them.
         staining: What the slide was taken to be stained with.
-        n_nuclei: How many.
+        n_nuclei: How many there are.
         since: When it became current, UTC.
     """
 
@@ -136,16 +136,16 @@ class ModelStanding:
 
     Attributes:
         sha256: Digest of the weights file.
-        name: From its card.
-        version: Likewise.
+        name: Name on its card.
+        version: Version on its card.
         path: Where the weights file was registered; None if only results mention the model.
         card: Everything on the card.
         scope: What it is promoted for: ``default``, a site, an organ.
         stage: ``candidate``, ``promoted`` or ``retired``.
         reason: Why, in words.
         verdict: What the gate found, where one was asked.
-        since: UTC.
-        until: UTC; None while it lasts.
+        since: When the stage began, UTC.
+        until: When it ended, UTC; None while it lasts.
     """
 
     sha256: str
@@ -177,8 +177,9 @@ class EvaluationRecord:
 
     Attributes:
         model_sha256: The model measured.
-        dataset: Name, for people.
-        dataset_digest: SHA-256 of its images and labels: equal digests compare.
+        dataset: Name of the labelled set, for people.
+        dataset_digest: SHA-256 of its images and labels; where it is equal, measurements can be
+            compared.
         settings_digest: SHA-256 of everything else that decided the scores.
         summary: Scores with their intervals, numbers of images and nuclei.
         report_path: Folder of the full report.
@@ -193,7 +194,7 @@ class EvaluationRecord:
 
     @property
     def measured(self) -> MeasuredScores:
-        """What the gate asks of the measurement: means without intervals, and their set."""
+        """What the gate needs of the measurement: means without intervals, and the labelled set."""
         return MeasuredScores(
             dataset_digest=self.dataset_digest,
             settings_digest=self.settings_digest,
@@ -208,14 +209,14 @@ class KnownSlide:
     """A registered slide.
 
     Attributes:
-        key: Readable, unique, stable.
-        name: File name.
+        key: Its readable key, which is unique and never changes.
+        name: File name when it was last seen.
         path: Where it was last seen.
         sha256: Digest of its content.
         mpp_override: Micrometres per level-0 pixel that a person gave.
-        is_replaced: Its file holds something else now, a slide of its own.
-        is_missing: Its file is not in its watched folder any more.
-        is_withdrawn: It must not be used any more.
+        is_replaced: Whether its file holds something else now, which is another slide.
+        is_missing: Whether its file is gone from its watched folder.
+        is_withdrawn: Whether it was withdrawn and must not be used any more.
     """
 
     key: str
@@ -230,7 +231,7 @@ class KnownSlide:
 
 @dataclass(frozen=True)
 class CohortMemberRecord:
-    """A slide of a cohort and whose it is; the slide's own key where that is not known."""
+    """A slide of a cohort and its patient; where no patient is known, the slide's own key."""
 
     slide: KnownSlide
     patient: str
@@ -241,10 +242,10 @@ class CohortRecord:
     """A version of a cohort.
 
     Attributes:
-        name: Of the cohort.
+        name: Name of the cohort.
         version: 1, 2, ...; 0 before it was recorded.
         digest: SHA-256 of members and everything else that decides their labels.
-        members: In order of key.
+        members: Its slides, in order of key.
         warnings: What the plan asks for and the cohort lacks.
     """
 
@@ -260,9 +261,9 @@ class AppearanceRecord:
     """Numbers by which slides of a cohort resemble each other.
 
     Attributes:
-        hematoxylin: Median optical density of the tissue.
-        eosin: Likewise.
-        nuclei_per_mm2: Of tissue.
+        hematoxylin: Median optical density of hematoxylin in the tissue.
+        eosin: Median optical density of eosin in the tissue.
+        nuclei_per_mm2: Nuclei per area of tissue.
     """
 
     hematoxylin: float
@@ -276,11 +277,11 @@ class FailureRecord:
 
     Attributes:
         path: The slide's file, or the plan of the cohort.
-        kind: Of the error.
+        kind: Kind of the error.
         message: What happened.
         remedy: What to do.
-        run_id: Of the run it failed in.
-        slide_key: The slide's; None for a step of learning, or a file that is not registered.
+        run_id: Id of the run in which it failed.
+        slide_key: Key of the slide; None for a step of learning, or a file that is not registered.
         cohort: Name of the cohort; None for a slide.
         step: What was being made; empty where the command line worked on a slide.
         at: When, UTC; set by the catalogue.
@@ -302,22 +303,22 @@ class LineageEntry(Settings):
 
     provenance: Provenance
     slide_name: str
-    """When last seen."""
+    """Name of the slide's file when it was last seen."""
     slide_path: str
     mask_path: str | None
     """None where the catalogue never saw the mask's file."""
     mask_record: dict[str, Any] | None
-    """What that file says of itself."""
+    """What the mask's file says of itself."""
     model_card: dict[str, Any]
     run_id: str
     n_nuclei: int
     files: dict[str, str]
-    """Path to SHA-256."""
+    """SHA-256 of each file, by path."""
     finished_at: datetime.datetime
     is_current: bool
-    """Whether it is what the slide's nuclei are now; else it was replaced."""
+    """Whether it is the slide's present result; if not, another one replaced it."""
     scope: str | None
-    """Whose model it was wanted of, where it is current."""
+    """The scope whose model was asked for it, where it is current."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Results:
         self._database = database
 
     def record(self, record: SegmentationRecord) -> None:
-        """Record a finished segmentation: from now on it is what the slide's nuclei are.
+        """Record a finished segmentation: from now on it is the slide's result.
 
         One recorded before is brought up to date, and becomes current again if it was not.
 
@@ -88,7 +88,7 @@ class Results:
     def newest_failures(self) -> dict[str, FailureRecord]:
         """The newest failure of every slide that ever failed, by its key.
 
-        That its file was away does not count: whether it is, is seen by looking.
+        A failure because the file was away does not count: a look at the folder tells that.
         """
         return {
             failure.slide_key: failure
@@ -116,9 +116,9 @@ class Results:
         )
 
     def current(self) -> tuple[CurrentResult, ...]:
-        """What every slide's nuclei are now, one result per slide, in the order slides came.
+        """The present result of every slide, one per slide, in the order in which slides came.
 
-        Of a slide that was segmented with several settings the newest counts.
+        If a slide was segmented with several settings, the newest result counts.
         """
         with Session(self._database.reader) as session:
             return current_results(session)
@@ -165,7 +165,7 @@ class Results:
 
 
 def _slide_of(session: Session, failure: FailureRecord) -> int | None:
-    """The slide a failure is about: by its key, else by a path it was seen under."""
+    """The slide that a failure is about, found by its key or else by a path it was seen under."""
     if failure.slide_key is not None:
         return session.scalar(select(Slide.id).where(Slide.key == failure.slide_key))
     return session.scalar(

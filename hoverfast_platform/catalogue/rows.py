@@ -1,6 +1,7 @@
 """Rows that several aspects of the catalogue share: slides by content, and their masks.
 
-Functions of a session that somebody else has begun; values go in and out through the aspects.
+These functions work in a database session that the caller has begun. The aspects turn rows
+into values.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from hoverfast_platform.errors import CatalogueError
 def register_slides(
     session: Session, records: Sequence[SlideRecord], at: datetime.datetime
 ) -> list[Slide]:
-    """Add slides, or note where known ones are now; in the order of ``records``.
+    """Add slides, or record where known ones are now; return rows in the order of ``records``.
 
-    A copy beside a file that is still there renames nothing: cohorts go by names.
+    A copy does not rename a slide whose file still exists, since cohorts choose slides by name.
     """
     digests = {record.sha256 for record in records}
     known = {
@@ -67,7 +68,7 @@ def register_slides(
 
 
 def _is_still_there(session: Session, slide: Slide) -> bool:
-    """Whether the file that a slide is known by holds it as far as is known."""
+    """Whether the file under which a slide is known still holds it, as far as can be told."""
     watched = session.scalar(select(WatchedFile).where(WatchedFile.path == slide.path))
     if watched is not None and (watched.slide_id != slide.id or watched.state == "missing"):
         return False
@@ -87,13 +88,13 @@ def find_slide(session: Session, key: str) -> Slide:
 
 
 def readable_key(name: str, sha256: str) -> str:
-    """Readable and unique: the stem in safe letters, and the start of the digest."""
+    """A key that is readable and unique: the stem in safe letters, and the start of the digest."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-.") or "slide"
     return f"{stem[:80]}-{sha256[:10]}"
 
 
 def find_or_add_mask(session: Session, slide: Slide, sha256: str, run_id: str) -> Mask:
-    """The row of a mask; a new one has nothing but its identity, and the run that brought it."""
+    """Find or make a mask's row; a new one holds only its identity and the run that made it."""
     mask = session.scalar(select(Mask).where(Mask.slide_id == slide.id, Mask.sha256 == sha256))
     if mask is None:
         mask = Mask(slide_id=slide.id, sha256=sha256, run_id=run_id)
@@ -102,7 +103,7 @@ def find_or_add_mask(session: Session, slide: Slide, sha256: str, run_id: str) -
 
 
 def known_slide(row: Slide, gone: Gone | None = None) -> KnownSlide:
-    """A slide's row as a value; without ``gone`` nothing is said of its file."""
+    """A slide's row as a value; without ``gone`` it says nothing of its file."""
     gone = gone or Gone()
     return KnownSlide(
         *(row.key, row.name, row.path, row.sha256),
@@ -117,8 +118,8 @@ def known_slide(row: Slide, gone: Gone | None = None) -> KnownSlide:
 class Gone:
     """Ids of slides whose watched file holds something else now, is away, or that were withdrawn.
 
-    A slide that another watched file holds is neither. Of files outside of watched folders nothing
-    is known.
+    A slide that another watched file holds is not counted. Nothing is known of files outside of
+    watched folders.
     """
 
     replaced: frozenset[int] = frozenset()
@@ -127,7 +128,7 @@ class Gone:
 
 
 def gone_slides(session: Session) -> Gone:
-    """What the last look at the watched folders found of slides."""
+    """What the last look at the watched folders found out about slides."""
     registered = select(WatchedFile.slide_id).where(
         WatchedFile.state == "registered", WatchedFile.slide_id.is_not(None)
     )
@@ -150,7 +151,7 @@ def gone_slides(session: Session) -> Gone:
 
 
 def utc_now() -> datetime.datetime:
-    """The moment that is recorded."""
+    """The present moment, UTC, for what is recorded."""
     return datetime.datetime.now(datetime.UTC)
 
 

@@ -33,7 +33,7 @@ from hoverfast_platform.catalogue.tables import (
 from hoverfast_platform.errors import CatalogueError
 
 N_COMPANIONS = 500
-"""Newest slides that one is compared with: enough for medians, and no slower in an archive."""
+"""With how many of the newest slides one is compared: enough for medians, quick in an archive."""
 
 
 class Slides:
@@ -46,7 +46,7 @@ class Slides:
         self._database = database
 
     def register(self, record: SlideRecord) -> str:
-        """Add a slide, or note where a known one is now; returns its key."""
+        """Add a slide, or record where a known one is now; return its key."""
         with Session(self._database.writer) as session, session.begin():
             return register_slides(session, [record], utc_now())[0].key
 
@@ -94,9 +94,9 @@ class Slides:
             return Path(find_slide(session, key).path)
 
     def display_name(self, sha256: str) -> str | None:
-        """What the result files of the slide with this content are called; None: not known yet.
+        """The stem of the result files of the slide with this content; None if it is not known yet.
 
-        It stays when the slide's file is renamed or copied.
+        It stays the same when the slide's file is renamed or copied.
         """
         with Session(self._database.reader) as session:
             return session.scalar(select(Slide.display_name).where(Slide.sha256 == sha256))
@@ -107,13 +107,13 @@ class Slides:
             return find_slide(session, key).sha256
 
     def mpp_override(self, key: str) -> float | None:
-        """Micrometres per pixel that a person gave for a slide; None: the file's own hold."""
+        """Micrometres per pixel that a person gave for a slide; None if the file's own are used."""
         with Session(self._database.reader) as session:
             slide = find_slide(session, key)
             return slide.mpp_x if slide.mpp_source == "override" else None
 
     def record_mask(self, key: str, made: TissueMaskRecord) -> None:
-        """Note a mask that was made or imported; the same pixels made again renew their row."""
+        """Record a mask that was made or imported; the same pixels made again renew their row."""
         with Session(self._database.writer) as session, session.begin():
             mask = find_or_add_mask(
                 session, find_slide(session, key), made.sha256, self._database.run_id
@@ -141,7 +141,7 @@ class Slides:
             )
 
     def record_appearance(self, key: str, appearance: AppearanceRecord) -> None:
-        """Note what a slide looks like in numbers; replaces what was noted before."""
+        """Record what a slide looks like in numbers; this replaces what was recorded before."""
         with Session(self._database.writer) as session, session.begin():
             slide = find_slide(session, key)
             row = session.scalar(
@@ -154,9 +154,9 @@ class Slides:
             row.nuclei_per_mm2, row.at = appearance.nuclei_per_mm2, utc_now()
 
     def companions(self, key: str) -> tuple[str, tuple[AppearanceRecord, ...]]:
-        """The newest other slides of a slide's cohort, or of the platform, and who they are.
+        """The newest other slides of a slide's cohort, or of the platform, and a name for them.
 
-        Of several cohorts the one whose newest version is the youngest counts.
+        If the slide is in several cohorts, the one whose newest version is the youngest counts.
         """
         with Session(self._database.reader) as session:
             slide = find_slide(session, key)

@@ -31,7 +31,7 @@ class AnyText(TypeDecorator[str]):
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):
-    """A moment, always in UTC: SQLite forgets the zone, PostgreSQL gives the session's."""
+    """A moment, always in UTC. SQLite forgets the zone, and PostgreSQL returns the session's."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -77,7 +77,7 @@ class Slide(Base):
     sha256: Mapped[str] = mapped_column(unique=True)
     key: Mapped[str] = mapped_column(unique=True)
     display_name: Mapped[str]
-    """Its result files are called that: the stem it had when it was first seen, for ever."""
+    """The stem of its result files for ever: the one that it had when it was first seen."""
     name: Mapped[str]
     path: Mapped[str]
     vendor: Mapped[str]
@@ -90,7 +90,7 @@ class Slide(Base):
 
 
 class SlidePath(Base):
-    """Every path a slide was seen under: renames and copies."""
+    """A path under which a slide was seen: renames and copies are rows of their own."""
 
     __tablename__ = "slide_paths"
 
@@ -136,9 +136,9 @@ class Mask(Base):
 
 
 class ModelVersion(Base):
-    """A model, one row per weights file; name and version are its own and never change.
+    """A model, one row per weights file; its name and version never change.
 
-    One that others only say they descend from has an empty name and its digest as the version.
+    A model that is only known as an ancestor has an empty name and its digest as the version.
     """
 
     __tablename__ = "model_versions"
@@ -247,7 +247,7 @@ class CurrentResult(Base):
     staining: Mapped[str]
     settings_digest: Mapped[str]
     scope: Mapped[str]
-    """Whose model it was wanted of."""
+    """The scope whose model was asked to make it."""
     since: Mapped[datetime.datetime]
     until: Mapped[datetime.datetime | None]
 
@@ -325,7 +325,7 @@ class CohortVersion(Base):
 
 
 class CohortMember(Base):
-    """A slide of a cohort version, and whose it is."""
+    """A slide of a cohort version, and its patient."""
 
     __tablename__ = "cohort_members"
 

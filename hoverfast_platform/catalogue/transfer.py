@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 1_000
 
 
 def count_rows(location: CatalogueLocation) -> dict[str, int]:
-    """Rows of every table of a catalogue.
+    """How many rows every table of a catalogue has.
 
     Raises:
         CatalogueError: If it cannot be opened.
@@ -31,7 +31,7 @@ def count_rows(location: CatalogueLocation) -> dict[str, int]:
 
 
 def copy_catalogue(source: CatalogueLocation, target: CatalogueLocation) -> dict[str, int]:
-    """Copy all rows as they were at one moment; rows per table.
+    """Copy all rows as they were at one moment; return how many each table has.
 
     All of it arrives or nothing. Paths of slides and results are copied as they are: whoever
     uses the copy must find the files under the same paths.
@@ -72,7 +72,7 @@ def _copy(source: Database, target: Database, target_name: str) -> dict[str, int
 
 
 def _continue_numbering(connection: Connection, table: Table) -> None:
-    """Rows came with their numbers; the next one must get a new number."""
+    """Let new rows get new numbers, since the copied rows kept theirs."""
     highest = select(func.max(table.c.id)).scalar_subquery()
     sequence = func.pg_get_serial_sequence(table.name, "id")
     connection.execute(select(func.setval(sequence, highest)).where(highest.is_not(None)))
@@ -83,5 +83,5 @@ def _count(connection: Connection, table: Table) -> int:
 
 
 def _tables() -> list[Table]:
-    """Those that others refer to come first."""
+    """All tables; those that others refer to come first."""
     return Base.metadata.sorted_tables

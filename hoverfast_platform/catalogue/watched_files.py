@@ -2,8 +2,8 @@
 
 A file is ``settling`` until it stayed unchanged for a while, then ``ready``; judging it makes
 it ``registered`` or ``quarantined``. Any change of it starts over. One that disappears is
-``missing`` if it was registered, and forgotten otherwise. All of it is here and not in a
-scheduler's memory, so that nothing is lost or done twice when that is restarted.
+``missing`` if it was registered, and forgotten otherwise. All of this is kept here and not in a
+scheduler's memory, so that nothing is lost or done twice when the scheduler is restarted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hoverfast_platform.errors import AbsentSlideError, CatalogueError, HoverFas
 _Item = TypeVar("_Item")
 
 _MAX_VARIABLES = 500
-"""Values in one SQL statement; SQLite takes 32,766, older ones 999."""
+"""Most values in one SQL statement; SQLite takes 32,766, older versions 999."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class ReadyFile:
 
     Attributes:
         path: The file to open.
-        signature: When it was found unchanged; another one afterwards spoils the verdict.
+        signature: Its signature when it was found unchanged; if it has another one afterwards,
+            the verdict is void.
         mpp_override: Micrometres per pixel given by a person for this file.
     """
 
@@ -58,11 +59,11 @@ class QuarantinedFile:
 
 @dataclass(frozen=True)
 class ReturnedSlide:
-    """A slide that failed for want of its file, which is there again.
+    """A slide that failed because its file was missing, and whose file is there again.
 
     Attributes:
-        key: Of the slide.
-        failure_id: Of the failure, its newest.
+        key: Key of the slide.
+        failure_id: Row of its newest failure.
     """
 
     key: str
@@ -78,7 +79,7 @@ class Judged:
 
 
 class WatchedFiles:
-    """The list of watched files; all reads and writes of it."""
+    """All reads and writes of the list of watched files."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,7 +93,7 @@ class WatchedFiles:
         settle_s: float,
         all_listed: bool,
     ) -> None:
-        """Take in one look at a folder.
+        """Record what one look at a folder found.
 
         Args:
             root: The watched folder.
@@ -136,7 +137,7 @@ class WatchedFiles:
         known: set[str],
         now: datetime.datetime,
     ) -> None:
-        """New files; a path below two watched folders belongs to the first that had it."""
+        """Add new files; a path below two watched folders belongs to the first that had it."""
         fresh = [path for path in found if path not in known]
         elsewhere: set[str] = set()
         for paths in _chunks(fresh):
@@ -152,7 +153,7 @@ class WatchedFiles:
             session.execute(insert(WatchedFile), new)
 
     def n_present(self, root: str) -> int:
-        """Files of a folder that were there at the last look."""
+        """How many files of a folder were there at the last look."""
         with Session(self._database.reader) as session:
             n = session.scalar(
                 select(func.count())
@@ -170,7 +171,7 @@ class WatchedFiles:
             return Counter({row[0]: row[1] for row in rows})
 
     def ready(self, n: int) -> list[ReadyFile]:
-        """Up to ``n`` files to judge, oldest first."""
+        """At most ``n`` files to judge, the oldest first."""
         with Session(self._database.reader) as session:
             rows = session.execute(
                 select(WatchedFile.path, WatchedFile.signature, WatchedFile.mpp_override)
@@ -181,7 +182,7 @@ class WatchedFiles:
             return [ReadyFile(*row) for row in rows]
 
     def record(self, judged: Sequence[Judged], now: datetime.datetime) -> list[str]:
-        """Note what became of files; the keys of those that are slides, in order.
+        """Record what became of files; return the keys of those that are slides, in order.
 
         A file whose signature is no longer the judged one is left to settle.
         """
@@ -222,7 +223,7 @@ class WatchedFiles:
             )
 
     def retry_quarantined(self) -> int:
-        """Judge every quarantined file again; how many."""
+        """Have every quarantined file judged again; return how many there are."""
         now = utc_now()
         with Session(self._database.writer) as session, session.begin():
             ids = session.scalars(
@@ -287,7 +288,7 @@ class WatchedFiles:
             )
 
     def returned(self) -> tuple[ReturnedSlide, ...]:
-        """Slides whose newest failure was that their file was away, and that have one now."""
+        """Slides whose newest failure was that their file was away, and whose file is there now."""
         with Session(self._database.reader) as session:
             newest = (
                 select(SlidePath.slide_id, func.max(Failure.id).label("failure_id"))
@@ -325,10 +326,10 @@ class WatchedFiles:
 
 @dataclass
 class _Changes:
-    """Rows, by what a look at their folder means for them."""
+    """Rows, grouped by what a look at their folder means for them."""
 
     changed: list[tuple[int, str]] = field(default_factory=list)
-    """With the new signature."""
+    """Rows that changed, each with its new signature."""
     settled: list[int] = field(default_factory=list)
     back: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
@@ -338,7 +339,7 @@ class _Changes:
 def _compare(
     rows: Sequence[Any], found: Mapping[str, str], now: datetime.datetime, settle_s: float
 ) -> _Changes:
-    """``rows`` have id, path, signature, state, unchanged_since and slide_id."""
+    """Compare rows (id, path, signature, state, unchanged_since, slide_id) with what was found."""
     changes = _Changes()
     for row in rows:
         if row.path not in found:
@@ -357,7 +358,7 @@ def _compare(
 
 
 def _fresh(now: datetime.datetime) -> dict[str, object]:
-    """Values of a file that is new or changed."""
+    """The columns of a file that is new or changed."""
     return {
         "state": "settling",
         "unchanged_since": now,

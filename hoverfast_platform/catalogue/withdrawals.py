@@ -46,10 +46,10 @@ class Withdrawals:
         self._database = database
 
     def reach(self, kind: WithdrawnKind, subject: str) -> tuple[Reached, ...]:
-        """Everything made of what is to be withdrawn, itself first; changes nothing.
+        """The subject of a withdrawal and everything that was made of it; nothing is changed.
 
         Args:
-            kind: What it is.
+            kind: What is to be withdrawn.
             subject: A slide's key, name, path or digest; a label set's name; a patient of cohorts.
 
         Raises:
@@ -77,17 +77,17 @@ class Withdrawals:
         reason: str,
         removed: Iterable[str],
     ) -> None:
-        """Note a withdrawal: what it reaches, and which files are removed.
+        """Record a withdrawal: what it reaches, and which files were removed.
 
-        Slides have no result any more and are used by nothing; of removed files the catalogue keeps
-        that they were.
+        Its slides have no result any more and nothing uses them. The catalogue keeps the fact that
+        the removed files existed.
 
         Args:
-            kind: Of what is withdrawn.
+            kind: What is withdrawn.
             subject: Its name.
-            reached: As :meth:`reach` found it.
-            reason: In words.
-            removed: Paths that are gone.
+            reached: What :meth:`reach` found.
+            reason: Why, in words.
+            removed: Paths of the files that were removed.
         """
         at, gone = utc_now(), set(removed)
         with Session(self._database.writer) as session, session.begin():
@@ -188,7 +188,7 @@ def _of_labels(session: Session, name: str) -> list[Reached]:
 def _of_training_sets(
     session: Session, sets: Sequence[TrainingSet], models: Sequence[int] = ()
 ) -> list[Reached]:
-    """Training sets, reports with their pictures, and all models that learned from them."""
+    """What was made of training sets: reports with pictures, and models that learned from them."""
     found = [
         Reached("training set", row.name or row.digest[:10], row.path, training_set_id=row.id)
         for row in sets

@@ -45,7 +45,7 @@ def deflate_cells(
         nuclei: ``N`` rows.
         cells: Their cells, with measurements.
         named: The measurements to write, with QuPath's names.
-        namespace: Of the cells' ids, which are those of their outlines.
+        namespace: Namespace of the cells' ids, which are those of their outlines.
         part: What is written.
     """
     if part is CellPart.CELL:

@@ -53,7 +53,7 @@ class Piece:
         box: The piece with what was looked at around it, pixels of the grid.
         nucleus_labels: ``(H, W)`` pixels of nuclei in the box; cell ``i`` has the number ``i + 1``
             and nuclei of other pieces have none.
-        cell_labels: Likewise of cells, their nuclei included.
+        cell_labels: ``(H, W)`` pixels of cells with the same numbers, their nuclei included.
     """
 
     rows: npt.NDArray[np.int64]

@@ -13,10 +13,10 @@ class CheckFinding:
     """What a check says.
 
     Attributes:
-        passed: True also where it cannot be told; ``text`` says so.
+        passed: Whether the slide passed; true also where it cannot be told, as ``text`` then says.
         severity: How much a failure matters.
-        text: For people.
-        numbers: What it was judged by.
+        text: One sentence for people.
+        numbers: The figures by which it was judged.
     """
 
     passed: bool
@@ -28,14 +28,14 @@ class CheckFinding:
 def passed(
     severity: Severity, text: str, numbers: Mapping[str, float] | None = None
 ) -> CheckFinding:
-    """Nothing is odd, or it cannot be told."""
+    """A finding that says that nothing is odd, or that it cannot be told."""
     return CheckFinding(
         True, severity, "Switched off." if severity == "off" else text, numbers or {}
     )
 
 
 def failed(severity: Severity, text: str, numbers: Mapping[str, float]) -> CheckFinding:
-    """Something is odd; of a check that is switched off it is still said."""
+    """A finding that says that something is odd; one of a check that is switched off passes."""
     if severity == "off":
         return CheckFinding(True, severity, f"Switched off. {text}", numbers)
     return CheckFinding(False, severity, text, numbers)

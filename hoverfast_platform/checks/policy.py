@@ -14,7 +14,7 @@ Severity: TypeAlias = Literal["warn", "error", "off"]
 
 
 class MaskCheck(Settings):
-    """Is there tissue, is there anything else, and how much of it was lost to artefacts?"""
+    """Is there tissue, and anything else, and how much tissue was lost to artefacts?"""
 
     severity: Severity = "warn"
     """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
@@ -23,7 +23,7 @@ class MaskCheck(Settings):
     max_tissue_fraction: float = Field(default=0.98, ge=0, le=1)
     """With more, glass was probably taken for tissue; crops without glass have it, too."""
     min_tissue_mm2: float = Field(default=0.05, ge=0)
-    """With less there are a few hundred nuclei at most."""
+    """Less tissue than this holds a few hundred nuclei at most."""
     max_lost_fraction: float = Field(default=0.5, ge=0, le=1)
     """The share of the tissue that may be lost to pen, blur, folds and the like."""
 
@@ -62,7 +62,7 @@ class QuPathCheck(Settings):
     severity: Severity = "error"
     """What a failed check counts as: `warn`, `error`, or `off`, and it is not asked."""
     max_nuclei: int = Field(default=2_000_000, ge=0)
-    """Files of more are not read back, to save the time."""
+    """Files with more nuclei are not read back, to save time."""
 
 
 class DriftCheck(Settings):

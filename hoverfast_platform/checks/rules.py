@@ -109,9 +109,9 @@ def check_drift(
     """Judge how far a slide is from the others of its cohort.
 
     Args:
-        slide: None without tissue, and of slides that are not H&E.
-        others: Of the cohort, without the slide itself.
-        among: Who they are, for people.
+        slide: What the slide looks like; None without tissue, and for slides that are not H&E.
+        others: What the other slides of the cohort look like.
+        among: Which slides these are, for people.
         policy: How far is too far.
     """
     if slide is None:
@@ -139,9 +139,9 @@ def check_drift(
 
 
 def _deviations(value: float, others: Sequence[float]) -> float:
-    """Distance from the median in robust standard deviations.
+    """Distance of a value from the median of the others, in robust standard deviations.
 
-    The spread counts as at least a hundredth of the median: slides may be all but equal.
+    The spread is taken to be at least a hundredth of the median, since slides may be all but equal.
     """
     median = statistics.median(others)
     spread = 1.4826 * statistics.median(abs(other - median) for other in others)

@@ -31,9 +31,9 @@ class SlideCheck(Generic[_Facts]):
     """A check of one slide.
 
     Attributes:
-        name: As it is shown and recorded.
+        name: The name under which it is shown and recorded.
         question: What it asks, and where its thresholds are set.
-        judge: Its rule.
+        judge: The rule that judges a slide.
     """
 
     name: str
@@ -46,13 +46,13 @@ class NucleiFacts:
     """What the checks of a slide's nuclei go by.
 
     Attributes:
-        summary: Of the segmentation.
+        summary: Summary of the segmentation.
         qupath_path: Its file for QuPath.
-        width_px: Level-0 pixels of the slide's frame.
-        height_px: The same, downwards.
+        width_px: Width of the slide's frame, level-0 pixels.
+        height_px: Height of the slide's frame, level-0 pixels.
         appearance: What the slide looks like; None without tissue, and where it is not H&E.
-        others: The same of the slides it is compared with.
-        among: Who these are, for people.
+        others: What the slides look like with which it is compared.
+        among: Which slides these are, for people.
     """
 
     summary: SegmentationSummary

@@ -1,7 +1,7 @@
 """Which cohorts changed since they were last learned from, and whether a change stands still.
 
-Slides come one by one and labels folder by folder, so a change is acted on only once nothing
-more came for a while. What was seen is a value that the caller keeps between looks.
+Slides come one by one and labels folder by folder, so the platform acts on a change only when
+nothing more has come for a while. The caller keeps what was seen from one look to the next.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hoverfast_platform.evaluation.promotion import Judgement
 from hoverfast_platform.files import Sha256, read_settings_file, text_sha256
 
 LONGEST_WAIT = 6
-"""In quiet times: a cohort to which something is added all the time is not put off for ever."""
+"""The longest wait, in quiet times: a cohort that grows all the time is learned from, too."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ class SeenCohort:
     """A cohort as it was at the last look.
 
     Attributes:
-        signature: Changes with the plan, the registered slides and the label files; cheap.
-        digest: Of the cohort as it would be resolved; empty if it cannot be.
-        problem: Why it cannot be.
+        signature: A text that changes with the plan, the registered slides and the label files;
+            quick to make.
+        digest: Digest of the cohort as it would be resolved; empty if it cannot be resolved.
+        problem: Why it cannot be resolved.
         first_s: When it first differed from the version learned from, seconds since 1970.
         changed_s: When it last changed.
     """
@@ -43,10 +44,10 @@ class CohortChange:
     """A cohort that is not what was last learned from.
 
     Attributes:
-        name: Of the cohort.
-        version: That it will get.
-        digest: Of what it is now.
-        wait_s: How much longer it should stand still; 0 or less: it is due.
+        name: Name of the cohort.
+        version: The version that it will get.
+        digest: Digest of the cohort as it is now.
+        wait_s: How much longer it should stay unchanged; with 0 or less it is due.
     """
 
     name: str
@@ -60,7 +61,7 @@ class CohortLook:
     """What a look found.
 
     Attributes:
-        seen: To be given to the next look.
+        seen: What was seen, to be given to the next look.
         changes: Cohorts that changed.
         problems: Why plans cannot be followed, by cohort.
     """
@@ -82,9 +83,9 @@ def look_at_cohorts(
 
     Args:
         folder: Where plans and labels are.
-        catalogue: With the registered slides and the cohorts' versions.
-        seen: From the look before; empty at the first.
-        now_s: Seconds since 1970.
+        catalogue: Knows the registered slides and the cohorts' versions.
+        seen: What the look before returned; empty at the first look.
+        now_s: The present moment, seconds since 1970.
         quiet_s: How long a cohort must stay as it is to be learned from.
     """
     slides = catalogue.slides.all()
@@ -104,7 +105,7 @@ def look_at_cohorts(
 
 
 def gate_asked_for(folder: LearningFolder, catalogue: Catalogue, name: str) -> str:
-    """A digest of a cohort's gate, if the newest student was judged by another; else empty.
+    """Digest of a cohort's gate if the newest student was judged by another gate; else empty.
 
     The gate does not decide what is learned, so the student is judged again and not trained again.
     """

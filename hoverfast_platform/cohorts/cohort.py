@@ -1,6 +1,6 @@
 """Where the steps of learning keep their files, and which slides a cohort has now.
 
-No torch here: a sensor looks at cohorts every half minute.
+This module imports no torch, since a sensor looks at cohorts every half minute.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from hoverfast_platform.teachers.correction_files import CorrectionFile, find_co
 
 @dataclass(frozen=True)
 class LearningFolder:
-    """Where the steps keep their files, and what is wanted of cohorts.
+    """Where the steps keep their files, and where the plans of cohorts are.
 
     Attributes:
         root: The artefact folder.
-        plans: Plans by name of the cohort; None: each is a file, ``cohorts/<name>.json``.
+        plans: Plans by name of the cohort; None if each is a file, ``cohorts/<name>.json``.
     """
 
     root: Path
@@ -50,6 +50,7 @@ class LearningFolder:
         return self.plans[name]
 
     def plan_names(self) -> list[str]:
+        """Names of all cohorts that have a plan, sorted."""
         if self.plans is not None:
             return sorted(self.plans)
         return sorted(path.stem for path in (self.root / "cohorts").glob("*.json"))
@@ -60,24 +61,28 @@ class LearningFolder:
 
     @property
     def corrections(self) -> Path:
-        """Where the viewer saves what people corrected, and exports of QuPath are put."""
+        """Where the viewer saves what people corrected, and where people put exports of QuPath."""
         return self.root / "corrections"
 
     def labels(self, cohort: CohortRecord) -> Path:
+        """Folder of the training set that was made for a version of a cohort."""
         return self.root / "teacher_labels" / cohort.name / f"v{cohort.version}"
 
     def student(self, cohort: CohortRecord) -> Path:
+        """Folder of the training run and of the student that a version of a cohort led to."""
         return self.root / "students" / f"{cohort.name}-v{cohort.version}"
 
     def evaluation(self, cohort: CohortRecord) -> Path:
+        """Folder of the reports of that student and of the model in use, and of the verdict."""
         return self.root / "evaluations" / f"{cohort.name}-v{cohort.version}"
 
     def mask(self, slide_key: str) -> Path:
+        """File of the tissue mask of a slide."""
         return self.root / "masks" / f"{one_name(slide_key)}.png"
 
 
 def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> CohortRecord:
-    """The cohort as its plan and the registered slides make it now, version 0: not recorded.
+    """The cohort that its plan and the registered slides make now, as version 0: not recorded.
 
     Raises:
         SettingsError: If its plan is missing or wrong.
@@ -96,7 +101,7 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
 def corrections_of(
     folder: LearningFolder, plan: CohortPlan, slides: Sequence[KnownSlide]
 ) -> dict[str, tuple[CorrectionFile, ...]]:
-    """Files that correct the slides and have something to teach, by the slide's key.
+    """Files with corrections that have something to teach, by the slide's key.
 
     Raises:
         LabelError: If one cannot be read.

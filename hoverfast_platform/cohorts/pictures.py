@@ -17,7 +17,7 @@ _CURVES = (
     ("aji", (30, 80, 220)),
     ("pq", (200, 60, 30)),
 )
-"""What is drawn and in which colour (RGB); the loss in units of its largest value."""
+"""Which curves are drawn, and in which colour (RGB); the loss as a share of its largest value."""
 
 
 def draw_learning_curves(validations: Sequence[Validation]) -> RgbImage:

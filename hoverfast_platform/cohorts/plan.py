@@ -31,19 +31,19 @@ from hoverfast_platform.verdict import PromotionPolicy
 
 
 class LabelFolder(Settings):
-    """Labels that exist: of people, corrected in QuPath, or of another tool."""
+    """Labels that exist already: made by people, corrected in QuPath, or made by another tool."""
 
     folder: str
-    """Holds one label image or GeoJSON per slide, of the slide's name."""
+    """Folder that holds one label image or GeoJSON per slide, named like the slide."""
     only_reviewed: bool = False
-    """Whether it holds corrections of the viewer or of QuPath: a student then learns from the
-    regions in them that people looked at, and from nothing else of a slide."""
+    """Whether the folder holds corrections made in the viewer or in QuPath. A student then learns
+    only from the regions that people looked at, and from nothing else of a slide."""
     licence: str = "unknown"
     """SPDX identifier. The gate lets only allowed licences through."""
     citation: str = ""
-    """What to cite for them; goes into the student's card."""
+    """What to cite for the labels; goes into the student's card."""
     made_by: str = "people"
-    """Who or what made them; goes into the student's card."""
+    """Who or what made the labels; goes into the student's card."""
 
 
 class CohortPlan(Settings):
@@ -60,8 +60,9 @@ class CohortPlan(Settings):
     in every name. Without it every slide stands for itself when the cohort is split."""
 
     missing_slides: Literal["leave_out", "hold"] = "leave_out"
-    """What becomes of slides whose file is gone from its watched folder: the next version of the
-    cohort goes without them, with a warning, or there is none until they are back."""
+    """What happens if the file of a slide is gone from its watched folder. ``leave_out``: the next
+    version of the cohort does without the slide and says so. ``hold``: no version is made until
+    the file is back."""
 
     teacher: str = "classical"
     """``classical``; ``hovernet:`` and a file of published weights; or our students' names or
@@ -77,7 +78,7 @@ class CohortPlan(Settings):
     training: TrainingSettings = TrainingSettings()
 
     parent: str = DEFAULT_MODEL
-    """Model the student starts from; empty for random weights. Makes it site-specific."""
+    """Model that the student starts from, so that it is site-specific; empty: random weights."""
 
     scope: str = DEFAULT_SCOPE
     """What the student competes for: it replaces the model promoted in this scope."""
@@ -115,7 +116,7 @@ def choose_members(
     """The slides a plan matches now, with the digest that tells whether anything changed.
 
     Args:
-        name: Of the cohort.
+        name: Name of the cohort.
         plan: What is wanted.
         slides: All registered slides.
         label_stems: Stems that have labels, where the plan uses labels.
@@ -169,7 +170,7 @@ def choose_members(
 def _refuse_unknown_patients(
     name: str, plan: CohortPlan, members: Sequence[CohortMemberRecord]
 ) -> None:
-    """A slide of nobody would be split apart from other slides of its patient."""
+    """Refuse slides without a patient: one could be split apart from others of the same patient."""
     unknown = [m.slide.name for m in members if not m.patient]
     if unknown:
         raise TrainingError(

@@ -1,7 +1,7 @@
 """A picture of where two instance maps agree: figure 2 of the HoverFast paper, on the tissue.
 
-White where both see a nucleus, green where only the student does, magenta where only the
-reference does.
+The picture is white where both see a nucleus, green where only the student does, and magenta where
+only the reference does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DIMMED = 0.78
 """Tissue is shown this bright, so that white lines stand out on pale stroma and glass."""
 
 _TINT = 0.45
-"""Share of the colour inside nuclei: enough to see, little enough to see the chromatin."""
+"""Share of the colour inside nuclei: the colour can be seen, and so can the chromatin."""
 
 
 def draw_agreement(rgb: RgbImage, reference: InstanceMap, predicted: InstanceMap) -> RgbImage:

@@ -35,9 +35,9 @@ def bootstrap_mean(
     Args:
         values: ``(N,)``, N at least 1.
         groups: Group of each image: its patient, or the image itself where none is known.
-        n_resamples: Draws.
+        n_resamples: Number of draws.
         confidence: Share of the draws inside the interval.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ArrayContractError: If there are no values, or not as many groups.

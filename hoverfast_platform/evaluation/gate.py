@@ -10,7 +10,7 @@ from hoverfast_platform.catalogue.descent_records import Ancestry
 from hoverfast_platform.verdict import MeasuredScores, PromotionPolicy, Verdict
 
 _AND = re.compile(r",\s*|\s+and\s+", re.IGNORECASE)
-"""Between licences that hold together, as cards join those of several label sets."""
+"""What stands between licences that hold together: cards join those of several label sets."""
 
 COMPARED = ("dice", "aji", "pq", "f1")
 """DQ and SQ are left out: PQ is their product, and either may be traded for the other."""
@@ -30,12 +30,12 @@ def judge(
     descends from, as its card and the catalogue know them.
 
     Args:
-        candidate: Its scores on the fixed validation set.
-        promoted: Those of the model in place; None for the first.
+        candidate: The candidate's scores on the fixed validation set.
+        promoted: The scores of the model in place; None for the first model.
         card: The candidate's card: its ``labels`` and ``inherited`` ones with their ``licence``,
             and its ``training_set_digest``.
-        ancestry: What the catalogue knows of its descent; None: nothing.
-        policy: What it must show.
+        ancestry: What the catalogue knows of its descent; None if it knows nothing.
+        policy: What the candidate must show.
     """
     broken = [
         *_about_the_set(candidate, policy),

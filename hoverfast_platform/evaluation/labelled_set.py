@@ -36,7 +36,7 @@ class LabelledItem:
     Attributes:
         name: Unique within its set.
         source: Slide or image it was taken from.
-        group: Patient, where known; else the source.
+        group: Its patient where known; else the source.
         mpp: Micrometres per pixel.
     """
 
@@ -60,11 +60,11 @@ class LabelledSet:
     """Labelled images, read one at a time.
 
     Attributes:
-        name: For people.
-        digest: SHA-256 over images, labels, groups and mpp, hex: equal digests, equal sets.
+        name: Name of the set, for people.
+        digest: SHA-256 over images, labels, groups and mpp, hex: sets with equal digests are equal.
         labels_by: What made the labels: a teacher, people.
         provenance: What else the set says of its labels, as plain data.
-        items: One per image.
+        items: The images, each without its pixels.
     """
 
     name: str
@@ -93,7 +93,7 @@ def open_labelled_set(
     Args:
         path: File of a patch table, or folder with ``image/`` and ``label/``.
         mpp: Micrometres per pixel of images that do not say; needed for most folders.
-        groups: Only these; all if empty.
+        groups: Groups to keep; all of them if empty.
 
     Raises:
         LabelError: If there are no images, an image or label has no partner, sizes differ,
@@ -212,10 +212,10 @@ def _by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
 
 
 def _read_manifest(path: Path, images: Mapping[str, Path]) -> dict[str, Mapping[str, str]]:
-    """Rows by stem of the image; empty without a manifest.
+    """Rows of the manifest by stem of the image; empty without a manifest.
 
     Raises:
-        LabelError: If it cannot be read, or gives patients and lacks an image: it would count as
+        LabelError: If it cannot be read, or names patients and lacks an image, which would count as
             a patient of its own.
     """
     if not path.is_file():

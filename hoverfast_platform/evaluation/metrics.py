@@ -1,7 +1,7 @@
 """Scores of a predicted instance map against a reference, from one sparse table of overlaps.
 
-What two instance maps say of each other is which nuclei share how many pixels; every score
-but the detection F1 is arithmetic on that table. Nothing here knows models or files.
+The table says which nuclei of two instance maps share how many pixels; every score except the
+detection F1 is arithmetic on it. Nothing here knows models or files.
 
 Sources:
     Dice: Dice, Ecology 26 (1945) 297, on nuclear pixels.
@@ -40,10 +40,10 @@ class Scores:
     is 0. SQ is the mean IoU of matched nuclei, and 0 where none matched.
 
     Attributes:
-        dice: Of nuclear pixels, whatever nucleus they belong to.
+        dice: Dice of nuclear pixels, whichever nucleus they belong to.
         aji: Aggregated Jaccard index.
         dq: Detection quality: F1 of nuclei matched at IoU > 0.5.
-        sq: Segmentation quality: mean IoU of those.
+        sq: Segmentation quality: mean IoU of the matched nuclei.
         pq: Panoptic quality, ``dq * sq``.
         f1: Detection F1 of centroids within a radius.
         n_true: Nuclei in the reference.
@@ -80,7 +80,7 @@ def score(
 
     Args:
         true: ``(H, W)`` of integers, 0 is background.
-        predicted: Likewise, the same size.
+        predicted: ``(H, W)`` of integers, of the same size.
         mpp: Micrometres per pixel of both, for the radius of detection.
         detection_radius_um: Largest distance of two centroids that are one detection.
 
@@ -137,7 +137,7 @@ class _Overlaps:
 
     @classmethod
     def of(cls, true: InstanceMap, predicted: InstanceMap) -> _Overlaps:
-        """One sort over the pixels that are nuclear in either map."""
+        """Make the table by one sort over the pixels that are nuclear in either map."""
         is_nuclear = (true > 0) | (predicted > 0)
         t, p = true[is_nuclear].astype(np.int64), predicted[is_nuclear].astype(np.int64)
         base = int(p.max(initial=0)) + 1

@@ -17,11 +17,11 @@ class Judgement(FileRecord):
     """A verdict, ready to be acted on: what ``verdict.json`` holds."""
 
     sha256: str
-    """The candidate."""
+    """Digest of the candidate."""
     scope: str
-    """What it is a candidate for."""
+    """The scope that it is a candidate for."""
     replaces: str | None
-    """The model it was judged against."""
+    """Digest of the model against which it was judged; None for the first of its scope."""
     verdict: Verdict
 
 
@@ -60,7 +60,7 @@ def judge_candidate(
 
 
 def promote_judged(catalogue: Catalogue, judgement: Judgement, *, reason: str) -> None:
-    """Promote what passed.
+    """Promote a candidate that passed the gate.
 
     Raises:
         CatalogueError: If it did not pass, or another model was promoted since the judgement.
@@ -89,7 +89,7 @@ def _candidate(catalogue: Catalogue, sha256: str, scope: str) -> ModelStanding:
 
 
 def _judged_on(catalogue: Catalogue, promoted: ModelStanding | None) -> str:
-    """Set the promoted model was judged on last; empty if there is none."""
+    """Digest of the set on which the promoted model was judged last; empty if there is none."""
     if promoted is not None:
         for entry in catalogue.models.history(promoted.sha256):
             if entry.scope == promoted.scope and entry.verdict is not None:

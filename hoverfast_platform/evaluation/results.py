@@ -38,13 +38,13 @@ class Evaluation:
     Attributes:
         model: What was measured.
         dataset: Name of the labelled set.
-        dataset_digest: Of its images and labels.
+        dataset_digest: Digest of its images and labels.
         dataset_provenance: Where the labels come from.
         reference: What made the labels, for people: ``annotations``, a teacher.
         settings: Everything besides model and data that decided the scores.
-        settings_digest: SHA-256 of it.
-        code_version: Of this package.
-        images: In the order of the set.
+        settings_digest: SHA-256 of the settings.
+        code_version: Version of this package.
+        images: The images with their scores, in the order of the set.
     """
 
     model: MeasuredModel

@@ -65,8 +65,8 @@ class AdaptedModel(Generic[_Maps_co]):
             samples: Squares of tissue, ``(H, W, 3)``; empty for a slide without any.
             predictor: Not changed.
             appearance: What its network learned from.
-            statistics_share: Of the samples' statistics in the mixture, 0..1.
-            stain: Of the slide.
+            statistics_share: Share of the samples' statistics in the mixture, 0..1.
+            stain: Stain of the slide.
         """
         if stain != "he":
             return cls(predictor, stain, StainNormalisation())

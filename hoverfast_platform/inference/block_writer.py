@@ -26,7 +26,7 @@ class BlockWriter:
     """Takes regions in any order; a context manager, which ends its thread.
 
     Args:
-        n_tiles: Of the slide.
+        n_tiles: Number of tiles of the slide.
         tiles_per_block: Consecutive tiles of a block.
         write_block: Stores a block's regions, by the indices of their tiles.
         make_features: Has a worker make the features of a block on disk.

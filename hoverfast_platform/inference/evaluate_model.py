@@ -36,7 +36,7 @@ def evaluate_model(
         engine: The model on its device.
         dataset: What to measure against.
         reference: What made its labels, for people; without it what the set says.
-        settings: Of the segmentation; part of what makes two evaluations comparable.
+        settings: Settings of the segmentation; part of what makes two evaluations comparable.
         on_scored: Told of every image, for pictures.
         on_progress: Told after every image.
 

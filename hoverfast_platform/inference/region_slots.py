@@ -31,8 +31,8 @@ class SlotAddress:
         path: To open.
         serial: Tells slots apart whose paths are alike, one after the other.
         n_slots: How many regions there is room for.
-        height: Of a region.
-        width: Of a region.
+        height: Height of a region.
+        width: Width of a region.
     """
 
     path: str

@@ -37,7 +37,7 @@ class ResultFiles:
     """Table and preview of a slide, and what is counted over all its nuclei.
 
     Attributes:
-        n_nuclei: Of the blocks added so far.
+        n_nuclei: Number of nuclei of the blocks added so far.
         n_dropped_invalid: Nuclei of theirs for which no valid polygon could be written.
     """
 

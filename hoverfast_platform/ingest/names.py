@@ -17,10 +17,10 @@ def check_name(path: Path) -> None:
     if printable(path) != str(path):
         raise UnreadableSlideError(
             f"{printable(path)} has a name with control characters or that is not valid UTF-8.",
-            "Rename it.",
+            "Rename the file with letters and digits that every system can write.",
         )
 
 
 def printable(path: Path | str) -> str:
-    """The path with what cannot be shown written out."""
+    """The path as text, with characters that cannot be shown written as escapes."""
     return one_line(str(path))

@@ -20,7 +20,7 @@ from hoverfast_platform.slide.completeness import check_complete
 from hoverfast_platform.slide.digest import slide_digest
 
 _N_THREADS = 4
-"""Opening and hashing wait for disks and networks, and leave Python's lock meanwhile."""
+"""Threads that open and hash files: both wait for disks and networks, without Python's lock."""
 
 _PROBE_PX = 16
 
@@ -81,7 +81,7 @@ def register_ready(
 
 
 def _judge(file: ReadyFile) -> Judged | tuple[str, str]:
-    """The verdict on a file; its path and new signature if it changed meanwhile."""
+    """The verdict on a file; or its path and new signature if it changed meanwhile."""
     verdict: SlideRecord | HoverFastError
     try:
         verdict = read_record(Path(file.path), Scale(mpp_override=file.mpp_override))
@@ -99,7 +99,7 @@ def _judge(file: ReadyFile) -> Judged | tuple[str, str]:
 
 
 def read_record(path: Path, scale: Scale) -> SlideRecord:
-    """Open a slide, look at a few pixels, read every byte for its digest.
+    """Open a slide, read some of its pixels, and read every byte for its digest.
 
     Raises:
         SlideError: If it is incomplete, damaged, or has no mpp.
@@ -111,7 +111,7 @@ def read_record(path: Path, scale: Scale) -> SlideRecord:
 
 
 def _probe(reader: SlideReader) -> None:
-    """Some files open, and have no pixel that can be read."""
+    """Read some pixels: there are files that open although none of their pixels can be read."""
     level = len(reader.info.level_downsamples) - 1
     downsample_x, downsample_y = reader.info.level_downsamples[level]
     x, y = reader.info.width / downsample_x / 2, reader.info.height / downsample_y / 2

@@ -33,17 +33,17 @@ class ScopeRule(Settings):
 
 
 class ScopeTable(Settings):
-    """A lab's own table with a row per slide."""
+    """A lab's own table, with a row for each slide."""
 
     file: Path
     """CSV or TSV; a relative path is seen from the folder of the rules."""
 
     column: str = "scope"
-    """Holds the scope, or what the scope follows from, such as ``tissue``. The column ``slide``
-    holds the file's name or stem."""
+    """Name of the column that holds the scope, or something that decides it, such as ``tissue``.
+    The column ``slide`` holds the file's name or stem."""
 
     scopes: dict[str, str] = Field(default_factory=dict)
-    """Scope of each value of the column; a value that is not listed is a scope itself."""
+    """Scope of each value of the column; a value that is not listed here is the name of a scope."""
 
 
 class ScopeRules(Settings):
@@ -53,7 +53,7 @@ class ScopeRules(Settings):
     rules: tuple[ScopeRule, ...] = ()
 
     otherwise: str = DEFAULT_SCOPE
-    """Scope of slides that nothing else names."""
+    """Scope of the slides that neither the table nor a rule names."""
 
     def scope(self, slide_path: Path, stain: Stain) -> str:
         """The scope of a slide.
@@ -73,7 +73,7 @@ class ScopeRules(Settings):
         return self.otherwise
 
     def names(self) -> tuple[str, ...]:
-        """All scopes that a slide may get, each once, the one of slides nobody names first."""
+        """All scopes that a slide may get, each once; first that of slides that nothing names."""
         named = [self.otherwise, *(rule.scope for rule in self.rules)]
         if self.table is not None:
             table, rows = self.table, self._rows

@@ -18,8 +18,8 @@ class SlideUnit:
 
     Attributes:
         path: The file to open; of a DICOM folder the first file.
-        signature: Changes when any of its files is written, added, removed, or becomes
-            readable. A rename or a copy of the whole keeps the rest.
+        signature: A text that changes when any of its files is written, added, removed, or becomes
+            readable.
     """
 
     path: Path
@@ -31,8 +31,8 @@ class FolderListing:
     """What lies in a watched folder.
 
     Attributes:
-        units: Slides found, by path.
-        problems: Folders that could not be listed; slides in them are unknown, not gone.
+        units: The slides that were found, by path.
+        problems: Folders that could not be listed; their slides are unknown, not gone.
     """
 
     units: dict[Path, SlideUnit] = field(default_factory=dict)

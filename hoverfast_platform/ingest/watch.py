@@ -31,7 +31,7 @@ def look(
         now: Time of the look, for tests.
 
     Returns:
-        What could not be looked at, for people.
+        One sentence for people about each folder that could not be looked at.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     problems: list[str] = []

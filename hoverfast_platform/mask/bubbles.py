@@ -50,7 +50,7 @@ def find_bubbles(low: LowResolution, ink: TissuePixels, detection: ArtefactDetec
 
     Args:
         low: The slide.
-        ink: Of markers, whose strokes have thin grey rims too.
+        ink: Ink of markers, whose strokes have thin grey rims too.
         detection: How much of the circle has to be there.
     """
     density = low.optical_density(blur_um=8).mean(axis=2)

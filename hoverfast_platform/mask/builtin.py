@@ -94,7 +94,7 @@ class _Tissue:
         stained: The part of it that absorbs light.
         filled: The holes.
         specks: What absorbs, beside it: pieces too small, and grey ones.
-        ink: Of markers, anywhere.
+        ink: Ink of markers, anywhere.
         bubbles: Discs of round bubbles, anywhere.
     """
 

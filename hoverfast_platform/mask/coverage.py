@@ -25,7 +25,7 @@ def covered_shares(
         geometry: Valid shapely polygon or multipolygon, in level-0 pixels.
         shape: (height, width) of the grid.
         scale_x: Level-0 pixels per pixel of the grid, x.
-        scale_y: Likewise, y.
+        scale_y: Level-0 pixels per pixel of the grid, y.
 
     Returns:
         The window in pixels of the grid, empty where the outline misses the grid, and its

@@ -51,7 +51,7 @@ class HistoQcRow:
             length is not the header's: in a run of several slides HistoQC writes one header,
             that of the slide it finished first.
         is_aligned: Whether line and header have the same length.
-        warnings: Of this slide.
+        warnings: HistoQC's warnings about this slide.
         box: What the mask shows, in the file's full level-0 pixels; None if it does not say.
     """
 

@@ -73,7 +73,7 @@ def make_mask_file(  # noqa: PLR0913 - the whole of a mask's making
         slide_path: The slide's file.
         reader: The slide, open.
         slide_sha256: Its digest.
-        out_path: Of the mask, ``.png``.
+        out_path: File of the mask, ``.png``.
         settings: Engine and its settings.
         only: Outside it nothing is usable; None takes all tissue.
         picture_side_px: Longer side of the thumbnail in the picture.

@@ -27,7 +27,7 @@ def draw_quality(rgb: RgbImage, mask: TissueMask) -> RgbImage:
 
     Args:
         rgb: ``(H, W, 3)`` thumbnail of the mask's frame.
-        mask: Of the same slide.
+        mask: Tissue mask of the same slide.
 
     Returns:
         ``(H + legend, max(W, 300), 3)``.

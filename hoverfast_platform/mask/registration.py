@@ -27,7 +27,7 @@ def mask_box(
     """The part of the slide a mask shows, in the file's full level-0 pixels.
 
     Args:
-        name: Of the mask, for messages.
+        name: Name of the mask, for messages.
         size: (width, height) of the mask, pixels.
         info: The slide.
         frame: What it shows, if the user knows; ``auto`` goes by the shape.

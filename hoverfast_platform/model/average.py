@@ -24,7 +24,7 @@ def average_models(models: Sequence[LoadedModel], name: str) -> tuple[HoverFast,
 
     Args:
         models: At least two, of one shape and one mpp; equal weight each.
-        name: Of the new model.
+        name: Name of the new model.
 
     Raises:
         SettingsError: If they are fewer, or differ in mpp, architecture or stain.

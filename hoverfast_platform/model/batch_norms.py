@@ -32,8 +32,8 @@ def statistics_taken(network: nn.Module, share: float | None) -> Iterator[None]:
 
     Args:
         network: Changed in place.
-        share: Of each batch in the mixture, 0..1. None forgets the network's own statistics and
-            takes the plain mean over all batches.
+        share: Share of each batch in the mixture, 0..1. None forgets the network's own
+            statistics and takes the plain mean over all batches.
     """
     norms = norms_of(network).values()
     momenta = [norm.momentum for norm in norms]

@@ -39,7 +39,7 @@ def adapted_to(
         samples: Squares of about one size, ``(H, W, 3)``, as the network is to see them;
             :data:`MAX_SQUARES` of them are looked at. Without any, or with tiny ones, nothing
             is mixed in.
-        share: Of the samples' statistics in the mixture, 0..1; the rest are the network's.
+        share: Share of the samples' statistics in the mixture, 0..1; the rest are the network's.
         device: Where to compute, in :func:`statistics_precision`.
 
     Returns:

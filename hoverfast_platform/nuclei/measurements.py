@@ -62,7 +62,7 @@ def measure_polygons(
     Args:
         vertices_xy: ``(V, 2)`` level-0 pixels, one ring after another.
         ring_starts: ``(N + 1,)`` first row of each ring.
-        mpp: Of level-0 pixels; they need not be square.
+        mpp: Micrometres per level-0 pixel; pixels need not be square.
     """
     lengths, solidity = lengths_and_solidity(vertices_xy, ring_starts, mpp.x, mpp.y)
     return {"perimeter_um": lengths, "solidity": solidity}

@@ -45,8 +45,8 @@ def sum_shape_and_stains(
 
     Args:
         instances: ``(H, W)``.
-        row_of: Of each label, -1 for those not asked for.
-        n_rows: Of the result.
+        row_of: Row of each label, -1 for those not asked for.
+        n_rows: Number of rows of the result.
         rgb: ``(H, W, 3)``.
         density_of: ``(3, 256, 2)`` share of a channel's byte in both stains' optical density.
 

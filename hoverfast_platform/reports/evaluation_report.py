@@ -76,12 +76,12 @@ def write_report(out_dir: Path, evaluation: Evaluation) -> Path:
 def write_comparison(
     out_dir: Path, reports: Mapping[str, Evaluation], differences: Mapping[str, MeanScores]
 ) -> Path:
-    """A page with several evaluations of one set side by side, and their paired differences.
+    """Write a page with several evaluations of one set side by side, and their paired differences.
 
     Args:
         out_dir: Holds one report folder per evaluation.
-        reports: Evaluation by name of its folder.
-        differences: For all folders but the first, difference from the first per score.
+        reports: Evaluations by name of their folder.
+        differences: Difference of each score from the first folder's, by name of the other folders.
 
     Returns:
         The page.
@@ -122,7 +122,7 @@ def _picture_path(out_dir: Path, number: int, item: LabelledItem) -> Path:
 
 
 def _remove_other_pictures(out_dir: Path, evaluation: Evaluation) -> None:
-    """Pictures of an earlier evaluation in the same folder, of images this one has not."""
+    """Remove pictures of an earlier evaluation that this one has no images for."""
     ours = {_picture_path(out_dir, i, image.item) for i, image in enumerate(evaluation.images)}
     for path in (out_dir / "agreement").glob("[0-9][0-9][0-9][0-9]*-*.jpg"):
         if path not in ours:
@@ -227,7 +227,7 @@ def _facts(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def _chosen(images: Sequence[ImageScores]) -> list[tuple[str, int]]:
-    """Worst three, median and best two by PQ, none twice."""
+    """The worst three images, the median and the best two by PQ, none of them twice."""
     order = sorted(range(len(images)), key=lambda i: (images[i].scores.pq, images[i].scores.aji))
     named: dict[int, str] = {}
     for what, some in (

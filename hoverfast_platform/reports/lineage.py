@@ -1,4 +1,4 @@
-"""Where a result came from, for people: ten lines, or a graph."""
+"""Where a result came from, told to people in ten lines or as a graph."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def story_of(catalogue: Catalogue, entry: LineageEntry) -> Story:
 
 
 def lineage_lines(story: Story) -> tuple[str, ...]:
-    """The story in at most ten lines, those first that are asked for most."""
+    """The story in at most ten lines; those that people ask for most come first."""
     made, entry = story.made_from, story.entry
     slide, model = made.slide, made.model
     labels = [f"{use.name} ({use.licence})" for use in story.labels] or list(model.labels)
@@ -119,7 +119,7 @@ def _title(ancestor: Ancestor) -> str:
 
 
 def _node(name: str, kind: str, *texts: str) -> str:
-    """A box; what Mermaid would read as its own or as HTML is written as characters."""
+    """A box of the chart; characters that mean something to Mermaid or HTML are escaped."""
     shown = [text if len(text) != 64 else text[:_SHORT] for text in texts if text]
     safe = [
         text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "#quot;")

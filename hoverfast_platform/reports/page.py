@@ -38,8 +38,8 @@ class Paragraph:
     """A sentence or two.
 
     Attributes:
-        text: Plain, or ``markupsafe.Markup`` made by the caller.
-        tone: ``""``, ``"warn"`` or ``"bad"``.
+        text: Plain text, or ``markupsafe.Markup`` made by the caller.
+        tone: How it is coloured: ``""``, ``"warn"`` or ``"bad"``.
     """
 
     kind: ClassVar[str] = "paragraph"
@@ -69,9 +69,9 @@ class Picture:
 
     Attributes:
         jpeg: The file's bytes.
-        caption: Under it.
-        alt: Instead of it; the caption where there is none.
-        is_wide: Shown at full width.
+        caption: Text under the picture.
+        alt: Text in place of the picture; if empty, the caption.
+        is_wide: Whether it is shown at full width.
     """
 
     kind: ClassVar[str] = "picture"
@@ -82,7 +82,7 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture as an address that loads nothing."""
+        """The picture as a ``data:`` address, so that the page loads no other file."""
         return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}"
 
 
@@ -92,7 +92,7 @@ class Histogram:
 
     Attributes:
         title: What was counted, and how high the tallest bar is.
-        shares: Of the tallest bar, 0..1.
+        shares: Height of each bar as a share of the tallest, 0..1.
         low: Left end of the first bar.
         high: Right end of the last.
     """

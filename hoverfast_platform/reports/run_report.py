@@ -1,7 +1,7 @@
 """One self-contained HTML page about everything in an output folder.
 
-Made from the files alone. The catalogue there adds failures and says where the slides are; a
-slide that is still there adds its thumbnail and its densest place at full resolution.
+The page is made from the files alone. The catalogue there adds failures and says where the slides
+are; a slide that is still there adds its thumbnail and its densest place at full resolution.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class RunContent:
 
     Attributes:
         folder: The folder.
-        slides: Name of the files without ending, and summary.
-        images: Likewise of flat images.
+        slides: Name of each slide's files without ending, and its summary.
+        images: Name of each flat image's files without ending, and its summary.
         unreadable: Summaries that could not be read, and why.
         failures: Slides that failed and have no result, newest first, each once.
         slide_paths: Where slides were last seen, by digest.
@@ -173,7 +173,7 @@ def _percent(share: float | None) -> float | None:
 
 
 def _alone(name: str, section: Iterable[Block]) -> Iterable[Block]:
-    """A section, or as much of it as could be made and why not more; the others go on."""
+    """The blocks of a section. If one fails, the rest of the section is replaced by the reason."""
     try:
         yield from section
     except Exception as error:  # a damaged picture or table makes its library raise anything
@@ -205,7 +205,7 @@ def _image_row(name: str, summary: SegmentationSummary) -> tuple[str, ...]:
 
 
 def _overview(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """The table of all; without its last column, of positive nuclei, where nothing is IHC."""
+    """The table of all results; the column of positive nuclei is left out where nothing is IHC."""
     width = len(head) if any(row[-1] for row in rows) else len(head) - 1
     return Table(head[:width], [row[:width] for row in rows])
 

@@ -31,7 +31,7 @@ from hoverfast_platform.storage.previews import draw_density_of, encode_jpeg
 from hoverfast_platform.storage.publish import TABLE
 
 _MIN_SLIDES = 5
-"""Fewer slides say nothing of what is usual."""
+"""Fewer slides do not show what is usual."""
 _MAX_SCORE = 3.5
 """Iglewicz and Hoaglin's limit of the modified z-score."""
 _TO_SIGMA = 1.4826
@@ -51,11 +51,11 @@ class Outlier:
     """A slide that is unlike the others in one figure.
 
     Attributes:
-        slide: Its name.
-        figure: The column.
+        slide: Name of the slide.
+        figure: The column in which it differs.
         value: Its value.
-        median: Of all slides.
-        score: How many (robust) standard deviations from it.
+        median: Median of all slides.
+        score: Its distance from the median in (robust) standard deviations.
     """
 
     slide: str
@@ -66,10 +66,10 @@ class Outlier:
 
 
 def find_outliers(rows: Sequence[dict[str, Any]]) -> list[Outlier]:
-    """Slides unlike the others, by the modified z-score of each figure; none of few slides.
+    """Slides unlike the others, by the modified z-score of each figure; none where slides are few.
 
     Args:
-        rows: One for each slide, as ``hoverfast summarise`` writes them.
+        rows: One row for each slide, as ``hoverfast summarise`` writes them.
     """
     found = []
     for figure in _COMPARED:
@@ -92,8 +92,8 @@ def write_slides_page(path: Path, rows: Sequence[dict[str, Any]], folder: Path) 
     """Write the page.
 
     Args:
-        path: Of the page.
-        rows: Of whole slides, one each, as ``hoverfast summarise`` writes them.
+        path: Where the page is written.
+        rows: One row for each whole slide, as ``hoverfast summarise`` writes them.
         folder: Where the results lie.
 
     Raises:

@@ -15,7 +15,7 @@ from hoverfast_platform.storage.geojson import CLASSIFICATION
 from hoverfast_platform.storage.nuclei_lookup import NucleiLookup, Place
 
 SOURCE = "hoverfast viewer"
-"""Says in the file that it does not come from QuPath."""
+"""What the file names as its source, so that it is not taken for one of QuPath."""
 
 REVIEWED = {"name": "Reviewed", "color": [30, 110, 220]}
 WRONG_TILE = {"name": "Wrong tile*", "color": [240, 120, 0]}
@@ -35,9 +35,9 @@ def write_review(
     Args:
         path: The file.
         state: What the edits add up to.
-        lookup: The result; None where a slide without nuclei is annotated.
+        lookup: The nuclei of the result; None where a slide without nuclei is annotated.
         slide_sha256: Digest of the slide, by which a cohort finds its corrections.
-        segmentation_id: Of the result; empty without one.
+        segmentation_id: Id of the result; empty without one.
 
     Returns:
         How many nuclei lie in the regions.

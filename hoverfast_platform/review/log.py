@@ -20,7 +20,7 @@ from hoverfast_platform.review.state import Edit, Proposal, ReviewState, add_up
 
 
 class ReviewLog:
-    """Edits of a result.
+    """The edits of one result.
 
     Args:
         path: The file; it appears with the first edit.
@@ -30,7 +30,7 @@ class ReviewLog:
         self.path = path
 
     def edits(self) -> tuple[Edit, ...]:
-        """All of them in order.
+        """All edits, in order.
 
         Raises:
             StorageError: If the file is damaged.
@@ -99,7 +99,7 @@ def _check(proposal: Proposal, edits: tuple[Edit, ...], by: str) -> None:
 
 
 def _undone_objects(proposal: Proposal, edits: tuple[Edit, ...], by: str) -> set[str]:
-    """What an edit that shall be taken back concerned."""
+    """The objects that an edit concerned which shall be taken back."""
     taken_back = {edit.undoes for edit in edits if edit.kind == "undo"}
     edit = next((edit for edit in edits if edit.number == proposal.undoes), None)
     if edit is None or edit.kind == "undo" or edit.number in taken_back:

@@ -21,7 +21,7 @@ FIELD_UM = 100.0
 """Side of a field of view: what a person judges in a few seconds."""
 
 SAME_UM = 3.0
-"""Centroids of two results that are nearer are of one nucleus: less than a small nucleus' width."""
+"""Centroids of two results that are nearer belong to one nucleus: small nuclei are wider."""
 
 _MIN_NUCLEI = 5
 _MIN_IN_BOTH = 3
@@ -34,11 +34,11 @@ class FieldToReview:
 
     Attributes:
         x0: Left border, level-0 pixels.
-        y0: Upper border.
-        side: Likewise.
-        score: The higher, the earlier.
-        reason: For people.
-        n_nuclei: In it.
+        y0: Upper border, level-0 pixels.
+        side: Length of a side, level-0 pixels.
+        score: How suspicious it is; the highest comes first.
+        reason: Why it is suspicious, for people.
+        n_nuclei: How many nuclei lie in it.
     """
 
     x0: float
@@ -63,8 +63,8 @@ def fields_to_review(
         lookup: The nuclei.
         size_px: (width, height) of the slide's frame, level-0 pixels.
         mpp: Micrometres per level-0 pixel.
-        others: Further results of the slide, by what they are called.
-        n_wanted: At most so many.
+        others: Further results of the slide, by name.
+        n_wanted: The most fields to return.
     """
     side = FIELD_UM / mpp
     shape = (int(np.ceil(size_px[1] / side)), int(np.ceil(size_px[0] / side)))
@@ -134,14 +134,14 @@ def _has_near(
 
 
 def _centroids(lookup: NucleiLookup) -> npt.NDArray[np.float64]:
-    """``(N, 2)`` x, y in level-0 pixels."""
+    """The centroids, ``(N, 2)`` x, y in level-0 pixels."""
     names = ["centroid_x", "centroid_y"]
     blocks = [np.stack([b[n] for n in names], axis=1) for b in lookup.iter_columns(names)]
     return np.concatenate([np.empty((0, 2)), *blocks])
 
 
 def _density_step(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How many standard deviations a field's count is from its neighbours' mean, as logarithms."""
+    """Distance of a field's count from its neighbours' mean, in deviations of the logarithm."""
     ring = np.ones((3, 3)) / 8
     ring[1, 1] = 0
     near = cv2.filter2D(counts, -1, ring, borderType=cv2.BORDER_REFLECT)
@@ -151,7 +151,7 @@ def _density_step(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _standard(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """In standard deviations from the mean; all zero where there is no spread."""
+    """Values as standard deviations from their mean; all are zero where there is no spread."""
     finite = values[np.isfinite(values)]
     if len(finite) < 2 or finite.std() == 0:
         return np.zeros_like(values)

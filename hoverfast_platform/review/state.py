@@ -50,7 +50,7 @@ _MAX_VERTICES = 2_000
 class Proposal(Settings):
     """An edit as a person asks for it, before it has a number.
 
-    Attributes say what is changed; ``seen`` says which edits the person knew of.
+    The fields say what is changed; ``seen`` says which edits the person knew of.
     """
 
     kind: EditKind
@@ -104,7 +104,7 @@ class Edit(Proposal, FileRecord):
     number: int
     by: str
     at: str
-    """UTC, ISO 8601."""
+    """When it was made: UTC, ISO 8601."""
     made: tuple[str, ...] = ()
     """Ids of the objects that its outlines became."""
 
@@ -125,15 +125,15 @@ class ReviewState:
     """What all edits that were not taken back add up to.
 
     Attributes:
-        removed: Id to row of nuclei that are gone: rejected, or replaced by new ones; the row
-            is -1 where a person had drawn it.
-        accepted: Ids that a person found right.
-        classes: Id to the class a person gave.
+        removed: Rows of the nuclei that are gone, by id: rejected, or replaced by new ones. The row
+            is -1 where a person had drawn the nucleus.
+        accepted: Ids of nuclei that a person found right.
+        classes: The class that a person gave a nucleus, by id.
         drawn: New nuclei by id.
-        regions: What was looked at, by id.
-        wrong_tiles: What is so wrong that nobody should correct it, by id.
-        rows: Id to the row of nuclei of the result that were judged in any way.
-        touched: Id to the number of the last edit that concerns it.
+        regions: Regions that people looked at, by id.
+        wrong_tiles: Regions so wrong that nobody should correct them, by id.
+        rows: Row in the result of each nucleus that was judged in any way, by id.
+        touched: Number of the last edit that concerns an object, by the object's id.
         last: Number of the last edit.
     """
 

@@ -66,8 +66,8 @@ def read_strips(
 
     Args:
         reader: The slide.
-        width: Of the shrunk frame, pixels.
-        height: Likewise.
+        width: Width of the shrunk frame, pixels.
+        height: Height of the shrunk frame, pixels.
         n_rows_unit: Strips have a multiple of so many rows; ``height`` must be one, too.
     """
     level, level_width, level_height = _level_for(reader, width, height)
@@ -89,8 +89,8 @@ def refuse_endless(reader: SlideReader, width: int, height: int, *, n_kept: int)
 
     Args:
         reader: The slide.
-        width: Of the shrunk frame that is read.
-        height: Likewise.
+        width: Width of the shrunk frame that is read.
+        height: Height of the shrunk frame that is read.
         n_kept: Pixels that are kept of it.
 
     Raises:

@@ -122,10 +122,10 @@ class BlockStore:
         Not flushed to the disk: a run that was killed makes them anew.
 
         Args:
-            index: Of the block.
-            namespace: Of the nuclei's ids.
-            width: Of the slide's frame, level-0 pixels.
-            height: Likewise.
+            index: Number of the block.
+            namespace: Namespace of the nuclei's ids.
+            width: Width of the slide's frame, level-0 pixels.
+            height: Height of the slide's frame, level-0 pixels.
 
         Returns:
             ``(N, 16)`` the bytes of the nuclei's ids, as they were read back.

@@ -43,7 +43,7 @@ def forecast_disk(
     if it is younger. Files that go away while it looks are left out.
 
     Args:
-        folder: Of the artefacts.
+        folder: Folder of the artefacts.
         window_days: How far back the rate reaches.
         now: Seconds since 1970; the clock's time if not given.
 

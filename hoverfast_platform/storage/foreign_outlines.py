@@ -58,9 +58,9 @@ class ForeignOutlines:
     Attributes:
         path: The file.
         polygons: ``(N,)`` shapely polygons, level-0 pixels, holes kept, not repaired.
-        class_names: Of each; empty where it has none.
-        ids: Of each, as the file has them; empty where it has none.
-        names: Of each, as people called it; empty where it has none.
+        class_names: Class of each outline; empty where it has none.
+        ids: Id of each outline, as the file has them; empty where it has none.
+        names: Name of each outline, as people called it; empty where it has none.
         kinds: Each one's type of object in QuPath's words, lower case; empty where none is said.
         objects: ``(N,)`` which object of the file each belongs to; several outlines of one object
             are the parts of a multipolygon.

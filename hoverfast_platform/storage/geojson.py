@@ -74,7 +74,7 @@ def write_geojson(
         path: Where; the caller renames it when all is well.
         blocks: Nuclei in the order to write.
         provenance: Written first, as a member QuPath ignores.
-        namespace: Of the nuclei's ids.
+        namespace: Namespace of the nuclei's ids.
 
     Returns:
         The number of features.

@@ -42,7 +42,7 @@ def import_nuclei(
     other programs mean other things by the same names.
 
     Args:
-        outlines: Of the published HoverFast, QuPath, another tool, or ours.
+        outlines: Outlines of the published HoverFast, QuPath, another tool, or ours.
         mpp: Micrometres per pixel of its coordinates; without it only ``solidity`` is measured.
         is_ours: Whether all of it are nuclei for certain.
 

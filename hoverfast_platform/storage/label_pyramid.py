@@ -81,9 +81,9 @@ def write_label_pyramid(
     Args:
         path: The ``.zarr`` folder.
         blocks: Nuclei in the order of the table; RAM holds one block and one tile's pixels.
-        width: Of the slide's frame, level-0 pixels.
-        height: Likewise.
-        mpp: Of level-0 pixels.
+        width: Width of the slide's frame, level-0 pixels.
+        height: Height of the slide's frame, level-0 pixels.
+        mpp: Micrometres per level-0 pixel.
         provenance: Kept in the root's attributes under ``hoverfast``.
 
     Returns:

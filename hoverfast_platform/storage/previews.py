@@ -73,9 +73,9 @@ def draw_nuclei(
     Args:
         rgb: Picture of the whole frame.
         blocks: Nuclei in level-0 pixels.
-        scale_x: Level-0 pixels per pixel of ``rgb``.
-        scale_y: Likewise.
-        thickness: Of the lines, pixels.
+        scale_x: Level-0 pixels per pixel of ``rgb``, from left to right.
+        scale_y: Level-0 pixels per pixel of ``rgb``, from top to bottom.
+        thickness: Thickness of the lines, pixels.
         colour: RGB.
     """
     out = rgb.copy()

@@ -58,8 +58,8 @@ def validate_qupath_file(
 
     Args:
         path: The file.
-        width: Of the slide's frame, level-0 pixels; polygons must lie inside if given.
-        height: Likewise.
+        width: Width of the slide's frame, level-0 pixels; polygons must lie inside if given.
+        height: Height of the slide's frame, level-0 pixels; polygons must lie inside if given.
 
     Raises:
         StorageError: Listing the first violations, or that the file is not whole JSON.
@@ -96,9 +96,9 @@ def validate_features(
 
     Args:
         lines: The text of each.
-        name: Of what they are a part of, for messages.
-        width: Of the slide's frame, level-0 pixels.
-        height: Likewise.
+        name: Name of what they are a part of, for messages.
+        width: Width of the slide's frame, level-0 pixels.
+        height: Height of the slide's frame, level-0 pixels.
 
     Returns:
         The 16 bytes of each feature's id; no two are the same.

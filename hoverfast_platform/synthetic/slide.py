@@ -59,7 +59,7 @@ def write_synthetic_slide(
         width_px: Level-0 pixels.
         height_px: Level-0 pixels.
         mpp: Micrometres per level-0 pixel, written as TIFF resolution.
-        seed: Of everything random.
+        seed: Decides everything random.
         tissue_fraction: Share of the slide that is tissue, 0..0.78 (one ellipse).
 
     Raises:

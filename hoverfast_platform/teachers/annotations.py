@@ -37,10 +37,10 @@ class AnnotationsTeacher:
     """Reads labels from a folder.
 
     Args:
-        folder: Of label images or GeoJSON files.
+        folder: Folder of label images or GeoJSON files.
         mpp: Scale at which tiles are wanted; labels follow their image.
         made_by: Who made them: ``people``, ``StarDist 0.9``...
-        licence: Of the labels.
+        licence: Licence of the labels.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class Review:
         patient: Group in the manifest; the slide's stem if empty.
         reviewed_by: Name of the person, recorded.
         mpp: Micrometres per pixel of the images made.
-        mpp_override: Of the slide, where it does not say.
+        mpp_override: Micrometres per pixel of the slide, where it does not say.
         also: Further exports of the slide, such as QuPath's beside the viewer's.
     """
 
@@ -82,11 +82,11 @@ class ImportedReview:
 
     Attributes:
         stems: Names of the images in ``image/`` and ``label/``.
-        n_nuclei: In all of them.
+        n_nuclei: Nuclei in all of them.
         n_unchanged: Reviewed nuclei whose id and outline are those of the original result.
-        n_changed: With an id of the original and another outline.
-        n_added: Without an id of the original.
-        n_deleted: Of the original inside reviewed regions, gone.
+        n_changed: Nuclei with an id of the original and another outline.
+        n_added: Nuclei without an id of the original.
+        n_deleted: Nuclei of the original inside reviewed regions that are gone.
         notes: What of the export was left out because it is not a nucleus.
     """
 
@@ -115,7 +115,7 @@ def import_review(review: Review, out_dir: Path, *, original: Path | None = None
 
     Args:
         review: What was reviewed.
-        out_dir: Of the labelled set; other slides in it are kept.
+        out_dir: Folder of the labelled set; other slides in it are kept.
         original: The result that was corrected; with it changes are counted.
 
     Raises:

@@ -86,9 +86,9 @@ class Cohort:
     """What is labelled.
 
     Attributes:
-        name: Of the training set's files.
+        name: Name of the training set's files.
         sources: Slides and flat images.
-        version: Of the cohort, for provenance.
+        version: Version of the cohort, for provenance.
         labels: Sets the labels come from, with licences, where they are somebody's.
         counterstained: Images show hematoxylin alone, and eosin is laid over them once they are
             labelled; the sampling's seed decides how.

@@ -77,10 +77,10 @@ def draw_tiles(
     """Random tiles on tissue that do not overlap, in model pixels; fewer where there is less.
 
     Args:
-        mask: Of the slide.
-        lattice: Of the slide at the teacher's mpp.
+        mask: Tissue mask of the slide.
+        lattice: Lattice of the slide at the teacher's mpp.
         sampling: How many, how large.
-        digest: Of the slide; with the seed it decides the draw.
+        digest: Digest of the slide; with the seed it decides the draw.
     """
     side_y = min(sampling.tile_px, lattice.height_px)
     side_x = min(sampling.tile_px, lattice.width_px)

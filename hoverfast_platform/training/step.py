@@ -101,7 +101,7 @@ def tutor_on(
     Args:
         device: Where the student is trained.
         teacher: The model; None gives None.
-        settings: Of the training.
+        settings: Settings of the training.
         mpp: Micrometres per pixel of the crops, which teacher and student both see.
 
     Raises:

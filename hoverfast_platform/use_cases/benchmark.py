@@ -129,7 +129,7 @@ def _labelled(request: BenchmarkRequest, model: LoadedModel) -> LabelledSet | No
 
 
 def _slides(request: BenchmarkRequest) -> list[ComposedSlide]:
-    """Raise SettingsError where a text should be a number and is not."""
+    """The slides to compose; raises SettingsError where a text should be a number and is not."""
     try:
         areas = [int(text) for text in request.areas.split(",")]
         percents = [float(text) for text in request.tissue.split(",")]
@@ -193,7 +193,7 @@ def _published_tools(
 
 
 def _write_mask(slide: ComposedSlide, mask_dir: Path) -> Path:
-    """Where the tissue of a slide is, as a picture that every program takes."""
+    """Write where the tissue of a slide is, as a picture that every program takes."""
     mask_dir.mkdir(exist_ok=True)
     side = slide.side_px // _MASK_SCALE
     mask = np.zeros((side, side), np.uint8)

@@ -67,7 +67,7 @@ def convert(
     Args:
         source: A ``.parquet`` of ours, or GeoJSON of the published tool, of QuPath or of ours.
         target: What is written; its ending says the form where ``to`` does not.
-        to: Name of the form; empty goes by the target's ending.
+        to: Name of the form; if empty, the target's ending decides.
         mpp: Micrometres per pixel, where the source does not say.
         slide: The DICOM slide, file or folder, that DICOM annotations shall refer to.
         per_shard: Nuclei in each file of a ``.zip``.
@@ -78,9 +78,11 @@ def convert(
     """
     exporter = exporter_for(target.name, to)
     if per_shard < 1:
-        raise SettingsError(f"A shard of {per_shard} nuclei was asked for.")
+        raise SettingsError(
+            f"A shard of {per_shard} nuclei was asked for.", "Give --per-shard 1 or more."
+        )
     if source.resolve() == target.resolve():
-        raise SettingsError("SOURCE and TARGET are the same file.")
+        raise SettingsError("SOURCE and TARGET are the same file.", "Give TARGET another name.")
     read = _read(source, mpp)
     read = replace(read, source=replace(read.source, slide=slide))
     exporter.check(read.source)
@@ -96,7 +98,10 @@ def _read(path: Path, mpp: float | None) -> _Read:
     if path.suffix == ".parquet":
         return _Read(_source_of_table(path, mpp))
     if not path.name.endswith(_GEOJSON):
-        raise SettingsError(f"{path.name} is neither a .parquet table nor GeoJSON.")
+        raise SettingsError(
+            f"{path.name} is neither a .parquet table nor GeoJSON.",
+            "Give OUT/<stem>.parquet of infer_wsi, or a .geojson, .json or .json.gz file.",
+        )
     outlines = read_outlines(path)
     stated = outlines.members.get("provenance")
     ours: dict[str, Any] | None = stated if isinstance(stated, dict) else None
@@ -123,7 +128,7 @@ class _Contents:
 
 
 def _source_of_table(path: Path, mpp: float | None) -> NucleiSource:
-    """A table of ours, of which only one block at a time is in memory."""
+    """Open one of our tables; only one block of it is in memory at a time."""
     try:
         n_nuclei: int = pq.read_metadata(path).num_rows
         provenance = read_table_metadata(path)
@@ -151,7 +156,7 @@ def _source(
 
 
 def _scale(provenance: Mapping[str, Any], mpp: float | None) -> Mpp | None:
-    """What the file says; else what was given."""
+    """The scale that the file states; else the one that was given."""
     found = Provenance.found_in(provenance, "The source")
     if found is not None:
         return found.slide.mpp
@@ -160,7 +165,7 @@ def _scale(provenance: Mapping[str, Any], mpp: float | None) -> Mpp | None:
 
 
 def _namespace(provenance: Mapping[str, Any], source: Path) -> uuid.UUID:
-    """The segmentation's, so that ids stay; else one of the file's content."""
+    """The segmentation's id, so that ids of nuclei stay; else one made of the file's content."""
     if "segmentation_id" in provenance:
         return uuid.UUID(provenance["segmentation_id"])
     return uuid.UUID(file_sha256(source)[:32])

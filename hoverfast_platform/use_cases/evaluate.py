@@ -30,9 +30,9 @@ class EvaluatedModel:
     """A model that was measured.
 
     Attributes:
-        name: Of its folder, among several models.
+        name: Name of its folder among several models.
         evaluation: Its scores.
-        report_path: HTML page.
+        report_path: The HTML page about it.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Comparison:
     """Several models on one set.
 
     Attributes:
-        first: What the others are compared with.
+        first: Name of the model with which the others are compared.
         differences: Paired differences from the first, by name of the model.
-        page_path: HTML page.
+        page_path: The HTML page that compares them.
     """
 
     first: str
@@ -71,12 +71,12 @@ def evaluate_models(
     Args:
         models: Built-in names or files; all are loaded before the first is measured.
         dataset: What to measure against.
-        out_dir: For the report; with several models, for a folder each.
-        reference: What made the labels; empty takes what the set says.
+        out_dir: Gets the report; with several models, a folder for each.
+        reference: What made the labels; if empty, what the set says.
         device: Where to run.
         catalogue: Gets the models as candidates, with their scores.
         scope: What they are candidates for.
-        progress_of: Who is told of a model's images.
+        progress_of: Returns the callback that is told of a model's images.
 
     Raises:
         SettingsError: If two of the models are the same weights.

@@ -37,7 +37,7 @@ from hoverfast_platform.storage.nuclei_table import (
 from hoverfast_platform.storage.publish import TABLE
 
 CELLS, CYTOPLASM = ".cells.json.gz", ".cytoplasm.json.gz"
-"""Endings of what is written beside a result, by what is asked for."""
+"""Endings of the files that are written beside a result."""
 CELL_TABLE = ".cells.parquet"
 
 

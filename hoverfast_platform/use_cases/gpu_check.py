@@ -18,13 +18,13 @@ class GpuCheckRequest:
     Attributes:
         out_dir: Gets ``gpu-check.json``.
         tiles: Folder of images full of tissue at 0.25 um/px, each at least 512 px.
-        budget_s: Seconds for everything; what is worth most comes first.
+        budget_s: Seconds for everything; the most useful parts come first.
         parts: Names of the parts that are wanted; empty means all, in order of worth.
         device: As torch names it; ``cpu`` tries the check itself.
         model: Built-in name or file.
         areas: Areas of the slides in mm2, with commas, smallest first.
         hoverfast: Checkout of the published HoverFast, to be measured beside ours.
-        hovernet: Checkout of the published HoVer-Net, likewise.
+        hovernet: Checkout of the published HoVer-Net, to be measured beside ours.
     """
 
     out_dir: Path

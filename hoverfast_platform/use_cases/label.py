@@ -25,10 +25,10 @@ from hoverfast_platform.teachers.teacher import Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class LabellingRequest:
-    """A labelling.
+    """What a labelling is asked to do.
 
     Attributes:
-        name: Of the set: ``<name>_train.pytable`` and ``<name>_test.pytable``.
+        name: Name of the set: ``<name>_train.pytable`` and ``<name>_test.pytable``.
         sources: Slides and flat images; a folder stands for those in it.
         outdir: Gets the set.
         teacher: ``classical``, ``annotations`` (with ``labels``), ``hovernet:FILE``, or our own
@@ -36,13 +36,13 @@ class LabellingRequest:
         sampling: How tiles are drawn and split.
         foreground_threshold: Lowest probability of a nuclear pixel, where our own models teach.
         labels: Folder of label images or GeoJSON, one per source, of the same name.
-        licence: Of the labels or of HoVer-Net's weights; students inherit it.
-        citation: What to cite for them.
+        licence: Licence of the labels or of HoVer-Net's weights; students inherit it.
+        citation: What to cite for the labels.
         made_by: Who made the labels.
-        mpp: Micrometres per pixel of files that do not say; never instead of what they say.
+        mpp: Micrometres per pixel of files that do not state it; never replaces what they state.
         nucleus_um: Median diameter of nuclei, which brings images of unknown scale to it.
         manifest: Table with the columns ``stem`` and ``group``: which patient a source is of.
-        binmask_dir: Folder or table of tissue masks of slides; None: detected.
+        binmask_dir: Folder or table of tissue masks of slides; None if tissue shall be detected.
         weight: How often training draws from the set.
         counterstain: Whether eosin is laid over images that show hematoxylin alone.
         device: Where the teacher runs.
@@ -68,7 +68,7 @@ class LabellingRequest:
 
 
 def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progress) -> TrainingSet:
-    """Label as asked; goes on where the same labelling was interrupted.
+    """Make a training set; an interrupted labelling goes on where it stopped.
 
     Raises:
         SettingsError: If the request contradicts itself.
@@ -101,7 +101,7 @@ def label(request: LabellingRequest, *, on_progress: OnProgress = ignore_progres
 
 
 def _teacher(request: LabellingRequest) -> Teacher:
-    """Raises SettingsError if annotations have no folder."""
+    """The teacher that was asked for; raises SettingsError if annotations have no folder."""
     if request.teacher != "annotations":
         return make_teacher(
             request.teacher,
@@ -115,7 +115,7 @@ def _teacher(request: LabellingRequest) -> Teacher:
 
 
 def _files(sources: tuple[Path, ...]) -> list[Path]:
-    """Files as given; folders as the images and slides in them, in order of name.
+    """All sources as files: a folder stands for the images and slides in it, in order of name.
 
     Raises:
         TrainingError: If a folder holds none.
@@ -156,7 +156,7 @@ def mpp_by_nuclei(label_file: Path, nucleus_um: float) -> float:
 
     Args:
         label_file: Its instance label image.
-        nucleus_um: Median equivalent diameter they are taken to have.
+        nucleus_um: Median equivalent diameter that its nuclei are taken to have.
 
     Raises:
         LabelError: If it has no nuclei to measure.

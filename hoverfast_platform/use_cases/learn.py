@@ -54,7 +54,7 @@ from hoverfast_platform.use_cases.record import model_record, training_set_recor
 
 
 def resolve_cohort(folder: LearningFolder, catalogue: Catalogue, name: str) -> CohortRecord:
-    """The cohort as its plan and the registered slides make it now, recorded in the catalogue.
+    """Record the cohort that its plan and the registered slides make now.
 
     Raises:
         SettingsError: If its plan is missing or wrong.
@@ -72,7 +72,7 @@ def make_teacher_labels(
     device: str = "auto",
     on_progress: OnProgress = ignore_progress,
 ) -> TrainingSet:
-    """Label the cohort's slides; goes on where an earlier run stopped.
+    """Label the cohort's slides; a run that was stopped goes on where it was.
 
     Raises:
         CatalogueError: If a slide's file is known to have changed.
@@ -111,7 +111,7 @@ def make_teacher_labels(
 
 
 def _slides_of(folder: LearningFolder, catalogue: Catalogue, cohort: CohortRecord) -> list[Source]:
-    """The members' files, each with its mask where there is one."""
+    """The files of a cohort's slides, each with its mask where there is one."""
     sources = []
     for member in cohort.members:
         mask = folder.mask(member.slide.key)
@@ -127,7 +127,7 @@ def _slides_of(folder: LearningFolder, catalogue: Catalogue, cohort: CohortRecor
 
 
 def _file_of(catalogue: Catalogue, cohort: CohortRecord, member: CohortMemberRecord) -> Path:
-    """Raises AbsentSlideError if the slide's file is away."""
+    """The file of a slide; raises AbsentSlideError if it is away."""
     path = catalogue.slides.path(member.slide.key)
     if not path.exists():
         raise AbsentSlideError(
@@ -141,7 +141,7 @@ def _file_of(catalogue: Catalogue, cohort: CohortRecord, member: CohortMemberRec
 def _reviewed_regions(
     folder: LearningFolder, catalogue: Catalogue, cohort: CohortRecord, plan: CohortPlan
 ) -> tuple[list[Source], Teacher]:
-    """Images of what people looked at, and their labels as a teacher."""
+    """The regions that people looked at as images, and their corrections as a teacher."""
     assert plan.labels is not None
     out_dir = folder.labels(cohort) / "reviewed"
     corrected = corrections_of(folder, plan, [member.slide for member in cohort.members])
@@ -207,10 +207,10 @@ class JudgedStudent:
 
     Attributes:
         student: Its evaluation; pictures and tables lie in ``report_path``'s folder.
-        baseline: Of the model that its scope uses.
-        judgement: Of the gate.
-        report_path: HTML page.
-        picture_paths: Agreement of the student with the labels, one per image.
+        baseline: Evaluation of the model that its scope uses.
+        judgement: What the gate found.
+        report_path: The HTML page about the student.
+        picture_paths: Pictures of where the student agrees with the labels, one per image.
     """
 
     student: Evaluation
@@ -228,10 +228,10 @@ def judge_student(
     device: str = "auto",
     on_progress: OnProgress = ignore_progress,
 ) -> JudgedStudent:
-    """Measure the student and what it competes with, and let the gate judge; promotes nothing.
+    """Measure the student and the model in use, and let the gate judge; nothing is promoted.
 
-    It competes with what segments slides of its scope until then: the model promoted there, else
-    the one promoted by default, else the one that ships.
+    The model in use segments the slides of the student's scope until now: the model promoted there,
+    else the one promoted by default, else the one that ships with the platform.
 
     Raises:
         CatalogueError: If the student was not registered.
@@ -311,7 +311,7 @@ def read_judgement(folder: LearningFolder, cohort: CohortRecord) -> Judgement:
 def promote_student(
     catalogue: Catalogue, cohort: CohortRecord, judgement: Judgement
 ) -> ModelStanding:
-    """Make a student that passed the promoted model of its scope; run again, nothing changes.
+    """Promote a student that passed the gate; running this again changes nothing.
 
     Raises:
         CatalogueError: If it did not pass, or another was promoted since it was judged.

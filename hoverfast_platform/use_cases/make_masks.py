@@ -28,7 +28,7 @@ from hoverfast_platform.use_cases.record import failure_record, tissue_mask_reco
 MaskOutcome: TypeAlias = Outcome[Path, MadeMask]
 
 TABLE_NAME = "masks.tsv"
-"""In the output folder: a line for each mask in it; also a table for ``--from``."""
+"""Table in the output folder with a line for each mask; ``--from`` takes it."""
 
 _PREVIEW_SIDE_PX = 1600
 
@@ -49,8 +49,8 @@ def make_masks(
         slides: Slide files.
         out_dir: Gets the masks and a picture of each.
         catalogue: Gets what was made from what, and what failed.
-        settings: Engine and its settings.
-        scale: Only ``mpp_override`` is used.
+        settings: The mask engine and its settings.
+        scale: How the slide is scaled; only ``mpp_override`` is used.
     """
     slides = list(slides)
 
@@ -117,7 +117,7 @@ def _make(
 def _work_area(
     slide: Path, info: SlideInfo, settings: MaskSettings, *, is_only_slide: bool
 ) -> WorkArea | None:
-    """The regions to which the settings restrict the mask."""
+    """The regions to which the settings restrict the mask, if any."""
     if not settings.regions_from:
         return None
     source = Path(settings.regions_from)
@@ -127,7 +127,7 @@ def _work_area(
 
 
 def _write_table(out_dir: Path) -> None:
-    """One line for each of our masks in the folder, whichever run made it."""
+    """Write a line for each of our masks in the folder, whichever run made it."""
     records: dict[str, MaskRecord] = {}
     for path in sorted(out_dir.glob("*.png")):
         try:

@@ -66,7 +66,7 @@ def adapt_model(
         model: Built-in name or file.
         images: A patch table; its labels are not looked at.
         out: File of the new model, ``.safetensors``; its stem is the model's name.
-        n_patches: At most so many are looked at.
+        n_patches: The most patches that are looked at.
         catalogue: Gets the new model as a candidate; None records nothing.
         scope: What it is a candidate for.
 
@@ -113,7 +113,7 @@ def quantise_model(
         model: Built-in name or file, ``.safetensors``.
         calibrate_on: Images like those to be segmented; their labels are not looked at.
         check_on: Labelled images of other patients.
-        on_progress: Told after every image of the check, which sees each image twice.
+        on_progress: Is called after every image of the check, which sees each image twice.
 
     Raises:
         HoverFastError: As :func:`~hoverfast_platform.inference.quantise.quantise` does.
@@ -147,7 +147,7 @@ def register_model(
     """Register a model as a candidate; one that the scope knows keeps its stage.
 
     Args:
-        catalogue: Gets it.
+        catalogue: Gets the model.
         model: Built-in name or file.
         scope: What it is a candidate for.
         reason: Why, for the history.
@@ -191,11 +191,11 @@ def promote_model(
 
     Args:
         catalogue: Where it is registered and was measured.
-        model: As :func:`find_registered` takes it.
+        model: What :func:`find_registered` takes.
         scope: What it is promoted for.
-        policy: What it must show.
+        policy: What the model must show.
         reason: Why, for the history.
-        dry_run: Judge only.
+        dry_run: Whether to judge only, and change nothing.
 
     Returns:
         What the gate found; where its verdict did not pass, nothing was changed.
@@ -226,10 +226,10 @@ def roll_back(
 
     Args:
         catalogue: Where both are registered; a model that ships is registered if need be.
-        model: As :func:`find_registered` takes it, or the name of a model that ships.
+        model: What :func:`find_registered` takes, or the name of a model that ships.
         reason: What is wrong with the model in place, for the history.
         scope: What it is promoted for.
-        dry_run: Change nothing.
+        dry_run: Whether to change nothing.
 
     Returns:
         The model it replaces; None if the scope had none.

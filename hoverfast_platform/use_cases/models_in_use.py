@@ -21,13 +21,13 @@ from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model, weights
 
 @dataclass(frozen=True)
 class ModelInUse:
-    """What slides of a scope are segmented with.
+    """The model with which slides of a scope are segmented.
 
     Attributes:
-        scope: Of the slides.
+        scope: Scope of the slides.
         sha256: Digest of the weights.
-        path: Their file.
-        standing: As what it was promoted; None for the model that ships, or one given by hand.
+        path: File of the weights.
+        standing: Its promotion; None for the model that ships, or one given by hand.
         since: When the scope came to use it, as far as the catalogue knows; UTC.
     """
 
@@ -67,12 +67,12 @@ def _file_of(standing: ModelStanding) -> Path:
 
 @dataclass(frozen=True)
 class OutdatedSlide:
-    """A slide whose nuclei are not of the model in use.
+    """A slide whose nuclei were not found by the model in use.
 
     Attributes:
-        result: What its nuclei are now.
-        wanted: What they should be made with.
-        failure: Why making them again failed, if it did since.
+        result: Its present result.
+        wanted: The model with which it should be segmented.
+        failure: Why segmenting it again failed, if it did since.
     """
 
     result: CurrentResult
@@ -91,15 +91,15 @@ def outdated_slides(
     scope_of: Callable[[KnownSlide], str],
     in_use: Callable[[str], ModelInUse],
 ) -> tuple[OutdatedSlide, ...]:
-    """The slides whose current nuclei another model found than the one in use.
+    """The slides whose present nuclei were found by another model than the one in use.
 
-    Asked of what is, not of what was asked for: a slide that was made again is not among them, and
-    one whose run was cancelled is.
+    The present results decide, not the runs that were asked for: a slide that was segmented again
+    is not among them, and one whose run was cancelled is.
 
     Args:
         catalogue: Knows the results.
-        scope_of: The scope of a slide.
-        in_use: The model of a scope.
+        scope_of: Returns the scope of a slide.
+        in_use: Returns the model of a scope.
     """
     models: dict[str, ModelInUse] = {}
     failures = catalogue.results.newest_failures()

@@ -25,7 +25,7 @@ class Outcome(Generic[_Item, _Product]):
     Attributes:
         item: What was asked for.
         product: What was made of it.
-        error: Why nothing was. One that was not raised on purpose is a defect of ours.
+        error: Why nothing was made. An error that was not raised on purpose is a defect of ours.
     """
 
     item: _Item
@@ -52,9 +52,9 @@ class Retries:
     """How often an item is tried when its failure may pass: a device without memory, a dead worker.
 
     Attributes:
-        n_attempts: In all.
-        pause_s: Before the second attempt; doubled before each further one.
-        on_retry: Told of the item, the number of the attempt that failed, the pause and the error.
+        n_attempts: Number of attempts in all.
+        pause_s: Seconds before the second attempt; doubled before each further one.
+        on_retry: Is called with the item, number of the failed attempt, pause and error.
     """
 
     n_attempts: int = 1
@@ -75,7 +75,7 @@ def each(
         items: What is asked for.
         make: Makes one product, and records it.
         record_failure: Called before a failed outcome is yielded.
-        retries: For failures that may pass.
+        retries: How failures that may pass are tried again.
 
     Raises:
         Interrupted: If somebody ended the work; what is done stays done.
@@ -95,7 +95,7 @@ def each(
 def _record(
     item: _Item, error: Exception, record_failure: Callable[[_Item, Exception], None]
 ) -> None:
-    """A failure that cannot be recorded, for instance on a full disk, is told in the log."""
+    """Record a failure; if that fails too, for instance on a full disk, the log says it."""
     try:
         record_failure(item, error)
     except Exception as unrecorded:
@@ -123,7 +123,7 @@ def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -
 
 
 def _made(item: _Item, make: Callable[[_Item], _Product]) -> _Product:
-    """The product; that memory ran out is told in one way, whichever library said it."""
+    """Make a product; a lack of memory becomes one kind of error, whichever library reported it."""
     try:
         return make(item)
     except Exception as error:

@@ -29,7 +29,7 @@ from hoverfast_platform.texts import clean
 def segmentation_record(
     path: Path, info: SlideInfo, done: SegmentedSlide, model: LoadedModel, scope: str
 ) -> SegmentationRecord:
-    """A result with everything it was made from, and the scope whose model it was wanted of."""
+    """A result with everything it was made from, and the scope whose model was asked for it."""
     summary, provenance = done.summary, done.summary.provenance
     folder = done.summary_path.parent.absolute()
     return SegmentationRecord(
@@ -70,8 +70,8 @@ def failure_record(
     Args:
         path: The slide's file, or the cohort's plan.
         error: What was raised.
-        run_id: Of the run, for instance Dagster's.
-        slide_key: The slide's, where it is registered.
+        run_id: Id of the run, for instance Dagster's.
+        slide_key: Key of the slide, where it is registered.
         cohort: Name of the cohort, for a step of learning.
         step: What was being made.
     """

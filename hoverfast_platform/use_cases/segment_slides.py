@@ -39,9 +39,9 @@ class ResultOptions:
     """What is published beside the nuclei, and under which names.
 
     Attributes:
-        with_zarr: Also OME-Zarr labels.
-        qupath_zip_above: With more nuclei there is a ``.qupath.zip`` of shards too.
-        pseudonyms: Name the files ``slide-<digest>``, not after the slide's file.
+        with_zarr: Whether OME-Zarr labels are written, too.
+        qupath_zip_above: With more nuclei than this, a ``.qupath.zip`` of shards is written, too.
+        pseudonyms: Whether files are named ``slide-<digest>`` instead of after the slide's file.
     """
 
     with_zarr: bool = False
@@ -68,12 +68,12 @@ def segment_slides(
         out_dir: Gets the results.
         engine: Model and workers.
         catalogue: Gets what was made from what, and what failed.
-        masks: Folder or table of masks; without it the built-in detection.
+        masks: Folder or table of masks; without it, tissue is detected.
         regions: GeoJSON of the only slide's regions, or a folder with a file for each slide, named
             after it; the work is restricted to them.
         settings: What decides which nuclei come out.
         results: What is published beside them.
-        progress_of: Who is told of a slide's tiles.
+        progress_of: Returns the callback that is told of a slide's tiles.
     """
     slides = list(slides)
 
@@ -127,13 +127,13 @@ def segment_and_record(
         out_dir: Gets the result.
         engine: Model and workers.
         catalogue: Gets what the result was made from.
-        mask: Its mask's file; without it the built-in detection.
+        mask: File of its mask; without it, tissue is detected.
         regions: GeoJSON of the regions to which the work is restricted; None takes all tissue.
         settings: What decides which nuclei come out.
         results: What is published beside them.
-        scope: Whose model this is, recorded with the result.
-        on_progress: Told after every tile.
-        run_id: Recorded with the result, for instance Dagster's.
+        scope: The scope whose model this is; recorded with the result.
+        on_progress: Is called after every tile.
+        run_id: Id of the run, for instance Dagster's; recorded with the result.
 
     Raises:
         HoverFastError: As :func:`~hoverfast_platform.inference.segment_slide.segment_slide` does.
@@ -175,11 +175,11 @@ def record_appearance(
 
     Args:
         catalogue: Gets the numbers.
-        key: The slide's.
+        key: Key of the slide.
         done: Its segmentation.
         slide: Its file.
-        mask: Its mask, one of our files.
-        scale: The slide's.
+        mask: File of its mask, one of ours.
+        scale: How the slide is scaled.
 
     Returns:
         None without tissue.

@@ -199,7 +199,7 @@ def _result(
 
 
 def _scale(metadata: dict[str, Any], path: Path, mpp: float | None) -> Mpp:
-    """What the file says, else what was given.
+    """The scale that the file states, else the one that was given.
 
     Raises:
         SettingsError: If neither says it.

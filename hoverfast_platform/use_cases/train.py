@@ -22,20 +22,20 @@ from hoverfast_platform.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training.
+    """What a training is asked to do.
 
     Attributes:
-        dataname: Of the set: ``<dataname>_train.pytable`` and ``<dataname>_test.pytable``.
+        dataname: Name of the set: ``<dataname>_train.pytable`` and ``<dataname>_test.pytable``.
         outdir: Gets a folder of that name.
         dataset_path: Folder of the sets.
         also: Further sets to learn from.
-        unlabelled: Sets of whose images the student learns what the teacher says.
+        unlabelled: Sets without labels; the student learns what the teacher says of their images.
         teacher: Model whose maps are taught beside the labels, and alone where there are none.
-        depth: Levels of the network; None: as the settings say.
-        width: Its first filters are ``2**width``; None: as the settings say.
+        depth: Levels of the network; None takes the settings'.
+        width: The network begins with ``2**width`` filters; None takes the settings'.
         epoch: Passes over the set's area, instead of a number of steps.
-        parent: Model to start from; None: random weights.
-        mpp: For sets of the published trainer, which do not say.
+        parent: Model to start from; None for random weights.
+        mpp: Micrometres per pixel, for sets of the published trainer, which do not state them.
         settings_file: JSON of training settings.
         device: Where to train.
         fields: Training settings by name; they win over the file's.
@@ -59,7 +59,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training that can begin: what it learns from was opened, what it does is decided."""
+    """A training that can begin: its sets are open and its settings are decided."""
 
     request: TrainingRequest
     data: TrainingData
@@ -88,7 +88,7 @@ def prepare_training(request: TrainingRequest) -> PreparedTraining:
 def train(
     prepared: PreparedTraining, *, on_progress: OnProgress = ignore_progress
 ) -> TrainedStudent:
-    """Train a student; goes on where the same training was interrupted.
+    """Train a student; an interrupted training goes on where it stopped.
 
     Raises:
         TrainingError: If the labels cannot teach, or the loss is not finite.
@@ -108,12 +108,12 @@ def train(
 
 
 def _file(request: TrainingRequest, name: str, part: str) -> Path:
-    """The published trainer's names: ``<dataname>_train.pytable``."""
+    """A set's file under the published trainer's name, ``<dataname>_train.pytable``."""
     return request.dataset_path / f"{name}_{part}.pytable"
 
 
 def _settings(request: TrainingRequest, training: Sequence[PatchTable]) -> TrainingSettings:
-    """Defaults, then the file, then the options that were given."""
+    """The settings: defaults, then those of the file, then the options that were given."""
     file = request.settings_file
     of_file = (
         read_settings_file(file, TrainingSettings, what="settings of a training") if file else None

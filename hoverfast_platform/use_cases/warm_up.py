@@ -1,4 +1,4 @@
-"""Getting a machine ready before its first slide: what is compiled at first use, compiled now."""
+"""Getting a machine ready before its first slide: what the first use compiles, compiled now."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class WithdrawalPlan:
 
     Attributes:
         kind: ``slide``, ``labels`` or ``patient``.
-        subject: Which.
-        reached: All that was made of it, itself first.
+        subject: Name of the slide, label set or patient.
+        reached: The subject itself and all that was made of it.
         to_remove: Files and folders that are there and must go.
         slides_to_make_again: Keys of other slides whose nuclei a reached model found.
     """
@@ -59,8 +59,8 @@ def plan_withdrawal(catalogue: Catalogue, kind: WithdrawnKind, subject: str) -> 
 def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None:
     """Carry a plan out: remove the files, mark what it reaches, keep that it happened.
 
-    Slides are left out of cohorts from now on, and so make new versions of them, which are learned
-    from; models that learned from what is withdrawn are not removed, and pass no gate any more.
+    Cohorts leave out its slides from now on, so that they get new versions, which are learned from.
+    Models that learned from what is withdrawn are not removed, but no gate lets them pass any more.
 
     Args:
         catalogue: Where it is recorded.
@@ -90,7 +90,7 @@ def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None
 
 
 def _files(reached: Sequence[Reached]) -> tuple[Path, ...]:
-    """What exists of the files reached, with those that lie beside a result."""
+    """The reached files that exist, with those that lie beside a result."""
     found: dict[Path, None] = {}
     for item in reached:
         if item.path is None:

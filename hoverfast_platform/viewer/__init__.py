@@ -1,4 +1,4 @@
-"""The browser's door: a slide and all its nuclei, looked at, judged and corrected on a page.
+"""The door for browsers: a page on which people look at a slide and its nuclei, and correct them.
 
 ``app.viewer_app`` is the web application, which another one can mount; ``library`` knows which
 slides and results there are; the page itself is in ``front_end`` and built into ``static``.

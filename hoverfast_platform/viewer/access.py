@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hoverfast_platform.files import text_sha256
 
 WRITE_HEADER = "x-hoverfast-write"
-"""A page of another site cannot send it without asking, and is not answered."""
+"""Header of every write: a page of another site must ask before it sends it, and is refused."""
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -39,12 +39,13 @@ class Access:
     """Rules of one viewer.
 
     Attributes:
-        token: Whoever knows it may read, and write where writing is switched on.
+        token: Whoever knows it may read, and may write where writing is switched on.
         anyone_may_read: Whether reading needs no token; for a viewer beside Dagster's UI, which
             asks for none either.
         may_write: Whether corrections can be saved at all.
-        hosts: Names under which the page is asked for; others are refused, so that a name that
-            somebody points at this machine reads nothing. ``*`` allows all, for a proxy.
+        hosts: Host names under which the page may be asked for. Others are refused, so that a
+            foreign name that somebody points at this machine reads nothing. ``*`` allows all,
+            for a proxy.
     """
 
     token: str
@@ -54,7 +55,7 @@ class Access:
 
     @property
     def cookie(self) -> str:
-        """Its name; two viewers on one machine have two."""
+        """Name of the cookie; two viewers on one machine have different ones."""
         return f"hoverfast-viewer-{text_sha256(self.token)[:8]}"
 
     def knows_token(self, request: Request) -> bool:

@@ -1,7 +1,7 @@
 """The web application: addresses to answers. Another application can mount it under any path.
 
-Every address below ``api/`` names a result by its key; which files that means is the library's
-business, so no address can lead to another file.
+Every address below ``api/`` names a result by its key. The library decides which files that
+means, so no address can lead to another file.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ STATIC = Path(__file__).parent / "static"
 
 _MAX_BODY_BYTES = 1 << 20
 _MOST_COMPARED = 2
-"""Results that "look here first" holds against the one shown."""
+"""How many other results "look here first" compares with the one that is shown."""
 
 _KEPT = {"Cache-Control": "private, max-age=86400"}
-"""For what never changes under its address, which has the segmentation's id in it."""
+"""Header for answers that never change: their address holds the segmentation's id."""
 
 
 def check_built() -> None:
@@ -64,8 +64,8 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
     """The application.
 
     Args:
-        load: Says what can be seen, such as :func:`open_library` with its arguments.
-        access: Who may see and write.
+        load: Returns what can be seen, for instance :func:`open_library` with its arguments.
+        access: Who may see and who may write.
         review_folder: Where corrections are written.
     """
     room = Showroom(load, review_folder)
@@ -193,7 +193,7 @@ class _Pages:
         return _json(_review(self._shown(request)))
 
     async def add_edit(self, request: Request) -> Response:
-        """JSON: adds one edit and answers as the review does.
+        """JSON: add one edit; the answer is that of ``review``.
 
         Needs ``--review`` and the header ``X-Hoverfast-Write: 1``; 409 where somebody changed the
         nucleus meanwhile.

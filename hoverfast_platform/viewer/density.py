@@ -23,8 +23,8 @@ class DensityMap:
 
     Args:
         lookup: The nuclei.
-        width: Of the slide's frame, level-0 pixels.
-        height: Likewise.
+        width: Width of the slide's frame, level-0 pixels.
+        height: Height of the slide's frame, level-0 pixels.
         mpp: Micrometres per level-0 pixel.
     """
 
@@ -43,12 +43,12 @@ class DensityMap:
         """PNG of a tile as :class:`SlidePictures` cuts them.
 
         Args:
-            z: Zoom.
-            x: Tile.
-            y: Tile.
+            z: Zoom of the tile.
+            x: Column of the tile.
+            y: Row of the tile.
             column: Measurement that decides the colour; empty for the density itself.
-            low: Value of the lowest colour.
-            high: Of the highest.
+            low: Value that gets the lowest colour.
+            high: Value that gets the highest colour.
         """
         counts = self._cut(self.counts, z, x, y)
         share = np.clip(counts / self._full, 0, 1)
@@ -67,7 +67,7 @@ class DensityMap:
     def _cut(
         self, grid: npt.NDArray[np.float32], z: int, x: int, y: int
     ) -> npt.NDArray[np.float32]:
-        """A smooth piece of a grid; a quarter of the tile's pixels are enough, a browser scales."""
+        """A smooth piece of a grid, a quarter of a tile's pixels: the browser scales it up."""
         side = (TILE_PX << z) / self.cell_px
         n = TILE_PX // 2
         blurred_px = max(1.2, side / n)
@@ -115,7 +115,7 @@ class DensityMap:
 def _window(
     grid: npt.NDArray[np.float32], left: int, top: int, size: int
 ) -> npt.NDArray[np.float32]:
-    """A square of a grid, zero outside it."""
+    """A square cut out of a grid, with zeros where it leaves the grid."""
     out = np.zeros((size, size), np.float32)
     x0, y0 = max(0, left), max(0, top)
     x1, y1 = min(grid.shape[1], left + size), min(grid.shape[0], top + size)

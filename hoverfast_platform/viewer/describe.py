@@ -21,7 +21,7 @@ _DEFINITIONS = {m.column: m for m in MEASUREMENTS}
 
 
 def list_exhibits(library: Library) -> dict[str, Any]:
-    """All slides with their figures, and what failed."""
+    """All slides with their figures, and the failures, for the list of the page."""
     return {
         "folder": printable(library.root),
         "slides": [_entry(exhibit, library.policy) for exhibit in library.exhibits],
@@ -38,7 +38,7 @@ def list_exhibits(library: Library) -> dict[str, Any]:
 
 
 def _failed_checks(summary: SegmentationSummary, policy: CheckPolicy) -> list[str]:
-    """What the checks find odd that need the summary alone."""
+    """The names of the failed checks, of those that need only the summary."""
     found = {
         "density": check_density(summary, policy.density),
         "seams": check_seams(summary, policy.seams),
@@ -124,7 +124,7 @@ def _name(column: str) -> str:
 
 
 def _tile_step(made_from: Provenance) -> list[float]:
-    """Largest tile that the result was predicted in, level-0 pixels, (x, y)."""
+    """Size of the largest tile in which the result was predicted, level-0 pixels, (x, y)."""
     tiling = made_from.settings.get("tiling")
     size = tiling.get("tile_size_px") if isinstance(tiling, dict) else None
     if not isinstance(size, int):

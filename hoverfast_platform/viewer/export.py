@@ -1,7 +1,7 @@
 """A region of a slide as a folder of files: the page, opened from any file server, without ours.
 
-The files are what the application answers, under the addresses that the page asks. So they show
-what the viewer shows; only colours by a measurement, which are made when they are asked for, and
+Each file is what the application answers at an address that the page asks for, so the export
+shows what the viewer shows. Colours by a measurement, which are made when they are asked for, and
 corrections need the program.
 """
 
@@ -25,7 +25,7 @@ from hoverfast_platform.viewer.pixels import TILE_PX, n_zooms
 from hoverfast_platform.viewer.showroom import MOST_ZOOMED_OUT, OpenExhibit
 
 MAX_NUCLEI = 50_000
-"""More files than that belong into the viewer itself."""
+"""Most nuclei of an export; for more than this the viewer itself is the right place."""
 
 
 def export_region(
@@ -43,9 +43,9 @@ def export_region(
         app: The viewer that is asked.
         token_cookie: Name and value of the cookie that lets it answer.
         shown: The slide.
-        region: What is shown at full resolution, level-0 pixels; None: the whole slide.
-        folder: New or empty.
-        on_progress: Told after every file.
+        region: What is shown at full resolution, level-0 pixels; None for the whole slide.
+        folder: Where the files are written; it must be new or empty.
+        on_progress: Is called after every file.
 
     Returns:
         How many files were written.
@@ -75,7 +75,7 @@ def export_region(
 
 
 def _addresses(shown: OpenExhibit, region: Place) -> Iterator[str]:
-    """Everything that the page may ask of the region; of all zooms beyond, only what is over it."""
+    """All addresses that the page may ask for: at every zoom only the tiles over the region."""
     one = f"api/slides/{shown.exhibit.key}"
     yield "api/slides.json"
     yield f"{one}.json"
@@ -109,7 +109,7 @@ def _tiles(region: Place, z: int) -> Iterator[tuple[int, int]]:
 
 
 async def _asked(app: Starlette, address: str, cookie: str) -> bytes | None:
-    """What the application answers; None where there is nothing."""
+    """What the application answers at an address; None where there is nothing."""
     told: dict[str, Any] = {"body": b""}
     scope = {
         "type": "http",
@@ -142,7 +142,7 @@ async def _asked(app: Starlette, address: str, cookie: str) -> bytes | None:
 
 
 def _without_program(address: str, content: bytes, key: str) -> bytes:
-    """An answer as it is true without the program behind it."""
+    """An answer, changed where it promises what only the program can do."""
     value = json.loads(content)
     if address == "api/slides.json":
         value["slides"] = [slide for slide in value["slides"] if slide["key"] == key]

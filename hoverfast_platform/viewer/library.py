@@ -33,15 +33,15 @@ class Exhibit:
     """A slide, with a result of it where there is one.
 
     Attributes:
-        key: In addresses; made of the result's place, so that it stays the same.
-        name: For people: the slide's file name, or its result's stem.
-        slide_path: The slide; None where nobody knows where it is.
+        key: What addresses name it by; made of the result's place, so that it stays the same.
+        name: Its name for people: the slide's file name, or its result's stem.
+        slide_path: File of the slide; None where nobody knows where it is.
         mpp_override: Micrometres per pixel that a person gave.
-        summary_path: Of the result; None for a slide alone.
-        mask_path: Of its tissue mask, where the catalogue knows one.
+        summary_path: Summary of the result; None for a slide alone.
+        mask_path: File of its tissue mask, where the catalogue knows one.
         slide_sha256: Digest of the slide, where known.
-        slide_key: The catalogue's, which is the partition in Dagster; else empty.
-        title: Which result of the slide: model and folder.
+        slide_key: Its key in the catalogue, which is its partition in Dagster; else empty.
+        title: Which of the slide's results it is: model and folder.
     """
 
     key: str
@@ -87,7 +87,7 @@ class Library:
 
     Attributes:
         root: Folder of results, artefacts or slides that was opened.
-        exhibits: In order of name.
+        exhibits: Slides and results, in order of name.
         failures: What the catalogue says failed, newest first.
         policy: When a result counts as odd: `checks.json` in the folder, as in Dagster.
     """
@@ -98,14 +98,14 @@ class Library:
     policy: CheckPolicy = field(default_factory=CheckPolicy)
 
     def find(self, key: str) -> Exhibit | None:
-        """One by its key, or by its slide's key in the catalogue; None if there is none."""
+        """Find one by its key, or by its slide's key in the catalogue; None if there is none."""
         for exhibit in self.exhibits:
             if key in (exhibit.key, exhibit.slide_key):
                 return exhibit
         return None
 
     def exhibit(self, key: str) -> Exhibit:
-        """One as :meth:`find` finds it.
+        """What :meth:`find` finds.
 
         Raises:
             StorageError: If there is none.
@@ -130,8 +130,8 @@ def open_library(
         path: The folder, or one slide file.
         slide_folders: Where slides may lie that the catalogue does not know or that have moved;
             a file is taken where its name and its digest fit.
-        mpp: Of slides that do not say it.
-        may_be_empty: Whether a folder with nothing to see is right, since something may come.
+        mpp: Micrometres per pixel of slides that do not say it.
+        may_be_empty: Whether a folder with nothing to see is accepted, since something may come.
         catalogue: SQLite file or PostgreSQL URL; None: the one in the folder, if there is one.
 
     Raises:

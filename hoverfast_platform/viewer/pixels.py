@@ -26,7 +26,7 @@ TILE_PX = 512
 
 _QUALITY = 85
 _MOST_SHRUNK = 4
-"""A tile is read from a level at most so much finer; beyond, it is put together of tiles."""
+"""A tile is read from a level at most so many times finer; else it is made of finer tiles."""
 
 _KEPT_TILES = 24
 _MASK_PX = 4096
@@ -106,7 +106,7 @@ class SlidePictures:
         return self._keep((z, x, y), _shrunk(pixels, size))
 
     def _of_finer(self, z: int, x: int, y: int, size: tuple[int, int]) -> RgbImage:
-        """A tile of the four below it, where no level of the file is near."""
+        """A tile made of the four finer ones, where the file has no level near its scale."""
         rows = []
         for j in (2 * y, 2 * y + 1):
             row = []
@@ -141,7 +141,7 @@ def encode_jpeg(rgb: RgbImage) -> bytes:
 
 
 def mask_picture(path: Path) -> bytes:
-    """A mask file as a transparent PNG: tissue clear, what is left out grey or in its colour.
+    """A mask file as a transparent PNG: tissue is clear, the rest is grey or has its colour.
 
     Raises:
         MaskError: If it cannot be read.

@@ -11,7 +11,7 @@ from hoverfast_platform.freed_memory import give_back_large_arrays
 
 
 def bind(port: int, address: str = "127.0.0.1") -> socket.socket:
-    """A socket of this machine; port 0 takes any free one.
+    """Open a socket of this machine; port 0 takes any free one.
 
     Raises:
         SettingsError: If the port is taken, or the address is not one of this machine's.

@@ -1,4 +1,4 @@
-"""Slides that are open: each is opened once, the least recently seen one is let go."""
+"""Open slides. Each is opened once; the one that nobody looked at for longest is closed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from hoverfast_platform.viewer.pixels import TILE_PX, SlidePictures, mask_pictur
 _OPEN_AT_ONCE = 4
 _RELOAD_S = 10.0
 _REACH_UM = 60.0
-"""From a centroid to the furthest point of its outline: five times what the largest nuclei have."""
+"""Most distance between a centroid and its outline: five times that of the largest nuclei."""
 
 MOST_ZOOMED_OUT = 2
-"""Zoom up to which outlines are cut: beyond, a tile would hold too many to draw."""
+"""Coarsest zoom with outlines: a tile of a coarser one would hold too many to draw."""
 
 _SAME_IOU = 0.5
 BOTH, ONLY_HERE = 1, 2
@@ -84,7 +84,7 @@ class OpenExhibit:
 
     @cached_property
     def slide_sha256(self) -> str:
-        """Digest of the slide: as the result says, else of its file."""
+        """Digest of the slide: the one that the result states, else that of the file."""
         if self.summary is not None:
             return self.summary.provenance.slide.sha256
         assert self.exhibit.slide_path is not None, "a slide alone has a file"
@@ -92,7 +92,7 @@ class OpenExhibit:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """(width, height), level-0 pixels; known of a result also where the slide is away."""
+        """(width, height), level-0 pixels; a result knows it even where the slide is away."""
         if self.summary is not None:
             return self.summary.provenance.slide.width_px, self.summary.provenance.slide.height_px
         info: SlideInfo = self.pictures.reader.info
@@ -120,13 +120,13 @@ class OpenExhibit:
 
     @cached_property
     def density(self) -> DensityMap:
-        """The nuclei from far away."""
+        """The density of the nuclei, for zooms without outlines."""
         with self._lock:
             return DensityMap(self.lookup, *self.size_px, self.mpp[0])
 
     @cached_property
     def torn(self) -> str:
-        """Why the nuclei are not those that were published; empty if they are, or nobody can tell.
+        """Why the nuclei are not those that were published; empty if they are, or it is unknown.
 
         Reads the whole table.
         """
@@ -140,7 +140,7 @@ class OpenExhibit:
         return changed_text(self.exhibit.summary_path, (path.name,))
 
     def prepare(self) -> None:
-        """Make what the first view needs; what is wrong is told when it is asked for."""
+        """Make what the first view needs; a failure is shown later, when the view asks for it."""
         with contextlib.suppress(StorageError):
             _ = self.density
 
@@ -178,7 +178,7 @@ class OpenExhibit:
         return _encoded(found, values, z, x, y)
 
     def difference_tile(self, z: int, x: int, y: int, other: OpenExhibit) -> bytes:
-        """Outlines of a tile; 1 where the other result has the same nucleus, 2 where not.
+        """Outlines of a tile: 1 where the other result has the same nucleus, 2 where it has not.
 
         Raises:
             StorageError: If the zoom has none, or a table cannot be read.
@@ -188,10 +188,10 @@ class OpenExhibit:
         return _encoded(found, values, z, x, y)
 
     def check_rows(self, proposal: Proposal) -> None:
-        """Refuse an edit whose numbers are not those of its nuclei.
+        """Refuse an edit whose row numbers are not those of its nuclei.
 
         Raises:
-            SettingsError: If the result was made anew since, or a number is another one's.
+            SettingsError: If the result was made anew, or a number belongs to another nucleus.
         """
         pairs = zip(proposal.rows, proposal.targets, strict=True)
         named = [(row, name) for row, name in pairs if row >= 0]
@@ -226,7 +226,7 @@ class OpenExhibit:
 
 
 def compare_outlines(here: Found, there: Found) -> npt.NDArray[np.int64]:
-    """Per nucleus ``BOTH`` where one there has an IoU of a half or more, else ``ONLY_HERE``."""
+    """``BOTH`` where the other result has the nucleus at an IoU >= 0.5; else ``ONLY_HERE``."""
     values = np.full(len(here.rows), ONLY_HERE, np.int64)
     if len(here.rows) and len(there.rows):
         mine, theirs = here.nuclei.polygons(), there.nuclei.polygons()
@@ -247,7 +247,7 @@ class Showroom:
     """All exhibits, few of them open.
 
     Args:
-        load: Says what there is; asked again, but not more often than every few seconds.
+        load: Returns what there is; it is called again, at most once in a few seconds.
         review_folder: Where corrections are written.
     """
 
@@ -262,7 +262,7 @@ class Showroom:
 
     @property
     def library(self) -> Library:
-        """What there is, as it was a moment ago."""
+        """All exhibits, as they were found a moment ago."""
         with self._loading:
             if self._loaded is None or time.monotonic() - self._loaded_at > _RELOAD_S:
                 self._loaded = self._load()
@@ -270,7 +270,7 @@ class Showroom:
             return self._loaded
 
     def show(self, key: str) -> OpenExhibit:
-        """An exhibit, open. Tiles ask for it: looking through all folders again is for lists.
+        """An open exhibit. Tiles ask for it, so it does not look through the folders again.
 
         Raises:
             StorageError: If there is none of that key.
@@ -286,7 +286,7 @@ class Showroom:
             return self._open[identity]
 
     def _known(self, key: str) -> Exhibit | None:
-        """An exhibit of the library as it was when it was last looked through."""
+        """An exhibit of the library, as the last look through the folders found it."""
         loaded = self._loaded
         return None if loaded is None else loaded.find(key)
 
@@ -310,7 +310,7 @@ class Showroom:
 
 
 def _changed_at(exhibit: Exhibit) -> int:
-    """When the result was made; 0 without one. A result made anew is opened anew."""
+    """When the result was made, so that one made anew is opened anew; 0 without a result."""
     try:
         return 0 if exhibit.summary_path is None else exhibit.summary_path.stat().st_mtime_ns
     except OSError as error:

@@ -27,7 +27,7 @@ def network_graph(architecture: Architecture, weights: Weights) -> Any:
     """Maps from pixels: ``(1, H, W, 3)`` uint8 of any size to ``(1, 3, H, W)`` in fp32.
 
     Args:
-        architecture: Of the network.
+        architecture: Architecture of the network.
         weights: All of its parameters and running statistics.
     """
     import openvino as ov

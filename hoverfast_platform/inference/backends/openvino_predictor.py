@@ -29,7 +29,7 @@ class OpenVinoPredictor:
         network: From which it was made.
         precision: ``fp32``; ``bf16`` computes convolutions in it; ``int8`` as the graph says.
         batch_size: Regions handed over together.
-        digest: Of an int8 graph.
+        digest: Digest of an int8 graph.
         n_threads: To compute on; 0 takes the available cores.
     """
 

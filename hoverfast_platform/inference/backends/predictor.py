@@ -34,7 +34,7 @@ class Predictor(Protocol):
 
         Args:
             samples: Squares of the slide's tissue as the network is to see them.
-            share: Of their statistics in the mixture, 0..1.
+            share: Share of their statistics in the mixture, 0..1.
         """
         ...
 

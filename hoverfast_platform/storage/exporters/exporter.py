@@ -37,7 +37,7 @@ class NucleiSource:
         columns: Names of their measurements.
         read: Reads them, block by block in their order, level-0 pixels; can be called again.
         provenance: What the file says of its making.
-        namespace: Of the nuclei's ids.
+        namespace: Namespace of the nuclei's ids.
         mpp: Micrometres per level-0 pixel; None where nobody said.
         size_px: (width, height) of the slide's frame; None where nobody said.
         slide: The slide's file or folder, for forms that refer to it; None where it is not given.

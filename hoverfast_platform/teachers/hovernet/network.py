@@ -24,7 +24,7 @@ class Geometry:
     Attributes:
         input_px: Side of the window the network sees.
         output_px: Side of what it predicts, the window's centre.
-        decoder_kernel_px: Of the decoders' convolutions.
+        decoder_kernel_px: Kernel size of the decoders' convolutions.
         is_stem_padded: Whether the first convolution keeps the size.
     """
 

@@ -28,7 +28,7 @@ class HoverNetTeacher:
 
     Args:
         path: Checkpoint of vqdang/hover_net.
-        licence: Of the weights; those trained on PanNuke and CoNSeP are non-commercial.
+        licence: Licence of the weights; those trained on PanNuke and CoNSeP are non-commercial.
         device: As the settings name it.
 
     Raises:
