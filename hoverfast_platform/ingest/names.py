@@ -17,7 +17,7 @@ def check_name(path: Path) -> None:
     if printable(path) != str(path):
         raise UnreadableSlideError(
             f"{printable(path)} has a name with control characters or that is not valid UTF-8.",
-            "Rename the file with letters and digits that every system can write.",
+            "Rename it.",
         )
 
 
