@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,22 @@ class Piece:
     cell_labels: InstanceMap
 
 
+class AllNuclei(Protocol):
+    """The nuclei of a slide: in memory, or read from their table piece by piece."""
+
+    @property
+    def centroid_xy(self) -> npt.NDArray[np.float64]:
+        """``(N, 2)`` level-0 pixels."""
+
+    def __len__(self) -> int: ...
+
+    def boxes_xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Corners of the outlines' bounding boxes."""
+
+    def take(self, rows: npt.NDArray[Any]) -> Nuclei:
+        """The given rows, in that order."""
+
+
 @dataclass(frozen=True)
 class SlideCells:
     """Cells of one slide, made piece by piece.
@@ -74,7 +90,7 @@ class SlideCells:
         expansion: How far, and on which grid.
     """
 
-    nuclei: Nuclei
+    nuclei: AllNuclei
     slide: SlideSource
     tissue: TissueMask | None
     expansion: CellExpansion = CellExpansion()
@@ -96,7 +112,7 @@ class SlideCells:
         lattice, side = self.lattice, self.expansion.piece_px
         scale = np.array([lattice.scale_x, lattice.scale_y])
         centre = self.nuclei.centroid_xy / scale
-        lows, highs = self._bounds(scale)
+        lows, highs = (corner / scale for corner in self.nuclei.boxes_xy())
         reach_px = self.expansion.distance_um / self.expansion.mpp
         extent = float(max(np.abs(centre - lows).max(), np.abs(highs - centre).max()))
         margin = int(np.ceil(extent + 2 * reach_px)) + 2
@@ -110,12 +126,6 @@ class SlideCells:
             box = Box.of(x=x, y=y, width=side, height=side).grown(margin).clipped(lattice.box)
             near = index.touching(box)
             yield self._piece(rows, near, box, scale, reach_px)
-
-    def _bounds(
-        self, scale: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        vertices, starts = self.nuclei.vertices_xy / scale, self.nuclei.ring_starts[:-1]
-        return np.minimum.reduceat(vertices, starts), np.maximum.reduceat(vertices, starts)
 
     def _piece(
         self,

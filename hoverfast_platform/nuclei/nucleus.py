@@ -145,6 +145,14 @@ class Nuclei:
             },
         )
 
+    def boxes_xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Lower and upper corners of the outlines' bounding boxes, ``(N, 2)`` each."""
+        if not len(self):
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        starts = self.ring_starts[:-1]
+        lows = np.minimum.reduceat(self.vertices_xy, starts)
+        return lows, np.maximum.reduceat(self.vertices_xy, starts)
+
     def take(self, rows: npt.NDArray[Any]) -> Nuclei:
         """The given rows (indices or a bool mask), in that order."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else np.asarray(rows, dtype=np.int64)

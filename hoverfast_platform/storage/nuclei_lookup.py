@@ -186,9 +186,7 @@ def _reaching(nuclei: Nuclei, place: Place, reach: float) -> npt.NDArray[np.bool
         & (y < place.y1 + reach)
     )
     if near.any():
-        starts = nuclei.ring_starts[:-1]
-        low = np.minimum.reduceat(nuclei.vertices_xy, starts)
-        high = np.maximum.reduceat(nuclei.vertices_xy, starts)
+        low, high = nuclei.boxes_xy()
         near &= (low[:, 0] < place.x1) & (high[:, 0] > place.x0)
         near &= (low[:, 1] < place.y1) & (high[:, 1] > place.y0)
     return near

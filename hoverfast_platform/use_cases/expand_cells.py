@@ -29,11 +29,8 @@ from hoverfast_platform.slide import SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import read_region_at
 from hoverfast_platform.storage.geojson import FeaturesPart, join_features
-from hoverfast_platform.storage.nuclei_table import (
-    NucleiTableWriter,
-    read_nuclei_table,
-    read_table_metadata,
-)
+from hoverfast_platform.storage.nuclei_by_row import NucleiByRow
+from hoverfast_platform.storage.nuclei_table import NucleiTableWriter, read_table_metadata
 from hoverfast_platform.storage.publish import TABLE
 
 CELLS, CYTOPLASM = ".cells.json.gz", ".cytoplasm.json.gz"
@@ -88,8 +85,6 @@ def expand_cells(
             "Give OUT/<stem>.parquet of infer_wsi.",
         )
     tissue, notes = mask_of_result(result, provenance)
-    nuclei = read_nuclei_table(result)
-    cells = SlideCells(nuclei, provenance.slide, tissue, expansion)
     stem = result.name.removesuffix(TABLE)
     ending = CELLS if part is CellPart.CELL else CYTOPLASM
     qupath_path, table_path = result.with_name(stem + ending), result.with_name(stem + CELL_TABLE)
@@ -101,6 +96,8 @@ def expand_cells(
     }
     namespace = uuid.UUID(provenance.segmentation_id)
     with ExitStack() as stack:
+        nuclei = stack.enter_context(NucleiByRow(result))
+        cells = SlideCells(nuclei, provenance.slide, tissue, expansion)
         reader = None if slide is None else stack.enter_context(_opened(slide, provenance))
         part_path = stack.enter_context(written_atomically(table_path))
         columns = [m.column for m in named]

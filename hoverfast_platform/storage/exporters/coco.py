@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.nuclei.rings import enclosed_areas
@@ -21,33 +24,32 @@ def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
         "categories": [{"id": 1, "name": "nucleus", "supercategory": "cell"}],
     }
     n_before = 0
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(head, ensure_ascii=False).removesuffix("}") + ', "annotations": [\n')
+    with path.open("wb") as file:
+        file.write(json.dumps(head, ensure_ascii=False).removesuffix("}").encode())
+        file.write(b', "annotations": [\n')
         for nuclei in source.blocks():
-            lines = _annotations(nuclei, n_before)
-            file.write((",\n" if n_before else "") + ",\n".join(lines))
+            file.write((b",\n" if n_before else b"") + b",\n".join(_annotations(nuclei, n_before)))
             n_before += len(nuclei)
-        file.write("\n]}\n")
+        file.write(b"\n]}\n")
 
 
-def _annotations(nuclei: Nuclei, n_before: int) -> list[str]:
-    areas = enclosed_areas(nuclei.vertices_xy, nuclei.ring_starts)
-    lines = []
-    for i in range(len(nuclei)):
-        ring = nuclei.ring(i)[:-1].round(nuclei.decimals)  # COCO's rings are open
-        (x0, y0), (x1, y1) = ring.min(axis=0), ring.max(axis=0)
-        box = np.round([x0, y0, x1 - x0, y1 - y0], nuclei.decimals)
+def _annotations(nuclei: Nuclei, n_before: int) -> Iterator[bytes]:
+    areas = enclosed_areas(nuclei.vertices_xy, nuclei.ring_starts).round(2).tolist()
+    vertices = nuclei.vertices_xy.round(nuclei.decimals)
+    lows, highs = replace(nuclei, vertices_xy=vertices).boxes_xy()
+    boxes = np.concatenate([lows, highs - lows], axis=1).round(nuclei.decimals)
+    starts = nuclei.ring_starts.tolist()
+    for i, (start, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         annotation = {
             "id": n_before + i + 1,
             "image_id": 1,
             "category_id": 1,
             "iscrowd": 0,
-            "area": round(float(areas[i]), 2),
-            "bbox": box.tolist(),
-            "segmentation": [ring.ravel().tolist()],
+            "area": areas[i],
+            "bbox": boxes[i],
+            "segmentation": [vertices[start : end - 1].ravel()],  # COCO's rings are open
         }
-        lines.append(json.dumps(annotation, separators=(",", ":")))
-    return lines
+        yield orjson.dumps(annotation, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 EXPORTER = Exporter(
