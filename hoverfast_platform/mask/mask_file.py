@@ -126,7 +126,8 @@ def read_record(path: Path) -> MaskRecord | None:
         MaskError: If the file is not a readable image, or its record is damaged or newer.
     """
     with opened_image(path) as image:
-        text = getattr(image, "text", {}).get(_CHUNK)
+        # Ours stands before the pixels, which `text` would decode to look behind them.
+        text = image.info.get(_CHUNK) or getattr(image, "text", {}).get(_CHUNK)
     if text is None:
         return None
     remedy = "It may be of a newer version of the platform; make the mask anew."

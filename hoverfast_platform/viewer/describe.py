@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hoverfast_platform.checks.finding import CheckFinding
 from hoverfast_platform.checks.policy import CheckPolicy
 from hoverfast_platform.checks.rules import check_density, check_seams
-from hoverfast_platform.errors import StorageError
+from hoverfast_platform.errors import MaskError, StorageError
 from hoverfast_platform.ingest.names import printable
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.viewer.colours import shades
 from hoverfast_platform.viewer.library import Exhibit, Library
+from hoverfast_platform.viewer.masks import describe_left_out, judge_mask
 from hoverfast_platform.viewer.pixels import TILE_PX, n_zooms
 from hoverfast_platform.viewer.showroom import MOST_ZOOMED_OUT, OpenExhibit
 
@@ -24,7 +26,7 @@ def list_exhibits(library: Library) -> dict[str, Any]:
     """All slides with their figures, and the failures, for the list of the page."""
     return {
         "folder": printable(library.root),
-        "slides": [_entry(exhibit, library.policy) for exhibit in library.exhibits],
+        "slides": [_entry(exhibit, library) for exhibit in library.exhibits],
         "failures": [
             {
                 "name": printable(failure.path),
@@ -37,16 +39,36 @@ def list_exhibits(library: Library) -> dict[str, Any]:
     }
 
 
-def _failed_checks(summary: SegmentationSummary, policy: CheckPolicy) -> list[str]:
-    """The names of the failed checks, of those that need only the summary."""
-    found = {
-        "density": check_density(summary, policy.density),
-        "seams": check_seams(summary, policy.seams),
-    }
-    return [f"{name}: {finding.text}" for name, finding in found.items() if not finding.passed]
+def _failed_checks(
+    exhibit: Exhibit, summary: SegmentationSummary | None, policy: CheckPolicy
+) -> list[str]:
+    """The failed checks, of those that need only the mask's record and the summary."""
+    found: dict[str, CheckFinding | None] = {}
+    if exhibit.mask_path is not None:
+        try:
+            found["mask"] = judge_mask(exhibit.mask_path, policy.mask)
+        except MaskError as error:
+            return [f"mask: {error}"]
+    if summary is not None:
+        found["density"] = check_density(summary, policy.density)
+        found["seams"] = check_seams(summary, policy.seams)
+    return [
+        f"{name}: {finding.text}"
+        for name, finding in found.items()
+        if finding is not None and not finding.passed and finding.severity != "off"
+    ]
 
 
-def _entry(exhibit: Exhibit, policy: CheckPolicy) -> dict[str, Any]:
+def _failed_steps(exhibit: Exhibit, library: Library) -> list[str]:
+    """What the catalogue says went wrong with this slide, newest first."""
+    return [
+        printable(f"{failure.step or 'segmentation'}: {failure.message} {failure.remedy}".strip())
+        for failure in library.failures
+        if exhibit.slide_key and failure.slide_key == exhibit.slide_key
+    ]
+
+
+def _entry(exhibit: Exhibit, library: Library) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "key": exhibit.key,
         "name": printable(exhibit.name),
@@ -55,17 +77,18 @@ def _entry(exhibit: Exhibit, policy: CheckPolicy) -> dict[str, Any]:
         "slide": exhibit.slide_sha256,
         "n_nuclei": None,
         "problem": "",
+        "failures": _failed_steps(exhibit, library),
     }
     try:
         summary = exhibit.summary()
     except StorageError as error:
         return entry | {"problem": str(error)}
+    entry["checks"] = _failed_checks(exhibit, summary, library.policy)
     if summary is not None:
         entry |= {
             "n_nuclei": summary.n_nuclei,
             "nuclei_per_mm2": summary.nuclei_per_mm2,
             "finished_at": summary.finished_at,
-            "checks": _failed_checks(summary, policy),
             "warnings": list(summary.warnings),
         }
     return entry
@@ -83,7 +106,7 @@ def describe_exhibit(
     width, height = shown.size_px
     summary = shown.summary
     return {
-        **_entry(shown.exhibit, library.policy),
+        **_entry(shown.exhibit, library),
         "problem": printable(problem),
         "width": width,
         "height": height,
@@ -93,6 +116,7 @@ def describe_exhibit(
         "outline_zooms": MOST_ZOOMED_OUT,
         "shades": shades().tolist(),
         "has_mask": shown.exhibit.mask_path is not None,
+        "left_out": describe_left_out(shown.exhibit.mask_path),
         "may_write": may_write,
         "others": [{"key": one.key, "title": printable(one.title)} for one in others],
         "result": None if summary is None else _result(summary),

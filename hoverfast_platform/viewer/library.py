@@ -19,7 +19,7 @@ from hoverfast_platform.errors import HoverFastError, SlideError, StorageError
 from hoverfast_platform.files import bytes_sha256
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.open import open_slide
-from hoverfast_platform.storage.publish import SUMMARY, TABLE
+from hoverfast_platform.storage.publish import MASK, SUMMARY, TABLE
 from hoverfast_platform.storage.summary import SegmentationSummary
 
 _SLIDE_ENDINGS = (
@@ -38,7 +38,7 @@ class Exhibit:
         slide_path: File of the slide; None where nobody knows where it is.
         mpp_override: Micrometres per pixel that a person gave.
         summary_path: Summary of the result; None for a slide alone.
-        mask_path: File of its tissue mask, where the catalogue knows one.
+        mask_path: File of its tissue mask: beside the result, else the catalogue's.
         slide_sha256: Digest of the slide, where known.
         slide_key: Its key in the catalogue, which is its partition in Dagster; else empty.
         title: Which of the slide's results it is: model and folder.
@@ -147,8 +147,12 @@ def open_library(
     ]
     shown = {exhibit.slide_sha256 for exhibit in results}
     alone = [
-        replace(_slide_alone(Path(slide.path), path, slide.mpp_override), slide_key=slide.key)
-        for slide, _ in known.values()
+        replace(
+            _slide_alone(Path(slide.path), path, slide.mpp_override),
+            slide_key=slide.key,
+            mask_path=mask,
+        )
+        for slide, mask in known.values()
         if slide.sha256 not in shown and not slide.is_replaced
     ]
     if not known and not results:
@@ -206,12 +210,13 @@ def _of_summary(
         return replace(exhibit, title=str(error))
     sha256 = made_from.slide.sha256
     slide, mask = known.get(sha256, (None, None))
+    beside = path.with_name(f"{stem}{MASK}")
     where = str(path.parent.relative_to(root))
     title = f"{made_from.model.name} {made_from.model.version}"
     exhibit = replace(
         exhibit,
         slide_sha256=sha256,
-        mask_path=mask,
+        mask_path=beside if beside.is_file() else mask,
         title=title if where == "." else f"{title}, {where}",
         mpp_override=made_from.slide.mpp_x if made_from.slide.mpp_source == "override" else None,
     )

@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 
 from hoverfast_platform.files import file_sha256
+from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.mask.findings import Finding
+from hoverfast_platform.mask.mask_file import mask_record, write_mask
+from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
-from hoverfast_platform.storage.publish import SUMMARY, TABLE
+from hoverfast_platform.storage.publish import MASK, SUMMARY, TABLE
 from hoverfast_platform.storage.summary import Distribution, Seams, SegmentationSummary
 from tests.builders import NAMESPACE, provenance, write_slide
 
@@ -48,6 +52,7 @@ def write_exhibition(folder: Path, *, name: str = "skin.tiff") -> Exhibition:
     slide = write_slide(folder / "slides" / name, _pixels(), mpp=0.25)
     results = folder / "results"
     _write_result(results / "first", slide, "cross-organ", CENTRES, AXES)
+    _write_mask(results / "first" / f"{slide.stem}{MASK}", slide)
     also = [LONE, PALE, LEFT_OF_PAIR, RIGHT_OF_PAIR, LONG, TWIN, BESIDE_FAR]
     moved = CENTRES[also] + [[0, 60 if number == LONE else 0] for number in also]
     _write_result(results / "second", slide, "lean", moved, AXES[also])
@@ -62,6 +67,15 @@ def _pixels() -> np.ndarray:
         at, size = tuple(map(int, centre)), tuple(map(int, axes))
         cv2.ellipse(rgb, at, size, 0, 0, 360, (110, 60, 140), -1, cv2.LINE_AA)
     return np.clip(rgb, 0, 255).astype(np.uint8)
+
+
+def _write_mask(path: Path, slide: Path) -> None:
+    """Of 12 x 8 pixels: a column of glass, and of ink that costs a twelfth of the slide."""
+    is_tissue, findings = np.ones((8, 12), np.bool_), np.zeros((8, 12), np.uint8)
+    is_tissue[:, 10:] = False
+    findings[:, 10] = Finding.PEN
+    mask = TissueMask(is_tissue, WIDTH, HEIGHT, Mpp(0.25, 0.25), "builtin", findings=findings)
+    write_mask(path, mask, mask_record(mask, slide.name, slide_digest(slide)))
 
 
 def ellipses(centres: np.ndarray, axes: np.ndarray) -> Nuclei:

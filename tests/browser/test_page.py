@@ -1,5 +1,6 @@
 """The page as people meet it: opened by the command, moved about, and where something is wrong."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.conftest import serving
-from tests.browser.exhibit import CENTRES, FAR, LONE, PALE, write_exhibition
+from tests.browser.exhibit import BESIDE_FAR, CENTRES, FAR, LONE, PALE, write_exhibition
 from tests.browser.viewer_page import ViewerPage
 
 expect = pytest.importorskip("playwright.sync_api", reason="pip install '.[e2e]'").expect
@@ -67,6 +68,49 @@ def test_two_results_are_seen_as_their_difference(open_page):
     other.select_option(index=0)
     page.settle()
     assert before != page.page.screenshot()
+
+
+def test_two_results_are_seen_side_by_side_at_the_same_place(open_page):
+    page = open_page(against="", r=0.5, x=1000, y=600)
+    page.page.get_by_label("Compare with").select_option(index=1)
+    page.page.get_by_label("Side by side").check()
+    page.settle()
+    expect(page.page.locator("#map .whose")).to_contain_text("cross-organ")
+    expect(page.page.locator("#beside .whose")).to_contain_text("lean")
+    assert parse_qs(urlsplit(page.page.url).query)["beside"] == ["1"]
+
+    right = page.page.locator("#beside")
+    box = right.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = CENTRES[BESIDE_FAR]
+    page.page.mouse.click(middle[0] + (x - 1000) / 0.5, middle[1] + (y - 600) / 0.5)
+    expect(page.page.locator("#nucleus")).to_contain_text("x 1,080, y 580")
+
+    before = right.screenshot()
+    page.key("+")
+    page.page.wait_for_timeout(600)
+    page.settle()
+    assert right.screenshot() != before  # both go along
+    page.page.get_by_label("Side by side").uncheck()
+    page.settle()
+    expect(right).to_be_hidden()
+    expect(page.page.locator(".whose")).to_have_count(0)
+
+
+def test_the_mask_says_what_was_left_out_and_why(open_page):
+    page = open_page()
+    page.page.get_by_label("Tissue mask, and what was left out").check()
+    expect(page.page.locator(".legend")).to_contain_text("ink on tissue: 0.005 mm² left out")
+
+
+def test_the_list_tells_what_the_check_of_the_mask_found(open_page, exhibition):
+    rules = {"mask": {"max_lost_fraction": 0.01}, "density": {"severity": "off"}}
+    (exhibition.results / "checks.json").write_text(json.dumps(rules))
+    page = open_page()
+    page.press("Slides")
+    expect(page.page.locator("#list")).to_contain_text("Check of mask: ")
+    expect(page.page.locator("#list")).to_contain_text("most of it to pen (9%)")
+    expect(page.page.locator("#list")).not_to_contain_text("Check of density")
 
 
 def test_tile_borders_come_with_the_seam_audit(open_page):

@@ -104,9 +104,7 @@ def write_many(result: Path, n_wanted: int, table: Path) -> None:
     write_mask(table.with_suffix(".mask.png"), many_mask, record)
 
 
-def _copies(
-    one: Nuclei, n_wanted: int, per_row: int, size_px: tuple[int, int]
-) -> Iterator[Nuclei]:
+def _copies(one: Nuclei, n_wanted: int, per_row: int, size_px: tuple[int, int]) -> Iterator[Nuclei]:
     n_tiles = int(one.tile_index.max()) + 1
     for i in range(math.ceil(n_wanted / len(one))):
         shift = np.array([i % per_row, i // per_row]) * size_px

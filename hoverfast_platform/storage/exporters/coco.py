@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,7 @@ def _annotations(nuclei: Nuclei, n_before: int) -> Iterator[bytes]:
     lows, highs = replace(nuclei, vertices_xy=vertices).boxes_xy()
     boxes = np.concatenate([lows, highs - lows], axis=1).round(nuclei.decimals)
     starts = nuclei.ring_starts.tolist()
-    for i, (start, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for i, (start, end) in enumerate(itertools.pairwise(starts)):
         annotation = {
             "id": n_before + i + 1,
             "image_id": 1,

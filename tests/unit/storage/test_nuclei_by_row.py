@@ -17,8 +17,8 @@ def table(tmp_path):
     blocks = [
         dataclasses.replace(
             nuclei,
-            centroid_xy=nuclei.centroid_xy + (0, y),
-            vertices_xy=nuclei.vertices_xy + (0, y),
+            centroid_xy=nuclei.centroid_xy + np.array([0, y]),
+            vertices_xy=nuclei.vertices_xy + np.array([0, y]),
         )
         for y in (0, 1000, 3000)
     ]

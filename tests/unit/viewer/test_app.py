@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from hoverfast_platform.catalogue import Catalogue, FailureRecord, SlideRecord
 from hoverfast_platform.cli import view
 from hoverfast_platform.storage.nuclei_table import write_nuclei_table
 from hoverfast_platform.storage.summary import SegmentationSummary
@@ -133,6 +134,21 @@ def test_the_list_names_slides_as_they_are_called(browser):
     assert entry["name"] == HOSTILE
     assert entry["has_slide"]
     assert entry["n_nuclei"] == 6
+
+
+def test_a_slide_that_failed_says_so_at_its_place_in_the_list(tmp_path):
+    slide = write_slide(tmp_path / "slides" / "a.tiff", slide_pixels())
+    with Catalogue.open(tmp_path / "results" / "catalogue.sqlite") as catalogue:
+        record = SlideRecord("ab" * 32, slide.name, str(slide), "v", 9, 9, 0.25, 0.25, "file")
+        key = catalogue.slides.register(record)
+        catalogue.results.record_failure(
+            FailureRecord(str(slide), "slide", "It broke.", "Mend it.", "r", key, step="nuclei")
+        )
+    browser = open_viewer(tmp_path / "results")
+
+    (entry,) = browser.get("/api/slides.json").json()["slides"]
+
+    assert entry["failures"] == ["nuclei: It broke. Mend it."]
 
 
 def test_image_tiles_are_the_slides_own_pixels(browser):

@@ -9,7 +9,16 @@ export interface Entry {
   nuclei_per_mm2?: number | null;
   problem: string;
   warnings?: string[];
-  checks?: string[];
+  checks: string[];
+  failures: string[];
+}
+
+/** Why pixels are not used, or used with a remark. */
+export interface LeftOut {
+  why: string;
+  colour: string;
+  lost_mm2: number;
+  kept_mm2: number;
 }
 
 export interface Failure {
@@ -53,6 +62,7 @@ export interface Slide extends Entry {
   outline_zooms: number;
   shades: [number, number, number][];
   has_mask: boolean;
+  left_out: LeftOut[];
   may_write: boolean;
   others: { key: string; title: string }[];
   result: Result | null;

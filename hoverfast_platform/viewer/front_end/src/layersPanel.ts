@@ -23,6 +23,7 @@ export function fillLayers(panel: HTMLElement, slide: Slide, shown: Shown, map: 
   }
   if (slide.has_mask) {
     parts.push(tick("Tissue mask, and what was left out", shown.mask, (mask) => change({ mask })));
+    if (shown.mask) parts.push(leftOut(slide));
   }
   if (slide.result?.tile_step_px.length) {
     parts.push(tick("Borders of tiles", shown.tiles, (tiles) => change({ tiles })));
@@ -42,6 +43,7 @@ function colours(slide: Slide, shown: Shown, change: (part: Partial<Shown>) => v
     parts.push(other);
   }
   if (shown.against) {
+    parts.push(tick("Side by side", shown.beside, (beside) => change({ beside })));
     return [
       ...parts,
       key(BOTH, "in both (half or more of the area shared)"),
@@ -69,6 +71,23 @@ function colours(slide: Slide, shown: Shown, change: (part: Partial<Shown>) => v
     );
   }
   return parts;
+}
+
+/** The colours of the mask: glass, and each reason with its area. */
+function leftOut(slide: Slide): HTMLElement {
+  const box = make("div", { class: "legend" }, patch("#28303c", "no tissue"));
+  for (const { why, colour, lost_mm2, kept_mm2 } of slide.left_out) {
+    const areas = [lost_mm2 ? `${rounded(lost_mm2, 2)} mm² left out` : "", kept_mm2 ? `${rounded(kept_mm2, 2)} mm² kept` : ""];
+    box.append(patch(colour, `${why}: ${areas.filter(Boolean).join(", ")}`));
+  }
+  if (!slide.left_out.length) box.append(make("p", { class: "hint" }, "No tissue was left out."));
+  return box;
+}
+
+function patch(colour: string, text: string): HTMLElement {
+  const label = key(colour, text);
+  (label.firstElementChild as HTMLElement).style.backgroundColor = colour;
+  return label;
 }
 
 function ramp(shades: [number, number, number][]): HTMLCanvasElement {

@@ -29,6 +29,7 @@ function item(entry: Entry, isNow: boolean, open: (key: string) => void): HTMLLI
     : make("span", { class: "blank" });
   const text = make("span", {}, make("span", { class: "name" }, entry.name), make("br"), make("span", { class: "hint" }, figures(entry)));
   if (!entry.has_slide && !entry.problem) text.append(make("br"), make("span", { class: "bad" }, "The slide's file is not where it was."));
+  for (const failure of entry.failures) text.append(make("br"), make("span", { class: "bad" }, `Failed: ${failure}`));
   for (const odd of entry.checks ?? []) text.append(make("br"), make("span", { class: "odd" }, `Check of ${odd}`));
   if (entry.problem) text.append(make("br"), make("span", { class: "bad" }, entry.problem));
   const row = make("button", {}, picture, text);

@@ -4,6 +4,7 @@ import "ol/ol.css";
 import "./style.css";
 import { addressOf, ask, type Listing, type Nucleus, type Slide } from "./api";
 import { byId, make, rounded, say } from "./dom";
+import { Beside } from "./beside";
 import { fillLayers } from "./layersPanel";
 import { figures, fillList } from "./listPanel";
 import { ReviewPanel } from "./reviewPanel";
@@ -54,8 +55,14 @@ async function show(slide: Slide): Promise<void> {
     tiles: false,
     column: asked.get("column") ?? "",
     against: asked.get("against") ?? "",
+    beside: asked.get("beside") === "1",
   };
   const map = new SlideMap(slide, shown);
+  const beside = new Beside(map, shown, (other, at) => {
+    void choose(other.slide, other, null, other.nucleusAt(at.pixel), false, at.coordinate);
+  });
+  map.onUpdate = () => void beside.update().catch((error: unknown) => say(`The other result cannot be shown: ${String(error)}`));
+  map.onUpdate();
   placeView(map, slide);
   fillLayers(byId("layers"), slide, shown, map);
   fillLineage(slide);
@@ -136,6 +143,7 @@ function keepAddress(map: SlideMap, slide: Slide, shown: Shown): void {
     const now = new URLSearchParams({ slide: slide.key, x: x.toFixed(0), y: (-y).toFixed(0), r: (map.view.getResolution() ?? 1).toPrecision(4) });
     if (shown.column) now.set("column", shown.column);
     if (shown.against) now.set("against", shown.against);
+    if (shown.against && shown.beside) now.set("beside", "1");
     return `${location.pathname}?${now}`;
   };
   map.map.on("moveend", () => history.replaceState(null, "", address()));

@@ -38,6 +38,13 @@ export interface Shown {
   tiles: boolean;
   column: string;
   against: string;
+  beside: boolean;
+}
+
+/** Where a map is drawn; of two beside each other the second takes view and pixels of the first. */
+export interface Place {
+  target: string;
+  first?: SlideMap;
 }
 
 export class SlideMap {
@@ -59,10 +66,13 @@ export class SlideMap {
   accepted = new Set<number>();
   chosen = new Set<number>();
   classes = new Map<number, string>();
+  /** Told after every change of what is shown. */
+  onUpdate: () => void = () => undefined;
 
   constructor(
-    private readonly slide: Slide,
+    readonly slide: Slide,
     private readonly shown: Shown,
+    private readonly place: Place = { target: "map" },
   ) {
     const { width, height, mpp } = slide;
     this.extent = [0, -height, width, 0];
@@ -88,7 +98,7 @@ export class SlideMap {
     this.density = new TileLayer({ minResolution: farthest, visible: false });
     if (slide.has_mask) this.mask = this.maskLayer();
     this.tiles = this.tileBorders();
-    this.view = new View({
+    this.view = place.first?.view ?? new View({
       projection: this.projection,
       extent: [-width * 0.6, -height * 1.6, width * 1.6, height * 0.6],
       constrainOnlyCenter: true,
@@ -99,29 +109,31 @@ export class SlideMap {
     });
     const layers = [this.image, this.density, ...(this.mask ? [this.mask] : [])];
     this.map = new OlMap({
-      target: "map",
-      keyboardEventTarget: document.getElementById("frame") ?? undefined,
+      target: place.target,
+      keyboardEventTarget: place.first ? undefined : (document.getElementById("frame") ?? undefined),
       view: this.view,
       layers: [...layers, this.tiles, this.otherOutlines, this.outlines],
-      controls: [
-        new Zoom(),
-        new ScaleLine({ units: "metric", minWidth: 90 }),
-        new OverviewMap({
-          collapsed: false,
-          tipLabel: "Overview",
-          layers: [new TileLayer({ source: this.tileImage("image", "jpg") })],
-          view: new View({
-            projection: this.projection,
-            center: [width / 2, -height / 2],
-            resolution: Math.max(width / 165, height / 125),
-            minResolution: Math.max(width / 165, height / 125),
-            maxResolution: Math.max(width / 165, height / 125),
-          }),
-        }),
-      ],
+      controls: place.first ? [] : [new Zoom(), new ScaleLine({ units: "metric", minWidth: 90 }), this.overview()],
       pixelRatio: Math.min(window.devicePixelRatio, 2),
     });
     this.update();
+  }
+
+  private overview(): OverviewMap {
+    const { width, height } = this.slide;
+    const resolution = Math.max(width / 165, height / 125);
+    return new OverviewMap({
+      collapsed: false,
+      tipLabel: "Overview",
+      layers: [new TileLayer({ source: this.tileImage("image", "jpg") })],
+      view: new View({
+        projection: this.projection,
+        center: [width / 2, -height / 2],
+        resolution,
+        minResolution: resolution,
+        maxResolution: resolution,
+      }),
+    });
   }
 
   fit(): void {
@@ -134,14 +146,15 @@ export class SlideMap {
     const hasNuclei = slide.result !== null;
     this.image.setVisible(shown.slide);
     this.outlines.setVisible(hasNuclei && shown.outlines);
-    this.otherOutlines.setVisible(hasNuclei && shown.outlines && shown.against !== "");
+    this.otherOutlines.setVisible(hasNuclei && shown.outlines && shown.against !== "" && !shown.beside);
     this.density.setVisible(hasNuclei && shown.density);
     this.mask?.setVisible(shown.mask);
     this.tiles.setVisible(shown.tiles);
+    this.onUpdate();
     if (!hasNuclei) return;
     this.styles = this.makeStyles();
     this.setOutlineSource(this.outlines, slide.key, shown.against);
-    if (shown.against) this.setOutlineSource(this.otherOutlines, shown.against, slide.key);
+    if (shown.against && !shown.beside) this.setOutlineSource(this.otherOutlines, shown.against, slide.key);
     const address = this.tileAddress("density", "png", this.colouring());
     if (this.density.get("address") !== address) {
       this.density.set("address", address);
@@ -184,8 +197,9 @@ export class SlideMap {
   }
 
   private tileAddress(kind: string, ending: string, query: string): string {
-    const version = this.slide.result?.id.slice(0, 10) ?? "slide";
-    return `${addressOf(this.slide.key)}/${kind}/{z}/{x}/{y}.${ending}?v=${version}${query}`;
+    const slide = kind === "image" && this.place.first ? this.place.first.slide : this.slide;
+    const version = slide.result?.id.slice(0, 10) ?? "slide";
+    return `${addressOf(slide.key)}/${kind}/{z}/{x}/{y}.${ending}?v=${version}${query}`;
   }
 
   private tileImage(kind: string, ending: string, query = ""): TileImage {
@@ -241,7 +255,7 @@ export class SlideMap {
 
   private makeStyles(): Style[] {
     const fill = this.shown.filled ? 0.45 : 0.0;
-    if (this.shown.against) return [line(BOTH, fill), line(BOTH, fill), line(STUDENT, fill)];
+    if (this.shown.against) return [line(BOTH, fill), line(BOTH, fill), line(this.place.first ? TEACHER : STUDENT, fill)];
     const plain = line("rgb(0,150,60)", fill);
     return [plain, ...this.slide.shades.map(([r, g, b]) => line(`rgb(${r},${g},${b})`, fill))];
   }
