@@ -57,19 +57,19 @@ def has_vnni() -> bool:
 
 
 def cpu_features() -> frozenset[str]:
-    """Instruction sets of the processor, by the names torch and Linux give them.
+    """Instruction sets of the processor, by the names that Linux and torch give them.
 
-    Torch tells them in its newer versions only; with an older one Linux is asked, and elsewhere
-    none is known, so that fp32 is taken.
+    Elsewhere than on Linux torch is asked. Older versions of it do not tell, so that none is known
+    and fp32 is taken.
     """
-    import torch  # not at the top: workers count cores and need no torch
+    if _CPUINFO.is_file():
+        flags = next(
+            (line for line in _CPUINFO.read_text().splitlines() if line.startswith("flags")), ""
+        )
+        return frozenset(flags.partition(":")[2].split())
+    import torch  # not at the top: it takes seconds to start
 
     asked = getattr(torch.cpu, "get_capabilities", None)
-    if asked is not None:
-        return frozenset(name for name, has in asked().items() if has is True)
-    if not _CPUINFO.is_file():
+    if asked is None:
         return frozenset()
-    flags = next(
-        (line for line in _CPUINFO.read_text().splitlines() if line.startswith("flags")), ""
-    )
-    return frozenset(flags.partition(":")[2].split())
+    return frozenset(name for name, has in asked().items() if has is True)

@@ -231,7 +231,7 @@ def _openvino(precision: str) -> Callable[[LoadedModel, int], _Predict]:
             import openvino as ov
 
             graph = ov.Core().read_model(form.graph_path)
-        return OpenVinoPredictor(graph, model.network, precision, n_threads=n_threads).predict
+        return OpenVinoPredictor(graph, model, precision, n_threads=n_threads).predict
 
     return make
 

@@ -117,6 +117,6 @@ def check_cpu_path(context: CheckContext) -> Iterator[Figure]:
         for n_threads in (1, 2, 4, 8, 16):
             if n_threads > available_cores() or context.left_s < 2:
                 continue
-            predictor = OpenVinoPredictor(graph, model.network, precision, n_threads=n_threads)
+            predictor = OpenVinoPredictor(graph, model, precision, n_threads=n_threads)
             seconds = context.seconds_of(lambda predictor=predictor: predictor.predict(regions), 1)
             yield Figure(part, f"{precision}, {n_threads} cores", seconds / area_mm2, "s/mm2")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -15,7 +13,6 @@ from typing import Any
 
 import cv2
 
-from hoverfast_platform.benchmark.measured_process import run_measured
 from hoverfast_platform.benchmark.published_hoverfast import published_post_processing
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.freed_memory import keep_freed_memory
@@ -132,23 +129,6 @@ def time_steps(
                 step()
                 taken[name].append((time.process_time() - started) * 1e3)
     return [StepTime(name, tuple(taken[name]), n) for name, (_, n) in steps.items()], nuclei
-
-
-def time_starts(n_rounds: int, folder: Path) -> list[StepTime]:
-    """Processor time until Python, our package, and our command line are there, in turn."""
-    commands = {
-        "start Python": ["-c", "pass"],
-        "start Python, import hoverfast_platform": ["-c", "import hoverfast_platform"],
-        "hoverfast --help": ["-m", "hoverfast_platform.cli.main", "--help"],
-    }
-    taken: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(n_rounds):
-        for name, arguments in commands.items():
-            cost = run_measured(
-                [sys.executable, *arguments], log_path=folder / "start.log", env=os.environ
-            )
-            taken[name].append(cost.cpu_seconds * 1e3)
-    return [StepTime(name, tuple(times), 0) for name, times in taken.items()]
 
 
 def step_table(steps: Sequence[StepTime]) -> str:

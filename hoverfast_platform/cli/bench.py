@@ -73,9 +73,10 @@ from hoverfast_platform.cli.say import say
 )
 @click.option(
     "--parts",
-    default="slides,engines,steps",
+    default="slides,engines,steps,start",
     show_default=True,
-    help="What to measure: slides (whole runs), engines (the network alone), steps.",
+    help="What to measure: slides (whole runs), engines (the network alone), steps (on one "
+    "region), start (a fresh process until its first tile of 256 px, and each further tile).",
 )
 @click.option(
     "--nuclei",

@@ -38,9 +38,9 @@ from hoverfast_platform.inference.workers import (
     WorkerPool,
 )
 from hoverfast_platform.interruption import is_interrupted, raise_if_interrupted
+from hoverfast_platform.model.adapting import statistics_precision
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL
-from hoverfast_platform.model.slide_statistics import statistics_precision
 from hoverfast_platform.provenance import Arithmetic, MaskSource, Provenance, SlideSource
 from hoverfast_platform.slide.reader import SlideReader
 from hoverfast_platform.slide.resample import read_region_at
@@ -175,7 +175,7 @@ class SegmentationEngine:
     @property
     def field_of_view(self) -> FieldOfView:
         """What the model's network needs around the tiles."""
-        architecture = self.model.network.architecture
+        architecture = self.model.card.architecture
         return FieldOfView(architecture.receptive_radius_px, architecture.multiple_px)
 
     def __enter__(self) -> Self:

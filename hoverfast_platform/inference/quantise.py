@@ -27,16 +27,16 @@ from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
     openvino_graph,
 )
-from hoverfast_platform.inference.backends.plain_network import PlainNetwork
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
-from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.checkpoint import LoadedModel, weights_of
 from hoverfast_platform.model.quantised import (
     AgreementCheck,
     Int8Card,
     graph_digest,
     int8_paths,
 )
+from hoverfast_platform.model.slide_statistics import adapted_to
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.signal_stack import use_ordinary_stack_for_signals
 from hoverfast_platform.stain import normalised_alone
@@ -125,20 +125,17 @@ def _calibrated(model: LoadedModel, calibration: LabelledSet) -> tuple[Any, str]
         _calibration_images(calibration, model.card.appearance, model.card.architecture.multiple_px)
     )
     # Values inside the network are those of slides it was adapted to, where it will be.
-    adapted = (
-        PlainNetwork(model.network)
-        .adapted_to([image[0] for image in images], model.card.statistics_share)
-        .network
-    )
+    shown = [image[0] for image in images]
+    adapted = weights_of(adapted_to(model.network, shown, model.card.statistics_share))
     graph = nncf.quantize(
-        openvino_graph(replace(model, network=adapted)),
+        openvino_graph(replace(model, weights=adapted)),
         nncf.Dataset(images),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=_MAX_CALIBRATION_IMAGES,
         ignored_scope=nncf.IgnoredScope(patterns=[".*network.last.*"], validate=False),
     )
     use_ordinary_stack_for_signals()  # NNCF computes with OpenVINO
-    graph = with_statistics(graph, adapted, model.network)
+    graph = with_statistics(graph, adapted, model.weights)
     return graph, f"nncf {nncf.__version__}, openvino {ov.__version__}"
 
 
@@ -165,10 +162,10 @@ def _check(
 ) -> AgreementCheck:
     """Both forms on the same images, through the same path as any other image."""
     fp32, fp32_maps = _evaluated(
-        OpenVinoPredictor(openvino_graph(model), model.network, "fp32"), model, dataset, on_progress
+        OpenVinoPredictor(openvino_graph(model), model, "fp32"), model, dataset, on_progress
     )
     int8, int8_maps = _evaluated(
-        OpenVinoPredictor(graph, model.network, "int8"), model, dataset, on_progress
+        OpenVinoPredictor(graph, model, "int8"), model, dataset, on_progress
     )
     mean = {"fp32": fp32.overall(), "int8": int8.overall()}
     return AgreementCheck(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hoverfast_platform.model.architecture import Architecture
+from hoverfast_platform.model.weights import Weights
 
 
 class ConvPair(nn.Module):
@@ -156,3 +157,14 @@ class MapsFromPixels(nn.Module):
         # softmax over two classes, channel 1
         probability = torch.sigmoid(logits[:, 1:2] - logits[:, 0:1])
         return torch.cat((probability, hv_maps), dim=1)
+
+
+def network_with(architecture: Architecture, weights: Weights) -> HoverFast:
+    """A network with given weights, in evaluation mode on the CPU; they are copied.
+
+    Raises:
+        RuntimeError: If they are not of that architecture; ``model.checkpoint`` looks before.
+    """
+    network = HoverFast(architecture)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return network.eval()

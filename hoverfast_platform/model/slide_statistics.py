@@ -1,11 +1,6 @@
-"""Batch-norm statistics of a slide, mixed into a model's own: adapting without labels.
+"""Batch-norm statistics of a slide, mixed into a torch network's own: adapting without labels.
 
-A network normalises its features by the mean and variance that the stains it learned from
-gave them. Where a slide differs, mixing in the slide's own brings the features back to where
-the weights expect them (Schneider et al., "Improving robustness against common corruptions by
-covariate shift adaptation", NeurIPS 2020; Nado et al., arXiv 2006.10963). They mix by the number
-of images; here the share is fixed by the model's card, since one batch of squares of tissue
-stands for the slide.
+``model.adapting`` says why, and which squares of a slide are looked at.
 """
 
 from __future__ import annotations
@@ -13,19 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from hoverfast_platform.arrays import RgbImage
-from hoverfast_platform.cores import available_cores, has_bfloat16
+from hoverfast_platform.cores import available_cores
+from hoverfast_platform.model.adapting import squares_to_adapt_to, statistics_precision
 from hoverfast_platform.model.batch_norms import statistics_taken
 from hoverfast_platform.model.network import HoverFast
-
-MAX_SQUARES = 8
-"""Half a mega pixel. A pass over more costs small slides more than it brings."""
-
-_MIN_PX = 64
-"""Smallest side of an image. In smaller ones a layer sees mostly the padding around it."""
 
 
 @torch.no_grad()
@@ -36,9 +25,8 @@ def adapted_to(
 
     Args:
         network: In evaluation mode; not changed.
-        samples: Squares of about one size, ``(H, W, 3)``, as the network is to see them;
-            :data:`MAX_SQUARES` of them are looked at. Without any, or with tiny ones, nothing
-            is mixed in.
+        samples: Squares of about one size, ``(H, W, 3)``, as the network is to see them. Without
+            any, or with tiny ones, nothing is mixed in.
         share: Share of the samples' statistics in the mixture, 0..1; the rest are the network's.
         device: Where to compute, in :func:`statistics_precision`.
 
@@ -46,11 +34,12 @@ def adapted_to(
         On the CPU, in evaluation mode.
     """
     adapted = copy.deepcopy(network)
-    if share == 0 or not samples or min(min(rgb.shape[:2]) for rgb in samples) < _MIN_PX:
+    squares = squares_to_adapt_to(samples, network.architecture.multiple_px)
+    if share == 0 or squares is None:
         return adapted
     # The stubs do not know this keyword.
     adapted.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pixels = torch.from_numpy(_stacked(samples, network.architecture.multiple_px)).to(device)
+    pixels = torch.from_numpy(squares).to(device)
     if device == "cpu":
         torch.set_num_threads(available_cores())
     in_half = statistics_precision(device) == "bf16"
@@ -58,17 +47,3 @@ def adapted_to(
     with statistics_taken(adapted, share), computing:
         adapted(pixels.permute(0, 3, 1, 2).float() / 255.0)
     return adapted.cpu()
-
-
-def statistics_precision(device: str) -> str:
-    """``bf16`` on a CPU that has it, else ``fp32``: statistics are means, and forgive rounding."""
-    return "bf16" if device == "cpu" and has_bfloat16() else "fp32"
-
-
-def _stacked(samples: Sequence[RgbImage], multiple_px: int) -> RgbImage:
-    """``(N, H, W, 3)``, cut to the smallest sides, which the network's pooling must divide."""
-    spaced = np.linspace(0, len(samples) - 1, min(len(samples), MAX_SQUARES))
-    chosen = [samples[i] for i in spaced.round().astype(int)]
-    height, width = (min(sample.shape[axis] for sample in chosen) for axis in (0, 1))
-    height, width = height - height % multiple_px, width - width % multiple_px
-    return np.stack([sample[:height, :width] for sample in chosen])

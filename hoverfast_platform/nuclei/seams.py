@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.spatial import cKDTree
 
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.tiling import TilePlan
@@ -84,6 +83,8 @@ def _band_share(plan: TilePlan) -> float:
 def _count_duplicates(near: Nuclei, plan: TilePlan) -> int:
     if len(near) < 2:
         return 0
+    from scipy.spatial import cKDTree  # half a second to import, and one tile has no seam
+
     lattice = plan.lattice
     model_xy = near.centroid_xy / (lattice.scale_x, lattice.scale_y)
     pairs = cKDTree(model_xy).query_pairs(BAND_PX, output_type="ndarray")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io
 import tifffile
 from PIL import Image
 
@@ -232,6 +231,8 @@ def _mat_pixels(path: Path) -> npt.NDArray[Any]:
     """``inst_map`` of a MATLAB file, as CoNSeP, CPM and PanNuke's tools have it."""
     if path.stat().st_size > 4 * MAX_FLAT_PIXELS:
         raise LabelError(f"{path} is too large for a label image.", "Save inst_map alone.")
+    import scipy.io  # not at the top: it takes a quarter of a second, and few read such files
+
     names = [name for name, _, _ in scipy.io.whosmat(path)]
     if "inst_map" not in names:
         raise LabelError(

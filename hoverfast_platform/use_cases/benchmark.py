@@ -26,7 +26,8 @@ from hoverfast_platform.benchmark.published_hovernet import (
     check_hovernet,
     save_without_nuclei,
 )
-from hoverfast_platform.benchmark.steps import REGION_PX, time_starts, time_steps
+from hoverfast_platform.benchmark.starts import time_starts
+from hoverfast_platform.benchmark.steps import REGION_PX, time_steps
 from hoverfast_platform.benchmark.whole_slide import EngineOptions, SlideRun, run_engine
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import SettingsError
@@ -38,7 +39,7 @@ from hoverfast_platform.progress import OnProgress, Progress, ignore_progress
 from hoverfast_platform.slide import open_slide
 
 _MASK_SCALE = 16
-_PARTS = {"slides", "engines", "steps"}
+_PARTS = {"slides", "engines", "steps", "start"}
 _CHECKS = {"hoverfast": check_hoverfast, "hovernet": check_hovernet}
 
 
@@ -103,7 +104,7 @@ def _measure_parts(
     request: BenchmarkRequest,
     folder: Path,
 ) -> None:
-    """What is measured on one region, in this process."""
+    """What is measured on one region in this process, and on tiles in fresh ones."""
     path = folder / "region.tiff"
     compose_slide(path, ComposedSlide(REGION_PX, 1.0), tiles)
     if "engines" in parts:
@@ -115,9 +116,11 @@ def _measure_parts(
         steps, nuclei = time_steps(
             path, model.network, request.n_rounds, published=request.against.get("hoverfast")
         )
-        measured.steps = steps + time_starts(request.n_rounds, folder)
+        measured.steps += steps
         if request.n_nuclei:
             measured.many = measure_many(nuclei, request.n_nuclei, folder)
+    if "start" in parts:
+        measured.steps += time_starts(tiles, request.model, request.n_rounds, folder)
 
 
 def _labelled(request: BenchmarkRequest, model: LoadedModel) -> LabelledSet | None:

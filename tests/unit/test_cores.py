@@ -1,4 +1,4 @@
-"""What the processor is said to do, with torch versions that tell and those that do not."""
+"""What the processor is said to do, on Linux and elsewhere."""
 
 import pytest
 import torch
@@ -11,25 +11,26 @@ from hoverfast_platform.inference.backends import choice
 from hoverfast_platform.model.checkpoint import load_model
 
 
-def test_features_come_from_torch_where_it_tells_them(monkeypatch):
+def test_features_come_from_linux_where_it_tells_them(monkeypatch, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(cores, "_CPUINFO", cpuinfo)
+
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\nbugs\t\t: none\n")
+    assert cores.cpu_features() == {"fpu", "avx2", "amx_bf16"}
+    assert cores.has_bfloat16()
+    assert not cores.has_vnni()
+    cpuinfo.write_text("processor: an arm that has no such line\n")
+    assert cores.cpu_features() == frozenset()
+
+
+def test_elsewhere_torch_tells_them_or_none_is_known(monkeypatch, tmp_path):
+    monkeypatch.setattr(cores, "_CPUINFO", tmp_path / "missing")
     told = {"avx512_vnni": True, "amx_bf16": False, "architecture": "x86_64"}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
 
     assert cores.cpu_features() == {"avx512_vnni"}
     assert cores.has_vnni()
-    assert not cores.has_bfloat16()
-
-
-def test_features_come_from_linux_with_an_older_torch(monkeypatch, tmp_path):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(cores, "_CPUINFO", cpuinfo)
-
-    assert cores.cpu_features() == frozenset()
-    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\nbugs\t\t: none\n")
-    assert cores.cpu_features() == {"fpu", "avx2", "amx_bf16"}
-    assert cores.has_bfloat16()
-    cpuinfo.write_text("processor: an arm that has no such line\n")
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert cores.cpu_features() == frozenset()
 
 

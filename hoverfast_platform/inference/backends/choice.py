@@ -1,9 +1,13 @@
-"""The fastest backend for a machine: torch on a GPU, OpenVINO on a CPU that has it installed."""
+"""The fastest backend for a machine: torch on a GPU, OpenVINO on a CPU that has it installed.
+
+Torch takes seconds to start and is imported only where it computes.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
+from typing import TYPE_CHECKING
 
 from hoverfast_platform.config import Compute
 from hoverfast_platform.cores import has_bfloat16, has_vnni
@@ -14,9 +18,11 @@ from hoverfast_platform.inference.backends.openvino_predictor import (
     openvino_graph,
 )
 from hoverfast_platform.inference.backends.predictor import Predictor
-from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.model.quantised import find_int8
+
+if TYPE_CHECKING:
+    from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
 
 
 def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
@@ -33,7 +39,7 @@ def make_predictor(model: LoadedModel, compute: Compute) -> Predictor:
             f"Precision int8 was asked for on {compute.device}; it is for CPUs.",
             "Leave --precision at auto.",
         )
-    return TorchPredictor(model, compute, devices)
+    return _by_torch(model, compute, devices)
 
 
 def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
@@ -57,15 +63,13 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
     if int8 is not None and (wanted == "int8" or has_vnni()):
         return OpenVinoPredictor(
             ov.Core().read_model(int8.graph_path),
-            model.network,
+            model,
             "int8",
             batch_size=compute.batch_size,
             digest=int8.card.graph_digest[:10],
         )
     precision = "bf16" if wanted == "bf16" or (wanted == "auto" and has_bfloat16()) else "fp32"
-    return OpenVinoPredictor(
-        openvino_graph(model), model.network, precision, batch_size=compute.batch_size
-    )
+    return OpenVinoPredictor(openvino_graph(model), model, precision, batch_size=compute.batch_size)
 
 
 def _on_cpu_by_torch(model: LoadedModel, compute: Compute) -> TorchPredictor:
@@ -80,4 +84,10 @@ def _on_cpu_by_torch(model: LoadedModel, compute: Compute) -> TorchPredictor:
         "pip install openvino.",
         stacklevel=2,
     )
-    return TorchPredictor(model, compute, ("cpu",))
+    return _by_torch(model, compute, ("cpu",))
+
+
+def _by_torch(model: LoadedModel, compute: Compute, devices: tuple[str, ...]) -> TorchPredictor:
+    from hoverfast_platform.inference.backends.torch_predictor import TorchPredictor
+
+    return TorchPredictor(model, compute, devices)

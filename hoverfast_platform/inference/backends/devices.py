@@ -1,10 +1,19 @@
-"""Which devices a setting stands for on this machine."""
+"""Which devices a setting stands for on this machine.
+
+Torch, which knows, is asked only where there may be an accelerator: it takes seconds to start.
+"""
 
 from __future__ import annotations
 
-import torch
+import sys
+from pathlib import Path
 
 from hoverfast_platform.errors import SettingsError
+
+_ACCELERATORS = tuple(
+    Path(device) for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+)
+"""What Linux has of NVIDIA's driver, of a GPU under Windows' Linux, and of AMD's driver."""
 
 
 def resolve_devices(names: str) -> tuple[str, ...]:
@@ -14,6 +23,8 @@ def resolve_devices(names: str) -> tuple[str, ...]:
         SettingsError: If the machine does not have one, or one is named twice.
     """
     if names == "cuda:all":
+        import torch
+
         names = ",".join(f"cuda:{i}" for i in range(torch.cuda.device_count())) or "cuda"
     devices = tuple(resolve_device(name.strip()) for name in names.split(","))
     if len(set(devices)) < len(devices) or (len(devices) > 1 and not _are_all_cuda(devices)):
@@ -34,11 +45,13 @@ def resolve_device(name: str) -> str:
     Raises:
         SettingsError: If the machine does not have it.
     """
+    if name.partition(":")[0] == "cpu" or (name == "auto" and not _may_have_accelerator()):
+        return "cpu"
+    import torch
+
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
-    if kind == "cpu":
-        return "cpu"
     if kind == "cuda" and torch.cuda.is_available() and (number or "0").isdigit():
         index = int(number or 0)
         if index < torch.cuda.device_count():
@@ -51,3 +64,7 @@ def resolve_device(name: str) -> str:
         f"{' and MPS' if torch.backends.mps.is_available() else ''}.",
         "Use auto or cpu, or check the driver and CUDA_VISIBLE_DEVICES.",
     )
+
+
+def _may_have_accelerator() -> bool:
+    return sys.platform != "linux" or any(device.exists() for device in _ACCELERATORS)

@@ -34,7 +34,7 @@ from hoverfast_platform.errors import ComputeError
 from hoverfast_platform.inference.backends.predictor import Regions
 from hoverfast_platform.model.batch_norms import fold_batch_norms
 from hoverfast_platform.model.border_steepness import BorderSteepness
-from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.checkpoint import LoadedModel, weights_of
 from hoverfast_platform.model.network import MapsFromPixels
 from hoverfast_platform.model.slide_statistics import adapted_to
 
@@ -88,7 +88,9 @@ class TorchPredictor:
     def adapted_to(self, samples: Sequence[RgbImage], share: float) -> TorchPredictor:
         """See ``Predictor``. A compiled graph is compiled anew, from torch's cache where it can."""
         network = adapted_to(self._model.network, samples, share, self._devices[0])
-        return TorchPredictor(replace(self._model, network=network), self._compute, self._devices)
+        return TorchPredictor(
+            replace(self._model, weights=weights_of(network)), self._compute, self._devices
+        )
 
     def predict(self, regions: Regions) -> PredictedMaps:
         """See ``Predictor``; safe in several threads. Lanes take turns when memory runs out."""

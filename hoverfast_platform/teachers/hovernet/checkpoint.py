@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.model.checkpoint import load_weights_only, misfit_of
+from hoverfast_platform.model.published_checkpoint import load_weights_only
+from hoverfast_platform.model.weights import misfit_of
 from hoverfast_platform.teachers.hovernet.network import HoverNet, Mode
 
 _MODE_BY_KERNEL: dict[int, Mode] = {5: "original", 3: "fast"}
@@ -36,8 +37,9 @@ def load_hovernet(path: Path) -> HoverNet:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
         raise CheckpointError(
-            f"{path} does not fit HoVer-Net in {mode} mode: {misfit_of(network, weights)}.",
+            f"{path} does not fit HoVer-Net in {mode} mode: {misfit_of(shapes, weights)}.",
             "It is of another version or was changed.",
         ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in network.state_dict().values()):

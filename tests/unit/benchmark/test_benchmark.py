@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from hoverfast_platform.benchmark import starts
 from hoverfast_platform.benchmark.benchmark_report import phase_table, ratios, table
 from hoverfast_platform.benchmark.composed_slide import ComposedSlide, compose_slide, read_tiles
 from hoverfast_platform.benchmark.engines import (
@@ -29,6 +30,7 @@ from hoverfast_platform.benchmark.published_hoverfast import (
 from hoverfast_platform.benchmark.published_hovernet import check_hovernet, save_without_nuclei
 from hoverfast_platform.benchmark.relations import relations
 from hoverfast_platform.benchmark.spread import Spread
+from hoverfast_platform.benchmark.starts import FIRST_TILE, FURTHER_TILE
 from hoverfast_platform.benchmark.whole_slide import SlideRun
 from hoverfast_platform.cli.main import hoverfast
 from hoverfast_platform.errors import ComputeError, SettingsError
@@ -291,6 +293,16 @@ def test_one_slide_is_measured_as_a_user_would_run_it(tmp_path):
     assert "| write Parquet |" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]
     assert np.isfinite(run["cost"]["seconds"])
+
+
+def test_a_first_tile_and_further_ones_are_told_apart(tmp_path, tiles, monkeypatch):
+    monkeypatch.setattr(starts, "_N_FURTHER", 2)
+
+    costs = {step.name: step.median for step in starts.time_starts(tiles, "", 1, tmp_path)}
+
+    assert costs["start Python"] < costs["hoverfast --help"] < costs[FIRST_TILE]
+    assert costs[FURTHER_TILE] < costs[FIRST_TILE]
+    assert len(list((tmp_path / "roi" / "json").iterdir())) == 3
 
 
 def test_a_network_that_the_published_program_cannot_build_is_not_written_for_it(tmp_path):

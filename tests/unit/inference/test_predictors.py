@@ -10,6 +10,7 @@ import torch
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import ComputeError, SettingsError
 from hoverfast_platform.hv.decode import decodable_maps
+from hoverfast_platform.inference.backends import devices
 from hoverfast_platform.inference.backends.choice import make_predictor
 from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.openvino_predictor import (
@@ -38,7 +39,7 @@ def test_both_backends_predict_the_same_maps(model):
     regions = np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), dtype=np.uint8)
 
     slow = TorchPredictor(model, Compute(), ("cpu",)).predict(regions)
-    fast = OpenVinoPredictor(openvino_graph(model), model.network, "fp32").predict(regions)
+    fast = OpenVinoPredictor(openvino_graph(model), model, "fp32").predict(regions)
 
     assert slow.shape == fast.shape == (2, 2, 128, 192)
     assert slow.dtype == fast.dtype == np.float16
@@ -49,7 +50,7 @@ def test_openvino_leaves_no_stack_for_signals_that_ends_with_it(model):
     """On processors with AMX it sets one; Ctrl-C after its end would be a segmentation fault."""
     regions = np.zeros((1, 64, 96, 3), np.uint8)
 
-    OpenVinoPredictor(openvino_graph(model), model.network, "fp32").predict(regions)
+    OpenVinoPredictor(openvino_graph(model), model, "fp32").predict(regions)
 
     assert signal_stack_address() is None
 
@@ -265,7 +266,17 @@ def test_compiling_is_asked_for_and_recorded(model, monkeypatch):
     assert len(compiled) == 1
 
 
-def test_device_lists(monkeypatch):
+def test_without_a_driver_of_an_accelerator_torch_is_not_asked(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "_ACCELERATORS", (tmp_path / "nvidiactl",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
+
+    assert resolve_devices("auto") == ("cpu",)
+    assert resolve_devices("cpu") == ("cpu",)
+
+
+def test_device_lists(monkeypatch, tmp_path):
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr(devices, "_ACCELERATORS", (tmp_path / "nvidiactl",))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
 

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from hoverfast_platform import cores
 from hoverfast_platform.config import Compute
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
 from hoverfast_platform.evaluation.labelled_set import open_labelled_set
@@ -86,10 +87,10 @@ def test_int8_agrees_and_is_used_where_asked_for(quantised, sets):
 
 @pytest.mark.parametrize(
     ("has", "precision"),
-    [({"avx512_vnni": True}, "int8"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")],
+    [("avx512_vnni", "int8"), ("avx512_bf16", "bf16"), ("avx2", "fp32")],
 )
 def test_the_cpu_decides_when_nobody_does(quantised, monkeypatch, has, precision):
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
+    monkeypatch.setattr(cores, "cpu_features", lambda: frozenset({has}))
 
     assert make_predictor(quantised, Compute(device="cpu")).precision == precision
 

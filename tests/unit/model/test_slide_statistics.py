@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from hoverfast_platform.model import slide_statistics
+from hoverfast_platform.model import adapting
+from hoverfast_platform.model.adapting import MAX_SQUARES
 from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.model.slide_statistics import MAX_SQUARES, adapted_to
+from hoverfast_platform.model.slide_statistics import adapted_to
 
 
 @pytest.fixture(autouse=True)
 def _in_single_precision(monkeypatch):
-    monkeypatch.setattr(slide_statistics, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(adapting, "has_bfloat16", lambda: False)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_of_many_samples_some_are_looked_at(network):
 
 def test_half_precision_gives_nearly_the_same(network, monkeypatch):
     single = statistics(adapted_to(network, squares(), 0.5))
-    monkeypatch.setattr(slide_statistics, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(adapting, "has_bfloat16", lambda: True)
 
     half = statistics(adapted_to(network, squares(), 0.5))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hoverfast_platform.model.card import LabelSource, ModelCard
-from hoverfast_platform.model.checkpoint import LoadedModel
+from hoverfast_platform.model.checkpoint import LoadedModel, weights_of
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.storage.patch_table import (
     LabelProvenance,
@@ -40,7 +40,9 @@ def table(path, **provenance):
 
 def model(name, **card):
     card = ModelCard(name=name, version="1", **card)
-    return LoadedModel(HoverFast(card.architecture), card, name[0] * 64, Path(f"/m/{name}"))
+    return LoadedModel(
+        weights_of(HoverFast(card.architecture)), card, name[0] * 64, Path(f"/m/{name}")
+    )
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_labels_pass_through_teachers_and_labels_that_models_made(card_of):
 
     assert card.inherited == (TNBC, PANNUKE)
     assert card.teacher_digests == ("p" * 64, "t" * 64)
-    child = LoadedModel(HoverFast(card.architecture), card, "c" * 64, Path("/m/child"))
+    child = LoadedModel(weights_of(HoverFast(card.architecture)), card, "c" * 64, Path("/m/child"))
     record = model_record(child)
     assert [(use.name, use.is_inherited) for use in record.labels] == [
         ("ours", False), ("TNBC", True), ("PanNuke", True)

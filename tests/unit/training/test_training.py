@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hoverfast_platform import cores
 from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.model.architecture import Architecture
@@ -113,10 +114,10 @@ def test_learning_rate_rises_and_falls():
 
 @pytest.mark.parametrize(
     ("has", "dtype"),
-    [({}, None), ({"avx512_bf16": False}, None), ({"avx512_bf16": True}, torch.bfloat16)],
+    [(set(), None), ({"avx512_vnni"}, None), ({"avx512_bf16"}, torch.bfloat16)],
 )
 def test_half_precision_is_for_devices_that_compute_in_it(monkeypatch, has, dtype):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(cores, "cpu_features", lambda: frozenset(has))
     cpu = torch.device("cpu")
 
     assert MixedPrecision.of(cpu, TrainingSettings()).dtype == dtype
