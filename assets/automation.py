@@ -34,6 +34,12 @@ class Automation:
     def resegment_status(self) -> dg.DefaultSensorStatus:
         return _status(self.is_on and self.resegments)
 
+    @property
+    def schedule_status(self) -> dg.DefaultScheduleStatus:
+        """The state of schedules that nobody has switched in the UI."""
+        on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+        return on if self.is_on else off
+
 
 def _status(is_on: bool) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
@@ -51,6 +57,8 @@ def when_inputs_change(
     sweeps: bool = True,
     patient_with: Sequence[dg.AssetKey] = (),
     waits_for: Sequence[dg.AssetKey] = (),
+    only_shown: Sequence[dg.AssetKey] = (),
+    held_back: bool = False,
 ) -> dg.AutomationCondition[dg.AssetKey]:
     """Make an asset's partition when it is new, or when an input's content changed.
 
@@ -64,6 +72,9 @@ def when_inputs_change(
             stale instead, and a person, or `resegment_slides`, has it made again.
         waits_for: Inputs that are often looked at again without another outcome: this asset is
             not made in the same run, but only once their content is another.
+        only_shown: Inputs that are drawn for people and neither awaited nor reacted to, such as
+            the list of all files for each slide of it.
+        held_back: Whether an input whose blocking check failed holds this asset back.
     """
     patient, waited = list(patient_with), [*patient_with, *waits_for]
     changed = _Condition.data_version_changed() & ~_Condition.executed_with_root_target()
@@ -94,7 +105,20 @@ def when_inputs_change(
         & ~_Condition.any_deps_in_progress()
         & ~_Condition.in_progress()
     ).with_label("inputs are there, nothing is running")
-    return (asked & is_possible).with_label("when inputs change")
+    if held_back:
+        is_possible &= _Condition.all_deps_blocking_checks_passed()
+    label = "when inputs change" + (", their blocking checks passed" if held_back else "")
+    condition = (asked & is_possible).with_label(label)
+    return condition.ignore(dg.AssetSelection.assets(*only_shown)) if only_shown else condition
+
+
+def when_gate_passed(evaluation: dg.AssetKey) -> dg.AutomationCondition[dg.AssetKey]:
+    """Make what an evaluation allows: once its content is another and its blocking check passed.
+
+    Never in the run of the evaluation, where the check has no verdict yet; not swept up either,
+    since it is missing on purpose while the check fails.
+    """
+    return when_inputs_change(sweeps=False, waits_for=[evaluation], held_back=True)
 
 
 def when_settings_change() -> dg.AutomationCondition[dg.AssetKey]:

@@ -96,6 +96,11 @@ def process_slides(
             )
             return
         _log_product(context, key, product)
+        blocking = [str(v.check_name) for v in product.checks if _blocks(context, v)]
+        if blocking:  # as Dagster itself fails the step of one slide
+            failed[key] = f"the check {', '.join(blocking)} failed"
+            context.log.error("%s: %s", key, failed[key])
+            continue
         per_slide_s = (time.monotonic() - started) / i
         context.log.info(
             "[%d/%d] %s done, %s per slide, %s left",
@@ -119,6 +124,14 @@ def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome[str, SlideP
         context.log.error("%s failed (%s): %s", outcome.item, outcome.kind, outcome.error)
     else:
         context.log.error("%s failed unexpectedly", outcome.item, exc_info=outcome.error)
+
+
+def _blocks(context: dg.AssetExecutionContext, verdict: dg.AssetCheckResult) -> bool:
+    """Whether a verdict says that nothing may be made of the product."""
+    if verdict.passed or verdict.severity is not dg.AssetCheckSeverity.ERROR:
+        return False
+    specs = context.assets_def.check_specs
+    return any(spec.blocking and spec.name == verdict.check_name for spec in specs)
 
 
 def _log_product(context: dg.AssetExecutionContext, key: str, product: SlideProduct) -> None:

@@ -21,11 +21,19 @@ def check_specs(
     checks: Sequence[SlideCheck[Any]],
     asset: dg.AssetKey,
     slides: dg.DynamicPartitionsDefinition,
+    policy: CheckPolicy,
 ) -> list[dg.AssetCheckSpec]:
-    """Checks with one verdict per slide; the asset gives them with the product."""
+    """Checks with one verdict per slide; the asset gives them with the product.
+
+    A check of severity `error` is blocking: nothing is made by itself of what failed it.
+    """
     return [
         dg.AssetCheckSpec(
-            check.name, asset=asset, description=check.question, partitions_def=slides
+            check.name,
+            asset=asset,
+            description=check.question,
+            partitions_def=slides,
+            blocking=check.severity(policy) == "error",
         )
         for check in checks
     ]

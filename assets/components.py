@@ -18,7 +18,14 @@ import dagster as dg
 from pydantic import BaseModel, Field, model_validator
 
 from hoverfast_platform.assets.automation import Automation
+from hoverfast_platform.assets.code_references import in_source
 from hoverfast_platform.assets.corrections import corrections_spec
+from hoverfast_platform.assets.jobs import (
+    intake_jobs,
+    learning_jobs,
+    nightly,
+    segmentation_jobs,
+)
 from hoverfast_platform.assets.launchpad import SegmentationConfig, with_defaults
 from hoverfast_platform.assets.learning import Learning, build_learning
 from hoverfast_platform.assets.names import Names
@@ -147,7 +154,8 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
         return dg.ComponentTypeSpec(
-            owners=["team:platform"], produces=["asset", "asset_check", "sensor", "resource"]
+            owners=["team:platform"],
+            produces=["asset", "asset_check", "job", "sensor", "resource"],
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -157,11 +165,14 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
             dg.EnvVar(self.catalogue_variable) if self.catalogue_variable else self.catalogue
         )
         return dg.Definitions(
-            assets=[
-                build_slide_inventory(names),
-                build_slide(names),
-                build_stain(names, self.staining),
-            ],
+            assets=in_source(
+                [
+                    build_slide_inventory(names),
+                    build_slide(names),
+                    build_stain(names, self.staining),
+                ]
+            ),
+            jobs=intake_jobs(names),
             sensors=intake_sensors(names, automation),
             resources={
                 names.word("store"): ArtefactFolder(
@@ -217,12 +228,18 @@ class Segmentation(dg.Component, dg.Resolvable, dg.Model):
     resegments: bool = Field(
         default=False, description="Whether slides are segmented again after a promotion."
     )
+    nightly: str = Field(
+        default="0 2 * * *",
+        description="When folders and models are looked at although nothing told of a change, as "
+        "cron has it.",
+    )
     runs_by_itself: bool = Field(default=True, description=_RUNS_BY_ITSELF)
 
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
         return dg.ComponentTypeSpec(
-            owners=["team:platform"], produces=["asset", "asset_check", "sensor", "resource"]
+            owners=["team:platform"],
+            produces=["asset", "asset_check", "job", "schedule", "sensor", "resource"],
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -237,13 +254,19 @@ class Segmentation(dg.Component, dg.Resolvable, dg.Model):
         promoted = [cohort.names.learning_key("promoted_model") for cohort in cohorts]
         return dg.Definitions(
             assets=[
-                build_mask_settings(names, self.mask),
-                build_tissue_mask(names, self.mask, self.checks),
-                build_segmentation_settings(names, launched),
-                build_segmentation_model(names, promoted),
-                build_nuclei(names, launched, self.checks),
+                *in_source(
+                    [
+                        build_mask_settings(names, self.mask),
+                        build_tissue_mask(names, self.mask, self.checks),
+                        build_segmentation_settings(names, launched),
+                        build_segmentation_model(names, promoted),
+                        build_nuclei(names, launched, self.checks),
+                    ]
+                ),
                 corrections_spec(names),
             ],
+            jobs=segmentation_jobs(names),
+            schedules=[nightly(names, self.nightly, automation.schedule_status)],
             sensors=segmentation_sensors(names, automation),
             resources={
                 names.word("compute"): LeasedDevice(
@@ -306,13 +329,17 @@ class Cohort(dg.Component, dg.Resolvable, dg.Model):
     @classmethod
     def get_spec(cls) -> dg.ComponentTypeSpec:
         return dg.ComponentTypeSpec(
-            owners=["team:platform"], produces=["asset", "asset_check", "sensor"]
+            owners=["team:platform"], produces=["asset", "asset_check", "job", "sensor"]
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         of = Learning(self.names, self.plan, self.gate_severity)
         automation = Automation(is_on=self.runs_by_itself, quiet_s=self.quiet_s)
-        return dg.Definitions(assets=build_learning(of), sensors=learning_sensors(of, automation))
+        return dg.Definitions(
+            assets=in_source(build_learning(of)),
+            jobs=learning_jobs(self.names),
+            sensors=learning_sensors(of, automation),
+        )
 
 
 # `type: hoverfast_platform.SlideFolder` is what people write; `dg` learns it from here.

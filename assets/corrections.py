@@ -20,6 +20,7 @@ def corrections_spec(names: Names) -> dg.AssetSpec:
         group_name=names.word("learning"),
         kinds={"json"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
         description="Nuclei that people corrected, and the regions they looked at.\n\n"
         "**Where it is.** `corrections/` in the artefact folder: one file per slide and result, "
         "written by the viewer at every correction; exports of QuPath, called after the slide, lie "

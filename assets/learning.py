@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from hoverfast_platform.assets.automation import when_inputs_change
+from hoverfast_platform.assets.automation import when_gate_passed, when_inputs_change
 from hoverfast_platform.assets.failures import failures_by_kind
-from hoverfast_platform.assets.names import HasResources, Names
+from hoverfast_platform.assets.names import HasResources, Names, drawn
 from hoverfast_platform.assets.pictures import inline_picture
 from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.catalogue import Catalogue
@@ -76,10 +76,11 @@ def _build_cohort(of: Learning) -> dg.AssetsDefinition:
         key=names.learning_key("cohort"),
         partitions_def=names.cohorts,
         required_resource_keys=names.needs("store"),
-        deps=[names.key("corrections")],
+        deps=[names.key("corrections"), drawn(names.key("slide"))],
         group_name=names.learning_word("learning"),
         kinds={"sqlalchemy"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
     )
     def cohort(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         """A named list of slides a student learns from, in versions.
@@ -125,10 +126,11 @@ def _build_teacher_labels(of: Learning) -> dg.AssetsDefinition:
         key=names.learning_key("teacher_labels"),
         partitions_def=names.cohorts,
         required_resource_keys=names.needs("store", "compute"),
-        deps=[names.learning_key("cohort")],
+        deps=[names.learning_key("cohort"), drawn(names.key("tissue_mask"))],
         group_name=names.learning_word("learning"),
         kinds={"hdf5"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
         pool="gpu",
         automation_condition=when_inputs_change(),
     )
@@ -195,6 +197,7 @@ def _build_student_model(of: Learning) -> dg.AssetsDefinition:
         group_name=names.learning_word("learning"),
         kinds={"pytorch"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
         pool="gpu",
         automation_condition=when_inputs_change(),
     )
@@ -258,6 +261,7 @@ def _build_model_evaluation(of: Learning) -> dg.AssetsDefinition:
         group_name=names.learning_word("learning"),
         kinds={"scikitimage"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
         pool="gpu",
         automation_condition=when_inputs_change(),
         check_specs=[
@@ -267,6 +271,7 @@ def _build_model_evaluation(of: Learning) -> dg.AssetsDefinition:
                 description="Whether the student may replace the promoted model: no worse on the "
                 "fixed validation set, above the floors, licence of its labels allowed.",
                 partitions_def=names.cohorts,
+                blocking=True,
             )
         ],
     )
@@ -351,9 +356,10 @@ def _build_promoted_model(of: Learning) -> dg.AssetsDefinition:
         group_name=names.learning_word("learning"),
         kinds={"sqlalchemy"},
         owners=["team:platform"],
+        tags=names.tags("learning"),
         output_required=False,
         # Missing on purpose while the gate refuses the student, so not to be swept up.
-        automation_condition=when_inputs_change(sweeps=False),
+        automation_condition=when_gate_passed(names.learning_key("model_evaluation")),
     )
     def promoted_model(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         """The student, once it is what slides are segmented with.

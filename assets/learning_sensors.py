@@ -52,6 +52,7 @@ def cohort_changes(
     `cohort` when nothing more came for the quiet time and the cohort is not being learned from.
     The plan's name is its partition. A plan that is wrong fails its `cohort`, once, with the field
     that is wrong. Where only the gate changed, the student is judged again and not trained again.
+    `promoted_model` follows by itself, once the check `model_gate` passed.
     """
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
     folder = store.learning(plans)
@@ -89,8 +90,7 @@ def cohort_changes(
                 _request_of(name, f"wrong {text_sha256(wrong)}", "wrong plan", ("cohort",), names)
             )
     for name, gate in sorted(gates.items()):
-        again = ("model_evaluation", "promoted_model")
-        due.append(_request_of(name, f"gate {gate}", "gate changed", again, names))
+        due.append(_request_of(name, f"gate {gate}", "gate changed", ("model_evaluation",), names))
     return dg.SensorResult(
         run_requests=due,
         dynamic_partitions_requests=adds,

@@ -19,6 +19,15 @@ from hoverfast_platform.resources.slide_folders import SlideFolders
 _Resource = TypeVar("_Resource")
 
 
+def drawn(key: dg.AssetKey) -> dg.AssetDep:
+    """An edge to an asset of slides that is shown in the graph and makes nothing stale.
+
+    A cohort uses some of the slides, and only its version says which: with an edge to all of them
+    every new slide would make every cohort stale.
+    """
+    return dg.AssetDep(key, partition_mapping=dg.SpecificPartitionsPartitionMapping([]))
+
+
 class HasResources(Protocol):
     """A context of an asset or of a sensor."""
 
@@ -75,6 +84,15 @@ class Names:
         if self.cohort:
             return dg.StaticPartitionsDefinition([self.cohort])
         return dg.DynamicPartitionsDefinition(name=self.word("cohorts"))
+
+    def tags(self, stage: str) -> dict[str, str]:
+        """Tags of assets, by which the UI filters: the stage, and the pipeline where it has a name.
+
+        >>> Names("liver").tags("intake")
+        {'hoverfast/stage': 'intake', 'hoverfast/pipeline': 'liver'}
+        """
+        pipeline = {"hoverfast/pipeline": self.pipeline} if self.pipeline else {}
+        return {"hoverfast/stage": stage} | pipeline
 
     def needs(self, *resources: str) -> set[str]:
         """Keys of resources, as `required_resource_keys` wants them."""

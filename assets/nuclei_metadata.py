@@ -52,6 +52,7 @@ def nuclei_metadata(done: SegmentedSlide, appearance: AppearanceRecord | None) -
     return metadata | {
         "qupath_file": _path(done.qupath_path),
         "table": _path(done.table_path),
+        **_of_table(done.table_path, summary.n_nuclei),
         "preview": _path(done.preview_path),
         "n_duplicates_at_seams": summary.seams.n_duplicates,
         "model": summary.provenance.model.title,
@@ -93,6 +94,18 @@ def _density(done: SegmentedSlide) -> RgbImage:
     info = done.slide_info
     centroids = read_nuclei_table(done.table_path).centroid_xy
     return draw_density_of(centroids, width_px=info.width, height_px=info.height, mpp=info.mpp)
+
+
+def _of_table(path: Path, n_nuclei: int) -> dict[str, Any]:
+    """Rows, place and columns of the table, by the names that Dagster plots, links and searches."""
+    from hoverfast_platform.storage.nuclei_table import column_types
+
+    columns = [dg.TableColumn(name, kind) for name, kind in column_types(path).items()]
+    return {
+        "dagster/row_count": n_nuclei,
+        "dagster/uri": path.absolute().as_uri(),
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns)),
+    }
 
 
 def _path(path: Path) -> dg.PathMetadataValue:

@@ -46,13 +46,15 @@ def build_nuclei(
         group_name=names.word("segmentation"),
         kinds={"pytorch", "openvino"},
         owners=["team:platform"],
+        tags=names.tags("segmentation"),
         pool="gpu",
         output_required=False,
         code_version=str(RESULT_VERSION),
-        check_specs=check_specs(NUCLEI_CHECKS, names.key("nuclei"), names.slides),
+        check_specs=check_specs(NUCLEI_CHECKS, names.key("nuclei"), names.slides, policy),
         automation_condition=when_inputs_change(
             patient_with=[names.key("segmentation_settings"), names.key("segmentation_model")],
             waits_for=[names.key("stain")],
+            held_back=policy.mask.severity == "error",
         ),
     )
     def nuclei(context: dg.AssetExecutionContext) -> SlideEvents:

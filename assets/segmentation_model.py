@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from hoverfast_platform.assets.jobs import NIGHTLY_FRESHNESS
 from hoverfast_platform.assets.names import Names
 from hoverfast_platform.files import text_sha256
 
@@ -54,6 +55,8 @@ def build_segmentation_model(
         group_name=names.word("segmentation"),
         kinds={"pytorch"},
         owners=["team:platform"],
+        tags=names.tags("segmentation"),
+        freshness_policy=NIGHTLY_FRESHNESS,
     )
     def segmentation_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         """The models that slides are segmented with: the promoted one of each scope.

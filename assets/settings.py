@@ -59,6 +59,7 @@ def _settings(
         description=description,
         kinds={"yaml"},
         owners=["team:platform"],
+        tags=names.tags("settings"),
         code_version=text_sha256(text)[:16],
         automation_condition=when_settings_change(),
     )
@@ -82,6 +83,7 @@ def build_stain(names: Names, rules: StainRules) -> dg.AssetsDefinition:
         group_name=names.word("settings"),
         kinds={"yaml"},
         owners=["team:platform"],
+        tags=names.tags("settings"),
         output_required=False,
         code_version=text_sha256(rules.model_dump_json())[:16],
         automation_condition=when_settings_change(),

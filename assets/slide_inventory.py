@@ -8,18 +8,31 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from hoverfast_platform.assets.jobs import NIGHTLY_FRESHNESS
 from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import add_slides
 from hoverfast_platform.assets.progress_log import log_progress
+from hoverfast_platform.catalogue.file_remarks import FileRemark
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
-from hoverfast_platform.files import text_sha256
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.texts import markdown
 
 NO_QUARANTINE = "no_slide_in_quarantine"
 
+INVENTORY_VERSION = "1"
+"""Data version of every inventory. A slide is found again by its own content: a list with one file
+more must not make all other slides stale."""
+
 _MAX_ROWS = 200
-"""Number of quarantined files shown in the UI; the catalogue has all of them."""
+"""Number of files shown in the UI, in quarantine or remarked; the catalogue has all of them."""
+
+_WHAT_TO_DO = {
+    "missing": "Put the file back, or leave it: its results stay. `hoverfast withdraw slide` "
+    "retires it.",
+    "duplicate": "Nothing: the slide is segmented once. Remove the copy that is not needed.",
+    "replaced": "Nothing: the new content is a slide of its own. To work with the old one, put it "
+    "back under another name.",
+}
 
 
 class IntakeConfig(dg.Config):
@@ -45,6 +58,8 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
         group_name=names.word("slides"),
         kinds={"openslide", "sqlite"},
         owners=["team:platform"],
+        tags=names.tags("intake"),
+        freshness_policy=NIGHTLY_FRESHNESS,
         check_specs=[
             dg.AssetCheckSpec(
                 NO_QUARANTINE,
@@ -66,6 +81,9 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
         also judges every file in quarantine again; config `mpp: {file name: 0.25}` gives a scale to
         a file that has none.
 
+        **Missing, duplicate, replaced.** The table `remarks` names files that are gone, that hold a
+        slide which another file holds too, or that held another slide before, and what to do.
+
         **When a file is in quarantine.** Its reason and remedy are in the table `quarantine`; once
         the file is repaired it is taken up by itself.
         """
@@ -80,7 +98,7 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
                 files.retry_quarantined()
             new = _register(context, files, names)
             counts, bad = files.counts(), files.quarantined()
-            keys = files.slide_keys()
+            keys, remarks = files.slide_keys(), files.remarks()
         for problem in problems:
             context.log.warning(problem)
         metadata: dict[str, Any] = {"quarantine": _table(bad)} if bad else {}
@@ -94,11 +112,13 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
             "slides": len(keys),
             "settling": counts["settling"],
             "in_quarantine": len(bad),
+            **{f"{kind}_files": sum(r.kind == kind for r in remarks) for kind in _WHAT_TO_DO},
+            **({"remarks": _remarks_table(remarks)} if remarks else {}),
             "folders": dg.MetadataValue.json(slide_folders.folders),
         }
         yield dg.MaterializeResult(
             metadata=metadata,
-            data_version=dg.DataVersion(text_sha256("\n".join(sorted(keys)))),
+            data_version=dg.DataVersion(INVENTORY_VERSION),
             check_results=[_verdict(bad, problems)],
         )
 
@@ -130,6 +150,25 @@ def _verdict(bad: Sequence[QuarantinedFile], problems: Sequence[str]) -> dg.Asse
         severity=dg.AssetCheckSeverity.WARN,
         description=", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "none",
         metadata={"quarantine": _table(bad)} if bad else {},
+    )
+
+
+def _remarks_table(remarks: Sequence[FileRemark]) -> dg.TableMetadataValue:
+    columns = ("file", "what", "slide", "what_to_do", "folder")
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord(
+                {
+                    "file": Path(remark.path).name,
+                    "what": remark.kind,
+                    "slide": remark.slide_key,
+                    "what_to_do": _WHAT_TO_DO[remark.kind],
+                    "folder": str(Path(remark.path).parent),
+                }
+            )
+            for remark in remarks[:_MAX_ROWS]
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
     )
 
 

@@ -6,6 +6,7 @@ from hoverfast_platform.assets.automation import when_inputs_change
 from hoverfast_platform.assets.batch import SlideEvents, SlideProduct, process_slides
 from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.pictures import inline_picture
+from hoverfast_platform.assets.slide_inventory import INVENTORY_VERSION
 
 
 def build_slide(names: Names) -> dg.AssetsDefinition:
@@ -14,14 +15,16 @@ def build_slide(names: Names) -> dg.AssetsDefinition:
     @dg.asset(
         key=names.key("slide"),
         partitions_def=names.slides,
+        deps=[names.key("slide_inventory")],
         required_resource_keys=names.needs("store"),
         backfill_policy=dg.BackfillPolicy.multi_run(256),
         group_name=names.word("slides"),
         kinds={"openslide"},
         owners=["team:platform"],
+        tags=names.tags("intake"),
         output_required=False,
         code_version="1",
-        automation_condition=when_inputs_change(),
+        automation_condition=when_inputs_change(only_shown=[names.key("slide_inventory")]),
     )
     def slide(context: dg.AssetExecutionContext) -> SlideEvents:
         """A whole slide image: can it be read, how large is it, at what scale?
@@ -60,6 +63,7 @@ def build_slide(names: Names) -> dg.AssetsDefinition:
                 data_version=content
                 if info.mpp_source == "file"
                 else f"{content} {info.mpp.x} mpp",
+                input_versions={names.key("slide_inventory").to_user_string(): INVENTORY_VERSION},
             )
 
         yield from process_slides(context, store, describe)

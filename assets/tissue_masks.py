@@ -42,9 +42,10 @@ def build_tissue_mask(
         group_name=names.word("slides"),
         kinds={"opencv"},
         owners=["team:platform"],
+        tags=names.tags("mask"),
         output_required=False,
         code_version="4",
-        check_specs=check_specs(MASK_CHECKS, names.key("tissue_mask"), names.slides),
+        check_specs=check_specs(MASK_CHECKS, names.key("tissue_mask"), names.slides, policy),
         automation_condition=when_inputs_change(patient_with=[names.key("mask_settings")]),
     )
     def tissue_mask(context: dg.AssetExecutionContext) -> SlideEvents:

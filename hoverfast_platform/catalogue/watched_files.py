@@ -19,6 +19,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.database import Database
+from hoverfast_platform.catalogue.file_remarks import FileRemark, file_remarks
 from hoverfast_platform.catalogue.records import SlideRecord
 from hoverfast_platform.catalogue.rows import register_slides, utc_now
 from hoverfast_platform.catalogue.tables import Failure, Slide, SlidePath, WatchedFile
@@ -275,6 +276,10 @@ class WatchedFiles:
                 )
                 for row in rows
             )
+
+    def remarks(self) -> tuple[FileRemark, ...]:
+        """Files that are missing, hold a slide that another file holds too, or were replaced."""
+        return file_remarks(self._database)
 
     def slide_keys(self) -> tuple[str, ...]:
         """Keys of all slides that a watched file holds or held, in the order they came."""

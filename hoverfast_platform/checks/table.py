@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from hoverfast_platform.catalogue import AppearanceRecord
 from hoverfast_platform.checks.finding import CheckFinding
-from hoverfast_platform.checks.policy import CheckPolicy
+from hoverfast_platform.checks.policy import CheckPolicy, Severity
 from hoverfast_platform.checks.rules import (
     check_density,
     check_drift,
@@ -34,11 +34,13 @@ class SlideCheck(Generic[_Facts]):
         name: The name under which it is shown and recorded.
         question: What it asks, and where its thresholds are set.
         judge: The rule that judges a slide.
+        severity: What a failure counts as.
     """
 
     name: str
     question: str
     judge: Callable[[_Facts, CheckPolicy], CheckFinding]
+    severity: Callable[[CheckPolicy], Severity]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ MASK_CHECKS: tuple[SlideCheck[MaskStatistics], ...] = (
         "There is usable tissue on the slide, not only tissue, and not most of it was lost to "
         "artefacts. Thresholds: `mask` in checks.json.",
         lambda statistics, policy: check_mask(statistics, policy.mask),
+        lambda policy: policy.mask.severity,
     ),
 )
 
@@ -88,17 +91,20 @@ NUCLEI_CHECKS: tuple[SlideCheck[NucleiFacts], ...] = (
         "density_is_plausible",
         "Nuclei per mm2 as tissue can have them. Thresholds: `density` in checks.json.",
         lambda facts, policy: check_density(facts.summary, policy.density),
+        lambda policy: policy.density.severity,
     ),
     SlideCheck(
         "seams_are_clean",
         "No nuclei doubled or lost where tiles meet. Thresholds: `seams` in checks.json.",
         lambda facts, policy: check_seams(facts.summary, policy.seams),
+        lambda policy: policy.seams.severity,
     ),
     SlideCheck(
         "opens_in_qupath",
         "The file was read back, and QuPath would import all of it. Setting: `qupath` in "
         "checks.json.",
         _judge_file,
+        lambda policy: policy.qupath.severity,
     ),
     SlideCheck(
         "looks_like_its_cohort",
@@ -107,5 +113,6 @@ NUCLEI_CHECKS: tuple[SlideCheck[NucleiFacts], ...] = (
         lambda facts, policy: check_drift(
             facts.appearance, facts.others, facts.among, policy.drift
         ),
+        lambda policy: policy.drift.severity,
     ),
 )

@@ -104,6 +104,12 @@ class NucleiTableWriter:
         self.n_rows += len(nuclei)
 
 
+def column_types(path: Path) -> dict[str, str]:
+    """The columns of a table and their types, in order; no row is read."""
+    schema = pq.read_schema(path)
+    return {field.name: str(field.type) for field in schema}
+
+
 def write_nuclei_table(
     path: Path,
     blocks: Iterable[Nuclei],

@@ -24,6 +24,7 @@ class Slides:
         self.failure = {}
         self.n_tried = dict.fromkeys(KEYS, 0)
         self.model_of = {}
+        self.severity = dg.AssetCheckSeverity.WARN
 
     def make(self, key):
         """Two slides pass the check, the second does not."""
@@ -34,7 +35,7 @@ class Slides:
         return SlideProduct(
             {"length": len(self.content[key])},
             self.content[key],
-            (dg.AssetCheckResult(passed=key != S1, check_name="is_plain"),),
+            (dg.AssetCheckResult(passed=key != S1, check_name="is_plain", severity=self.severity),),
         )
 
 
@@ -59,7 +60,11 @@ def platform(tmp_path):
         return dg.MaterializeResult(data_version=dg.DataVersion("m1"))
 
     @dg.asset(
-        check_specs=[dg.AssetCheckSpec("is_plain", asset="scan", partitions_def=Names().slides)],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "is_plain", asset="scan", partitions_def=Names().slides, blocking=True
+            )
+        ],
         **per_slide,
     )
     def scan(context: dg.AssetExecutionContext, store: ArtefactFolder):
@@ -117,6 +122,17 @@ def test_products_of_a_batch_turn_stale_with_their_input_alone(platform):
     made.content[S1] = "scanned again"
     run(platform, "scan")
     assert staleness(platform) == {S0: "FRESH", S1: "STALE", S2: "FRESH"}
+
+
+def test_a_blocking_check_of_severity_error_fails_its_slide_and_keeps_the_product(platform):
+    made, _, instance, _ = platform
+    made.severity = dg.AssetCheckSeverity.ERROR
+
+    result = run(platform, "scan")
+
+    failure = result.failure_data_for_node("scan").user_failure_data
+    assert failure.metadata["failed_slides"].value == {S1: "the check is_plain failed"}
+    assert instance.get_materialized_partitions(dg.AssetKey("scan")) == set(KEYS)
 
 
 @pytest.mark.parametrize("keys", [KEYS, [S1]])

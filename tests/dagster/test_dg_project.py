@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.dagster import definitions_snapshot
 
 DG = Path(sys.executable).parent / "dg"
 
@@ -44,3 +45,8 @@ def test_importing_the_code_location_reads_nothing_from_outside():
 
     assert done.stdout == "imported\n"
     assert "settle_s" in done.stderr
+
+
+def test_definitions_are_those_of_the_snapshot():
+    """`python -m tests.dagster.definitions_snapshot` writes it anew, for a person to read."""
+    assert definitions_snapshot.text() == definitions_snapshot.SNAPSHOT.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from hoverfast_platform.assets.definitions import build_definitions
 from hoverfast_platform.assets.partitions import range_tags
 from hoverfast_platform.assets.sensors import lost_runs, new_slides, returned_slides
-from hoverfast_platform.assets.slide_inventory import NO_QUARANTINE
+from hoverfast_platform.assets.slide_inventory import INVENTORY_VERSION, NO_QUARANTINE
 from hoverfast_platform.resources.heartbeat import Heartbeat, silent_runs
 from hoverfast_platform.synthetic import write_synthetic_slide
 from tests.dagster.parts import slide, slide_inventory, tissue_mask
@@ -77,6 +77,35 @@ def test_a_name_that_is_not_text_stops_no_other_file_and_is_shown(platform):
     problems = event.metadata["problems"].value
     assert r"bad\\xff\\x1b\[2J\.tiff has a name" in problems
     assert platform.tick().skip_reason.skip_message.endswith("2 registered")
+
+
+def test_missing_duplicate_and_replaced_files_are_listed_with_what_to_do(platform):
+    for seed, name in enumerate(("gone.tiff", "once.tiff", "other.tiff")):
+        platform.add(name, seed)
+    (platform.folder / "again.tiff").write_bytes((platform.folder / "once.tiff").read_bytes())
+    for _ in range(2):
+        platform.tick()
+    platform.materialize()
+    (platform.folder / "gone.tiff").unlink()
+    platform.add("other.tiff", 7)
+    for _ in range(3):
+        platform.tick()
+
+    result = platform.materialize()
+
+    (event,) = result.asset_materializations_for_node("slide_inventory")
+    rows = [record.data for record in event.metadata["remarks"].records]
+    assert [(row["what"], row["file"]) for row in rows] == [
+        ("missing", "gone.tiff"),
+        ("duplicate", "again.tiff"),
+        ("duplicate", "once.tiff"),
+        ("replaced", "other.tiff"),
+    ]
+    assert rows[3]["slide"].startswith("other-")
+    assert all(row["what_to_do"] for row in rows)
+    assert event.metadata["missing_files"].value == 1
+    # A list that changed makes no slide stale.
+    assert event.tags["dagster/data_version"] == INVENTORY_VERSION
 
 
 def test_new_file_is_waited_for_registered_and_left_alone(platform):

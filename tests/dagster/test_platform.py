@@ -64,6 +64,10 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     assert event.metadata["n_nuclei"].value > 10
     assert "data:image/webp" in event.metadata["overlay"].value
     assert "data:image/webp" in event.metadata["density"].value
+    assert event.metadata["dagster/row_count"].value == event.metadata["n_nuclei"].value
+    assert event.metadata["dagster/uri"].value.endswith(".parquet")
+    columns = {column.name for column in event.metadata["dagster/column_schema"].schema.columns}
+    assert {"id", "geometry", "centroid_x", "area_um2"} <= columns
     qupath_file = event.metadata["qupath_file"].value
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
         (entry,) = catalogue.results.lineage(qupath_file).entries
@@ -78,8 +82,14 @@ def test_thresholds_and_severities_are_settings(tmp_path):
     reloaded = build_definitions(tmp_path / "artefacts").get_assets_def("tissue_mask")
     with instance:
         result = dg.materialize(
-            [reloaded], partition_key=key, instance=instance, resources=resources
+            [reloaded],
+            partition_key=key,
+            instance=instance,
+            resources=resources,
+            raise_on_error=False,
         )
+        # Of severity `error` it is blocking: nothing is made of this mask by itself.
+        assert not result.success
         (check,) = result.get_asset_check_evaluations()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     policy.write_text('{"maks": {}}')
