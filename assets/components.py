@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Type
 import dagster as dg
 from pydantic import BaseModel, Field, model_validator
 
+from hoverfast_platform.assets.alerts import Alerts
 from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.code_references import in_source
 from hoverfast_platform.assets.corrections import corrections_spec
@@ -343,4 +344,5 @@ class Cohort(dg.Component, dg.Resolvable, dg.Model):
 
 
 # `type: hoverfast_platform.SlideFolder` is what people write; `dg` learns it from here.
-SlideFolder.__module__ = Segmentation.__module__ = Cohort.__module__ = "hoverfast_platform"
+for _component in (SlideFolder, Segmentation, Cohort, Alerts):
+    _component.__module__ = "hoverfast_platform"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from hoverfast_platform.assets.alerts import Alerts
 from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder
 from hoverfast_platform.checks.policy import read_policy
@@ -25,6 +26,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
     automation: Automation = Automation(),
     pseudonyms: bool = False,
     viewer_url: str = "",
+    alerts: Alerts | None = None,
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
@@ -39,6 +41,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
         automation: What runs by itself.
         pseudonyms: Whether result files are named after content instead of after files.
         viewer_url: Address under which browsers reach the viewer; empty: there is none.
+        alerts: Who is told of failed runs; None: nobody.
 
     Raises:
         SettingsError: If a file of settings is wrong; every wrong field is named.
@@ -72,6 +75,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
         dg.build_defs_for_component(slides),
         segmentation.definitions([cohort]),
         dg.build_defs_for_component(cohort),
+        dg.build_defs_for_component(alerts or Alerts()),
         # One stage per run: a child process per step would load the model again.
         dg.Definitions(executor=dg.in_process_executor),
     )
@@ -95,4 +99,13 @@ def defs() -> dg.Definitions:
         ),
         pseudonyms=environment.pseudonyms,
         viewer_url=environment.viewer_url,
+        alerts=Alerts(
+            webhook_variable="HOVERFAST_ALERT_WEBHOOK" if environment.alert_webhook else "",
+            mail_server_variable=(
+                "HOVERFAST_ALERT_MAIL_SERVER" if environment.alert_mail_server else ""
+            ),
+            mail_from=environment.alert_mail_from,
+            mail_to=environment.alert_mail_to,
+            ui_url=environment.ui_url,
+        ),
     )

@@ -19,7 +19,7 @@ _OF_A_COHORT = ("cohort", "teacher_labels", "student_model", "model_evaluation",
 NIGHTLY_FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=datetime.timedelta(hours=26), fail_window=datetime.timedelta(hours=50)
 )
-"""Of what is looked at every night: one night was missed, two nights were missed."""
+"""A warning when one night was missed, a failure when two were."""
 
 
 def intake_jobs(names: Names) -> list[dg.UnresolvedAssetJobDefinition]:
@@ -40,6 +40,11 @@ def segmentation_jobs(names: Names) -> list[dg.UnresolvedAssetJobDefinition]:
             names.word("make_masks"),
             "Opens slides and finds their usable tissue; their nuclei are not looked for.",
             [names.key(asset) for asset in ("slide", "tissue_mask")],
+        ),
+        _job(
+            names.word("record_settings"),
+            "Records the settings that masks and nuclei are made with, as they are now.",
+            [names.key(asset) for asset in ("mask_settings", "segmentation_settings")],
         ),
         _job(
             names.word("find_nuclei"),

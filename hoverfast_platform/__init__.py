@@ -287,7 +287,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
-_COMPONENTS = ("SlideFolder", "Segmentation", "Cohort")
+_COMPONENTS = ("SlideFolder", "Segmentation", "Cohort", "Alerts")
 """Dagster's components: YAML calls them `hoverfast_platform.SlideFolder`. They are not part of the
 Python API, and are found only where Dagster is installed."""
 

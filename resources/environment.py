@@ -62,7 +62,30 @@ class Environment(BaseSettings):
     viewer_url: str = Field(default="", pattern="^(https?://.*)?$")
     """Address under which browsers reach `hoverfast view`, such as
     `https://nuclei.hospital.example/viewer/`. `nuclei` and `tissue_mask` link to it; without it
-    they have no link. `make ui` sets it."""
+    they have no link. `hoverfast up` sets it."""
+
+    alert_webhook: str = Field(default="", pattern="^(https?://.*)?$")
+    """URL of a web hook that is told of failed runs: it is sent JSON with a field `text`, as Slack,
+    Mattermost and many others take it."""
+
+    alert_mail_server: str = Field(default="", pattern="^(smtps?://.*)?$")
+    """`smtp://user:password@host:587` or `smtps://`: the server that sends mail of failed runs."""
+
+    alert_mail_to: Annotated[tuple[str, ...], NoDecode] = ()
+    """Who is written to of failed runs, separated by commas."""
+
+    alert_mail_from: str = "hoverfast@localhost"
+    """Sender of these mails."""
+
+    ui_url: str = Field(default="http://127.0.0.1:3000", pattern="^https?://")
+    """Address under which browsers reach the Dagster UI, for links in alerts."""
+
+    @field_validator("alert_mail_to", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
 
     @field_validator("slides", mode="before")
     @classmethod
