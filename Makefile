@@ -22,40 +22,18 @@ setup: $(STAMP)  ## Environment in .venv with pinned versions
 export DAGSTER_HOME := $(CURDIR)/.dagster_home
 export HOVERFAST_ARTEFACTS ?= $(CURDIR)/demo/artefacts
 
-$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+$(DAGSTER_HOME)/dagster.yaml: assets/instance.yaml
 	mkdir -p $(DAGSTER_HOME)
 	cp $< $@
 
 demo: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Slide to nuclei through Dagster; SLIDE=path, else a sample
 	$(BIN)/python -m hoverfast_platform.assets.demo $(SLIDE)
 
-# Where slides arrive, and whether sensors run without being switched on in the UI.
-ui: export HOVERFAST_SLIDES ?= $(CURDIR)/demo/slides
-ui: export HOVERFAST_SENSORS ?= on
-ui: export UI_PORT ?= 3000
-ui: export VIEWER_PORT ?= 3001
-ui: export HOVERFAST_VIEWER_URL ?= http://127.0.0.1:$(VIEWER_PORT)/
+# Slides arrive in demo/slides; HOVERFAST_SLIDES=folder, UI_PORT= and VIEWER_PORT= say otherwise.
+UI_PORT     ?= 3000
+VIEWER_PORT ?= 3001
 ui: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## Dagster webserver and daemon on http://127.0.0.1:3000
-	@case "$$HOVERFAST_SLIDES" in *:*) ;; *) mkdir -p "$$HOVERFAST_SLIDES" ;; esac
-	@printf '%s\n' '' \
-	  "First: copy slides into $$HOVERFAST_SLIDES (HOVERFAST_SLIDES=folder make ui for another)." \
-	  "They are registered once they stand still, then masked and segmented by themselves." \
-	  "  what came, what is wrong   http://127.0.0.1:$$UI_PORT/assets/slide_inventory" \
-	  "  nuclei, slide by slide     http://127.0.0.1:$$UI_PORT/assets/nuclei?view=partitions" \
-	  "  what runs by itself        http://127.0.0.1:$$UI_PORT/automation" \
-	  "  slides in the browser      $$HOVERFAST_VIEWER_URL (to correct, the address with the token below)" \
-	  "To learn from a cohort: write $$HOVERFAST_ARTEFACTS/cohorts/NAME.json (docs/learning.md)." \
-	  "Ctrl-C ends it; what was begun goes on at the next start." ''
-	@# The viewer runs beside it, where its page was built, and ends with it. Warnings only, so that the
-	@# lines above stay in sight.
-	@mkdir -p "$$HOVERFAST_ARTEFACTS"; \
-	if test -f hoverfast_platform/viewer/static/index.html; then \
-	  $(BIN)/hoverfast view "$$HOVERFAST_ARTEFACTS" --review --beside-dagster --no-browser \
-	    --port $$VIEWER_PORT & trap "kill $$!" EXIT; \
-	else \
-	  echo "To see slides in the browser: make viewer, then make ui again."; HOVERFAST_VIEWER_URL=; \
-	fi; \
-	$(BIN)/dg dev -w workspace.yaml -h 127.0.0.1 -p $$UI_PORT --log-level warning
+	$(BIN)/hoverfast up demo --port $(UI_PORT) --viewer-port $(VIEWER_PORT)
 
 # The paper's experiments on your slides; docs/learning.md says what to expect.
 SLIDES  ?=

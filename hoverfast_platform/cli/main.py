@@ -38,6 +38,7 @@ _COMMANDS = {
     "cells": ("hoverfast_platform.cli.cells", "Cells around the nuclei of a result."),
     "neighbours": ("hoverfast_platform.cli.neighbours", "How nuclei lie among each other."),
     "convert": ("hoverfast_platform.cli.convert", "Results to QuPath, tables, OME-Zarr."),
+    "up": ("hoverfast_platform.cli.up", "The platform with Dagster's page, in one folder."),
     "view": ("hoverfast_platform.cli.view", "Slides and their nuclei in the browser."),
     "corrections": ("hoverfast_platform.cli.corrections", "QuPath's corrections as labels."),
     "teacher-labels": (

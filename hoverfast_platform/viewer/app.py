@@ -47,13 +47,18 @@ _KEPT = {"Cache-Control": "private, max-age=86400"}
 """Header for answers that never change: their address holds the segmentation's id."""
 
 
+def is_built() -> bool:
+    """Whether the front end was built: it is in the wheel, and `make viewer` builds it."""
+    return (STATIC / "index.html").is_file()
+
+
 def check_built() -> None:
     """Refuse to start without the page.
 
     Raises:
         SettingsError: If the front end was not built.
     """
-    if not (STATIC / "index.html").is_file():
+    if not is_built():
         raise SettingsError(
             f"The viewer's page was not built: {STATIC} has no index.html.",
             "Run `make viewer` in the checkout; it brings its own Node.",
