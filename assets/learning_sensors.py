@@ -31,6 +31,7 @@ from hoverfast_platform.use_cases.models_in_use import outdated_slides
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""
 
+_LEARNING = ("cohort", "teacher_labels", "student_model", "model_evaluation", "promoted_model")
 _MODEL = "another model"
 _RESEGMENT = "made by another model"
 _WANTED_TAG = "hoverfast/wanted_model"
@@ -53,6 +54,8 @@ def cohort_changes(
     The plan's name is its partition. A plan that is wrong fails its `cohort`, once, with the field
     that is wrong. Where only the gate changed, the student is judged again and not trained again.
     `promoted_model` follows by itself, once the check `model_gate` passed.
+    Learning that was cancelled is asked for again after the quiet time, and goes on where it was;
+    to end it for good, switch this sensor off first. What failed waits for a person.
     """
     before = {name: SeenCohort(**seen) for name, seen in json.loads(context.cursor or "{}").items()}
     folder = store.learning(plans)
@@ -77,13 +80,24 @@ def cohort_changes(
         new = [name for name in found.seen if name not in known]
         adds = [partitions.build_add_request(new)] if new else []
     due, told = [], [f"{name}: {problem}" for name, problem in found.problems.items()]
+    cancelled = {
+        name: run
+        for name in found.seen
+        if (run := _cancelled_learning(context.instance, name, names)) is not None
+    }
+    for name in cancelled.keys() - changed - gates.keys() - found.problems.keys():
+        wait_s = _ended_s(cancelled[name]) + quiet_s - _now_s()
+        if wait_s > 0:
+            told.append(f"{name} was cancelled, is asked for again in {wait_s:.0f} s")
+        else:
+            due.append(_request_again(name, cancelled[name].dagster_run, names))
     for change in found.changes:
         if change.wait_s > 0:
             told.append(f"{change.name} changed, waits {change.wait_s:.0f} s for more")
         elif has_unfinished_run(context.instance, {"dagster/partition": change.name}):
             told.append(f"{change.name} changed while it is being learned from, waits")
         else:
-            due.append(_request(change, names))
+            due.append(_request(change, names, cancelled.get(change.name)))
     for name in found.problems:
         if wrong := wrong_plan(folder, name):
             due.append(
@@ -101,10 +115,38 @@ def cohort_changes(
     )
 
 
-def _request(change: CohortChange, names: Names) -> dg.RunRequest:
+def _cancelled_learning(
+    instance: dg.DagsterInstance, name: str, names: Names
+) -> dg.RunRecord | None:
+    """The newest run of a cohort, if somebody cancelled it."""
+    runs = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": name}), limit=1)
+    if not runs or runs[0].dagster_run.status != dg.DagsterRunStatus.CANCELED:
+        return None
+    of_learning = {names.learning_key(asset) for asset in _LEARNING}
+    return runs[0] if of_learning & (runs[0].dagster_run.asset_selection or set()) else None
+
+
+def _ended_s(record: dg.RunRecord) -> float:
+    return record.end_time or record.create_timestamp.timestamp()
+
+
+def _request_again(name: str, cancelled: dg.DagsterRun, names: Names) -> dg.RunRequest:
+    """The same steps of a cohort once more; what they had finished they find finished."""
+    return dg.RunRequest(
+        run_key=f"{name} after {cancelled.run_id}",
+        partition_key=name,
+        asset_selection=sorted(cancelled.asset_selection or ()),
+        tags=why("cancelled", names),
+    )
+
+
+def _request(
+    change: CohortChange, names: Names, cancelled: dg.RunRecord | None = None
+) -> dg.RunRequest:
+    again = f" after {cancelled.dagster_run.run_id}" if cancelled is not None else ""
     return dg.RunRequest(
         # The version is in it since a cohort may become again what it once was.
-        run_key=f"{change.name} v{change.version} {change.digest}",
+        run_key=f"{change.name} v{change.version} {change.digest}{again}",
         partition_key=change.name,
         asset_selection=[names.learning_key("cohort")],
         tags=why("cohort changed", names),

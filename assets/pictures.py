@@ -21,3 +21,9 @@ def inline_picture(rgb: RgbImage, title: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(
         f"![{markdown(title)}](data:image/webp;base64,{base64.b64encode(webp).decode()})"
     )
+
+
+def inline_drawing(svg: str, title: str) -> dg.MarkdownMetadataValue:
+    """A drawing that the UI shows likewise; as an image nothing in it is run."""
+    coded = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![{markdown(title)}](data:image/svg+xml;base64,{coded})")

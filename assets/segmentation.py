@@ -8,6 +8,7 @@ from hoverfast_platform.assets.checks import check_specs, verdicts
 from hoverfast_platform.assets.launchpad import SegmentationConfig, overridden, read_config
 from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.nuclei_metadata import nuclei_metadata
+from hoverfast_platform.assets.pictures import inline_drawing
 from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.assets.segmentation_model import used_version
 from hoverfast_platform.assets.viewer_link import viewer_metadata
@@ -79,7 +80,8 @@ def build_nuclei(
 
         **Over time.** Overview, Metadata, Plots: seconds and nuclei per mm2, stain.
         """
-        from hoverfast_platform.reports.lineage import lineage_graph, story_of
+        from hoverfast_platform.reports.lineage import story_of
+        from hoverfast_platform.reports.lineage_graph import LineageGraph
         from hoverfast_platform.use_cases.models_in_use import model_in_use
         from hoverfast_platform.use_cases.segment_slides import (
             ResultOptions,
@@ -119,7 +121,7 @@ def build_nuclei(
                 among, others = catalogue.slides.companions(key)
                 identity = done.summary.provenance.segmentation_id
                 (entry,) = catalogue.results.lineage(identity).entries
-                graph = lineage_graph(story_of(catalogue, entry))
+                graph = LineageGraph.of(story_of(catalogue, entry))
                 in_use = {name: model_in_use(catalogue, name).sha256 for name in scopes}
             facts = NucleiFacts(
                 summary=done.summary,
@@ -134,7 +136,7 @@ def build_nuclei(
                 viewer_metadata(slide)
                 | nuclei_metadata(done, appearance)
                 | {"stain": stain, "scope": scope}
-                | {"lineage_graph": dg.MetadataValue.md(f"```mermaid\n{graph}\n```")}
+                | {"lineage_graph": inline_drawing(graph.svg(), "what it was made from")}
                 | ({"override": override} if override else {}),
                 identity,
                 verdicts(NUCLEI_CHECKS, facts, policy),

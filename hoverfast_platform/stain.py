@@ -53,6 +53,8 @@ _BRIGHTEST_PERCENT = 99.0
 _MAX_GAIN = 3.0
 _MIN_TISSUE_DENSITY = 0.35
 """Sum over the colours from which a pixel is tissue and not glass."""
+_NOT_SCANNED = 254
+"""All colours from here on: white that a scanner wrote where it did not look."""
 _MIN_TISSUE_PIXELS = 500
 _HUE_SHARE = 0.5
 """How far the balance of colours is corrected, on a log scale: fields of stroma alone are red
@@ -163,7 +165,7 @@ def measure_stain(rgb: RgbImage, is_tissue: npt.NDArray[np.bool_]) -> StainStren
     Returns:
         None without tissue.
     """
-    pixels: RgbImage = rgb[is_tissue & tissue_proper(rgb, exposure_gain([rgb], WHITE_LEVEL))]
+    pixels: RgbImage = rgb[is_tissue & tissue_proper(rgb)]
     if not len(pixels):
         return None
     hematoxylin, eosin = np.median(stain_optical_density(pixels, "he"), axis=0)
@@ -244,13 +246,17 @@ def exposure_gain(samples: Sequence[RgbImage], white_level: float | None) -> flo
     return round(float(np.clip(white_level / max(brightest, 1), 1.0, _MAX_GAIN)), 4)
 
 
-def tissue_proper(rgb: RgbImage, gain: float = 1.0) -> npt.NDArray[np.bool_]:
-    """Where an image is tissue and not glass, by optical density, ``(H, W)``; no mask is asked.
+def tissue_proper(rgb: RgbImage) -> npt.NDArray[np.bool_]:
+    """Where a picture of a whole slide is tissue and not glass, by optical density, ``(H, W)``.
+
+    No mask is asked. How bright glass is tell the brightest pixels that were scanned: what was
+    not scanned is pure white in the file, and no tissue.
 
     Args:
         rgb: ``(H, W, 3)``.
-        gain: By which its brightness is multiplied first, see :func:`exposure_gain`.
     """
+    scanned = rgb[rgb.min(axis=2) < _NOT_SCANNED]
+    gain = exposure_gain([scanned[None]] if len(scanned) else [], WHITE_LEVEL)
     table = _density_of_byte(gain).astype(np.float32)
     dense: npt.NDArray[np.bool_] = _is_dense(cv2.LUT(np.ascontiguousarray(rgb), table)) > 0
     return dense

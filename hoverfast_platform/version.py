@@ -2,5 +2,5 @@
 
 __version__ = "0.1.0"
 
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 """Raise when the engine finds other nuclei from the same input: old results stop matching."""

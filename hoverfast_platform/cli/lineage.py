@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 )
 @json_option
 @click.option("--graph", is_flag=True, help="A Mermaid flow chart, for GitHub, GitLab, Obsidian.")
-def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, graph: bool) -> None:
+@click.option("--svg", is_flag=True, help="The same as a picture: `... --svg > lineage.svg`.")
+def command(
+    slide_or_file: str, catalogue: Path | str | None, as_json: bool, graph: bool, svg: bool
+) -> None:
     """Where SLIDE_OR_FILE came from: slide bytes, mask, model, labels, settings, code, run.
 
     Without a catalogue SLIDE_OR_FILE is a result (.json.gz, .parquet, .summary.json), which
     carries its own record. With one it may also be a slide's name, path, key or digest; the
     result that is current comes first.
     """
-    from hoverfast_platform.reports.lineage import lineage_graph, lineage_lines
+    from hoverfast_platform.reports.lineage import lineage_lines
+    from hoverfast_platform.reports.lineage_graph import LineageGraph
 
     if catalogue is None:
         record, stories = _of_file(Path(slide_or_file))
@@ -42,7 +46,9 @@ def command(slide_or_file: str, catalogue: Path | str | None, as_json: bool, gra
     if as_json or not stories:
         say(json_text(record))
     elif graph:
-        say(lineage_graph(stories[0]))
+        say(LineageGraph.of(stories[0]).mermaid())
+    elif svg:
+        say(LineageGraph.of(stories[0]).svg())
     else:
         say("\n\n".join("\n".join(lineage_lines(story)) for story in stories))
     _tell_of_changes(stories)

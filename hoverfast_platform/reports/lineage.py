@@ -1,4 +1,4 @@
-"""Where a result came from, told to people in ten lines or as a graph."""
+"""Where a result came from, told to people in ten lines; ``lineage_graph`` draws it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hoverfast_platform.catalogue import (
 )
 from hoverfast_platform.provenance import Provenance
 
-_SHORT = 10
+SHORT = 10
 """Letters of a digest that people need."""
 
 
@@ -54,19 +54,19 @@ def lineage_lines(story: Story) -> tuple[str, ...]:
     slide, model = made.slide, made.model
     labels = [f"{use.name} ({use.licence})" for use in story.labels] or list(model.labels)
     sets = [
-        f"{table.name or table.digest[:_SHORT]}" + (f" of {table.cohort}" if table.cohort else "")
+        f"{table.name or table.digest[:SHORT]}" + (f" of {table.cohort}" if table.cohort else "")
         for table in story.training_sets
     ]
     where = f"{entry.slide_path}, " if entry is not None else ""
     lines = {
-        "nuclei": _nuclei(story),
-        "slide": f"{where}{slide.sha256[:_SHORT]}, {slide.width_px} x {slide.height_px} px, "
+        "nuclei": nuclei_text(story),
+        "slide": f"{where}{slide.sha256[:SHORT]}, {slide.width_px} x {slide.height_px} px, "
         f"{slide.mpp_x:.4g} um/px ({slide.mpp_source})",
-        "mask": f"{made.mask.engine} {made.mask.sha256[:_SHORT]}" if made.mask else "none",
-        "model": f"{model.title} {model.sha256[:_SHORT]}, {model.mpp:g} um/px",
+        "mask": f"{made.mask.engine} {made.mask.sha256[:SHORT]}" if made.mask else "none",
+        "model": f"{model.title} {model.sha256[:SHORT]}, {model.mpp:g} um/px",
         "learned from": "; ".join(labels),
         "trained on": "; ".join(sets) or model.cohort,
-        "descends from": "; ".join(f"{_title(a)} ({a.how})" for a in story.ancestors),
+        "descends from": "; ".join(f"{title_of(a)} ({a.how})" for a in story.ancestors),
         "computed by": f"{made.arithmetic}, version {made.code_version}"
         + (f", run {entry.run_id}" if entry and entry.run_id else ""),
         "files": ", ".join(entry.files) if entry else "",
@@ -74,55 +74,15 @@ def lineage_lines(story: Story) -> tuple[str, ...]:
     return tuple(f"{name:14} {text}" for name, text in lines.items() if text)
 
 
-def lineage_graph(story: Story) -> str:
-    """The story as a Mermaid flow chart: what it was made from leads to the nuclei."""
-    made = story.made_from
-    nodes = [
-        _node("nuclei", "nuclei", _nuclei(story)),
-        _node("slide", "slide", story.entry.slide_name if story.entry else "", made.slide.sha256),
-        _node("model", "model", made.model.title, made.model.sha256),
-    ]
-    arrows = ["slide --> nuclei", "model --> nuclei"]
-    if made.mask is not None:
-        nodes.append(_node("mask", "tissue mask", made.mask.engine, made.mask.sha256))
-        arrows += ["slide --> mask", "mask --> nuclei"]
-    for i, ancestor in enumerate(story.ancestors):
-        nodes.append(_node(f"a{i}", "model", _title(ancestor), ancestor.sha256))
-        steps = "" if ancestor.n_steps == 1 else f", {ancestor.n_steps} steps up"
-        arrows.append(f"a{i} -->|{ancestor.how}{steps}| model")
-    for i, made_of in enumerate(story.training_sets):
-        nodes.append(_node(f"t{i}", "training set", made_of.name, made_of.digest))
-        arrows.append(f"t{i} --> model")
-        if made_of.cohort:
-            nodes.append(_node(f"c{i}", "cohort", made_of.cohort))
-            arrows.append(f"c{i} --> t{i}")
-    for i, use in enumerate(story.labels):
-        nodes.append(_node(f"l{i}", "labels", use.name, use.licence))
-        arrows.append(f"l{i} {'-.->|inherited|' if use.is_inherited else '-->'} model")
-    if not story.labels:  # a file alone names them with their licences
-        for i, text in enumerate(made.model.labels):
-            nodes.append(_node(f"l{i}", "labels", text))
-            arrows.append(f"l{i} --> model")
-    return "\n".join(["flowchart LR", *(f"    {line}" for line in (*nodes, *arrows))])
-
-
-def _nuclei(story: Story) -> str:
-    entry, identity = story.entry, story.made_from.segmentation_id[:_SHORT]
+def nuclei_text(story: Story) -> str:
+    """How many nuclei, whether they are the current result, when, and which segmentation."""
+    entry, identity = story.entry, story.made_from.segmentation_id[:SHORT]
     if entry is None:
         return f"segmentation {identity}"
     state = "current" if entry.is_current else "replaced by another result"
     return f"{entry.n_nuclei:,}, {state}, {entry.finished_at:%Y-%m-%d %H:%M} UTC, {identity}"
 
 
-def _title(ancestor: Ancestor) -> str:
-    return f"{ancestor.name} {ancestor.version}" if ancestor.name else ancestor.sha256[:_SHORT]
-
-
-def _node(name: str, kind: str, *texts: str) -> str:
-    """A box of the chart; characters that mean something to Mermaid or HTML are escaped."""
-    shown = [text if len(text) != 64 else text[:_SHORT] for text in texts if text]
-    safe = [
-        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "#quot;")
-        for text in shown
-    ]
-    return f'{name}["{"<br/>".join([f"<b>{kind}</b>", *safe])}"]'
+def title_of(ancestor: Ancestor) -> str:
+    """Name and version of a model, or the start of its digest."""
+    return f"{ancestor.name} {ancestor.version}" if ancestor.name else ancestor.sha256[:SHORT]

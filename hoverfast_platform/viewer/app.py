@@ -32,6 +32,7 @@ from hoverfast_platform.errors import (
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.review.state import Drawn, Proposal, add_up
 from hoverfast_platform.viewer.access import Access, Guard
+from hoverfast_platform.viewer.descent import draw_descent
 from hoverfast_platform.viewer.describe import describe_exhibit, describe_nucleus, list_exhibits
 from hoverfast_platform.viewer.library import Library
 from hoverfast_platform.viewer.showroom import Colouring, OpenExhibit, Showroom, as_json
@@ -85,6 +86,7 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
         Route(one + "/nuclei/{z:int}/{x:int}/{y:int}.mvt", pages.outlines),
         Route(one + "/density/{z:int}/{x:int}/{y:int}.png", pages.density),
         Route(one + "/mask.png", pages.mask),
+        Route(one + "/lineage.svg", pages.lineage),
         Route(one + "/nucleus/{row:int}.json", pages.nucleus),
         Route(one + "/torn.json", pages.torn),
         Route(one + "/queue.json", pages.queue),
@@ -178,6 +180,11 @@ class _Pages:
     def mask(self, request: Request) -> Response:
         """PNG of the tissue mask, with what was left out in colour."""
         return Response(self._shown(request).mask_png(), media_type="image/png")
+
+    def lineage(self, request: Request) -> Response:
+        """SVG of what the result was made from."""
+        svg = draw_descent(self._shown(request).exhibit, self._room.library)
+        return Response(svg, media_type="image/svg+xml")
 
     def nucleus(self, request: Request) -> Response:
         """JSON: the measurements of the nucleus in a row of the table."""

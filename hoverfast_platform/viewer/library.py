@@ -90,12 +90,14 @@ class Library:
         exhibits: Slides and results, in order of name.
         failures: What the catalogue says failed, newest first.
         policy: When a result counts as odd: `checks.json` in the folder, as in Dagster.
+        catalogue: Where it is; None where there is none.
     """
 
     root: Path
     exhibits: tuple[Exhibit, ...]
     failures: tuple[FailureRecord, ...] = ()
     policy: CheckPolicy = field(default_factory=CheckPolicy)
+    catalogue: Path | str | None = None
 
     def find(self, key: str) -> Exhibit | None:
         """Find one by its key, or by its slide's key in the catalogue; None if there is none."""
@@ -139,7 +141,8 @@ def open_library(
     """
     if path.is_file():
         return Library(path.parent, (_slide_alone(path, path.parent, mpp),))
-    known, failures = _catalogued(catalogue or path / CATALOGUE_NAME)
+    location = catalogue or path / CATALOGUE_NAME
+    known, failures = _catalogued(location)
     results = [
         _of_summary(summary, path, known, slide_folders, mpp)
         for summary in sorted(path.rglob(f"*{SUMMARY}"))
@@ -164,7 +167,8 @@ def open_library(
             "a folder of slides, or one slide.",
         )
     exhibits = sorted([*results, *alone], key=lambda exhibit: (exhibit.name, exhibit.title))
-    return Library(path, tuple(exhibits), failures, read_policy(path / "checks.json"))
+    policy, is_there = read_policy(path / "checks.json"), _is_there(location)
+    return Library(path, tuple(exhibits), failures, policy, location if is_there else None)
 
 
 def _slide_files(folder: Path) -> Iterator[Path]:
@@ -180,11 +184,16 @@ def _key(path: Path, root: Path) -> str:
     return bytes_sha256(os.fsencode(inside))[:12]
 
 
+def _is_there(location: Path | str) -> bool:
+    """Opening a file that is not there would make one."""
+    return not isinstance(location, Path) or location.exists()
+
+
 def _catalogued(
     location: Path | str,
 ) -> tuple[dict[str, tuple[KnownSlide, Path | None]], tuple[FailureRecord, ...]]:
     """Slides by digest with their newest mask, and failures; nothing without a catalogue."""
-    if isinstance(location, Path) and not location.exists():
+    if not _is_there(location):
         return {}, ()
     with Catalogue.open(location) as catalogue:
         known = {}

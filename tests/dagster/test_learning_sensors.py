@@ -1,6 +1,5 @@
 """What is asked for after a cohort or the model in use changed; nothing is computed here."""
 
-import datetime
 import json
 from collections import Counter
 from pathlib import Path
@@ -8,21 +7,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hoverfast_platform.assets.definitions import build_definitions
 from hoverfast_platform.assets.learning_sensors import (
-    MAX_RESEGMENTED_PER_RUN,
     cohort_changes,
     model_changes,
-    resegment_slides,
 )
 from hoverfast_platform.assets.names import Names
-from hoverfast_platform.catalogue import FailureRecord, ModelRecord, SlideRecord
-from hoverfast_platform.catalogue.watched_files import Judged
+from hoverfast_platform.catalogue import ModelRecord
 from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
-from hoverfast_platform.use_cases.models import roll_back
-from tests.builders import segmentation, verdict
+from tests.builders import verdict
 from tests.dagster.parts import (
     cohort,
     model_evaluation,
@@ -30,58 +24,7 @@ from tests.dagster.parts import (
     student_model,
     teacher_labels,
 )
-
-
-class Platform:
-    """An instance whose sensors are ticked by hand."""
-
-    def __init__(self, root, instance):
-        self.instance = instance
-        self.root = root
-        self.reload()
-        self.cursor = None
-
-    def reload(self):
-        """As the button of the UI does after a file of settings changed."""
-        self.defs = build_definitions(self.root)
-        self.store = self.defs.resources["store"]
-        self.compute = self.defs.resources["compute"]
-
-    def tick(self, sensor, **options):
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        result = sensor(context, self.store, **options)
-        if isinstance(result, dg.SkipReason):
-            return result.skip_message
-        self.cursor = result.cursor
-        for request in result.dynamic_partitions_requests or ():
-            self.instance.add_dynamic_partitions(
-                request.partitions_def_name, request.partition_keys
-            )
-        return result.run_requests or result.skip_reason.skip_message
-
-    def report(self, asset, version, partition=None):
-        """As if a run had made an asset."""
-        self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                asset, partition=partition, tags={"dagster/data_version": version}
-            )
-        )
-
-    def slide(self, name, *models):
-        """A slide of the catalogue and of Dagster, segmented by these models."""
-        record = SlideRecord(name.ljust(64, "0"), name, name, "v", 1, 1, 0.25, 0.25, "file")
-        with self.store.open_catalogue() as catalogue:
-            key = catalogue.slides.register(record)
-            for model in models:
-                catalogue.results.record(
-                    segmentation(f"{name} {model}", record, made_from={"model": {"sha256": model}})
-                )
-        self.instance.add_dynamic_partitions("slides", [key])
-        return key
-
-    def run(self, tags, status=dg.DagsterRunStatus.STARTED):
-        """As if a run with these tags had come that far."""
-        self.instance.add_run(dg.DagsterRun(job_name="any", tags=tags, status=status))
+from tests.dagster.ticked_platform import Platform
 
 
 @pytest.fixture
@@ -107,10 +50,63 @@ def test_changed_cohort_is_asked_for_once(platform):
 
     assert request.partition_key == "skin"
     assert request.run_key == again.run_key  # the daemon starts one run per key
+    learned(platform)
+    assert platform.tick(cohort_changes, quiet_s=0) == "1 cohorts, none changed"
+
+
+def learned(platform):
+    """As if the newest version of the cohort had been resolved."""
     with platform.store.open_catalogue() as catalogue:
         folder = platform.store.learning()
         catalogue.cohorts.record(find_cohort(folder, catalogue.slides.all(), "skin"), {})
-    assert platform.tick(cohort_changes, quiet_s=0) == "1 cohorts, none changed"
+
+
+STEPS = ["model_evaluation", "student_model", "teacher_labels"]
+
+
+def test_cancelled_learning_is_asked_for_again_after_the_quiet_time(platform):
+    write_plan(platform)
+    platform.slide("skin1")
+    learned(platform)
+    run_id = platform.run({"dagster/partition": "skin"}, dg.DagsterRunStatus.CANCELED, STEPS)
+
+    assert "cancelled, is asked for again in" in platform.tick(cohort_changes, quiet_s=600)
+    (request,) = platform.tick(cohort_changes, quiet_s=0)
+
+    assert [key.to_user_string() for key in request.asset_selection] == STEPS
+    assert (request.partition_key, request.run_key) == ("skin", f"skin after {run_id}")
+    platform.run({"dagster/partition": "skin"}, dg.DagsterRunStatus.STARTED, STEPS)
+    assert "none changed" in platform.tick(cohort_changes, quiet_s=0)
+
+
+@pytest.mark.parametrize(
+    ("status", "assets"),
+    [
+        (dg.DagsterRunStatus.FAILURE, STEPS),
+        (dg.DagsterRunStatus.SUCCESS, STEPS),
+        (dg.DagsterRunStatus.CANCELED, ["somebody_elses"]),
+    ],
+)
+def test_nothing_but_cancelled_learning_is_asked_for_again(platform, status, assets):
+    write_plan(platform)
+    platform.slide("skin1")
+    learned(platform)
+    platform.run({"dagster/partition": "skin"}, dg.DagsterRunStatus.CANCELED, STEPS)
+    platform.run({"dagster/partition": "skin"}, status, assets)
+
+    assert "none changed" in platform.tick(cohort_changes, quiet_s=0)
+
+
+def test_change_whose_run_was_cancelled_is_asked_for_under_another_key(platform):
+    write_plan(platform)
+    platform.slide("skin1")
+    (first,) = platform.tick(cohort_changes, quiet_s=0)
+    platform.run({"dagster/partition": "skin"}, dg.DagsterRunStatus.CANCELED, ["cohort"])
+
+    (second,) = platform.tick(cohort_changes, quiet_s=0)
+
+    assert second.asset_selection == first.asset_selection == [cohort.key]
+    assert second.run_key != first.run_key  # the daemon starts one run per key
 
 
 def test_wrong_plan_fails_its_cohort_once_and_names_the_field(platform):
@@ -262,134 +258,3 @@ def test_model_in_use_is_looked_at_after_every_promotion(platform):
     assert len(platform.tick(model_changes, compute=platform.compute)) == 1
     other.unlink()
     assert "cannot be read" in platform.tick(model_changes, compute=platform.compute)
-
-
-def asked_for(platform):
-    """First and last slide of the run that is asked for, or why none is."""
-    asked = platform.tick(resegment_slides, compute=platform.compute)
-    if isinstance(asked, str):
-        return asked
-    (request,) = asked
-    return tuple(
-        request.tags[f"dagster/asset_partition_range_{side}"] for side in ("start", "end")
-    ), request.tags
-
-
-def test_slides_of_another_model_are_made_again_in_bounded_runs(platform):
-    now = platform.compute.model_in_use(platform.store).sha256
-    platform.slide("a", "old", now)
-    names = [f"b{i:02}" for i in range(MAX_RESEGMENTED_PER_RUN + 2)]
-    keys = [platform.slide(name, "old") for name in names]
-    platform.slide("c")
-    last = platform.slide("d", "old")
-
-    ranges = []
-    while not isinstance(asked := asked_for(platform), str):
-        ranges.append(asked[0])
-        first, end = keys.index(asked[0][0]) if asked[0][0] in keys else None, asked[0][1]
-        done = names[first : keys.index(end) + 1] if first is not None else ["d"]
-        for name in done:
-            platform.slide(name, now)
-
-    assert ranges == [
-        (keys[0], keys[MAX_RESEGMENTED_PER_RUN - 1]),
-        (keys[-2], keys[-1]),
-        (last, last),
-    ]
-    assert "none left to do: 0 slides" in asked
-
-
-def test_slides_of_a_model_that_was_rolled_back_are_made_again(platform):
-    """The model that ships, a student, the model that ships again: the student's nuclei go."""
-    shipped = platform.compute.model_in_use(platform.store).sha256
-    student = Path(platform.store.root) / "student.safetensors"
-    student.write_bytes(b"weights")
-    sha256 = weights_digest(student)
-    with platform.store.open_catalogue() as catalogue:
-        catalogue.models.register(ModelRecord(sha256, "student", "1", str(student), {}))
-        catalogue.models.promote(sha256, replaces=None, reason="b", verdict=verdict("dice 0.8"))
-    key = platform.slide("a", shipped)
-    assert asked_for(platform)[0] == (key, key)
-    platform.slide("a", sha256)
-    assert "none left" in asked_for(platform)
-
-    with platform.store.open_catalogue() as catalogue:
-        roll_back(catalogue, DEFAULT_MODEL, reason="it finds keratin")
-
-    assert asked_for(platform)[0] == (key, key)
-    platform.slide("a", shipped)
-    assert "none left" in asked_for(platform)
-    with platform.store.open_catalogue() as catalogue:
-        first, second = catalogue.results.lineage(key).entries
-    assert [first.provenance.model.sha256, first.is_current] == [shipped, True]
-    assert [second.provenance.model.sha256, second.is_current] == [sha256, False]
-
-
-def test_cancelled_run_is_asked_for_again(platform):
-    key = platform.slide("a", "old")
-    _, tags = asked_for(platform)
-    platform.run(tags, dg.DagsterRunStatus.CANCELED)
-
-    assert asked_for(platform)[0] == (key, key)
-
-
-def test_slides_without_their_file_and_those_that_failed_since_are_left_alone(platform):
-    failed, fine = platform.slide("a", "old"), platform.slide("b", "old")
-    away, replaced = platform.slide("c", "old"), platform.slide("d", "old")
-    now = datetime.datetime.now(datetime.UTC)
-    with platform.store.open_catalogue() as catalogue:
-        files = catalogue.files
-        files.update("/w", {"c": "1", "d": "1"}, now=now, settle_s=0, all_listed=True)
-        files.update("/w", {"c": "1", "d": "1"}, now=now, settle_s=0, all_listed=True)
-        records = [SlideRecord(n.ljust(64, "0"), n, n, "v", 1, 1, 0.25, 0.25, "file") for n in "cd"]
-        ready = files.ready(2)
-        files.record([Judged(*pair) for pair in zip(ready, records, strict=True)], now)
-        files.update("/w", {"d": "2"}, now=now, settle_s=0, all_listed=True)
-        catalogue.results.record_failure(
-            FailureRecord("a", "defect", "odd", "", "r", slide_key=failed, step="nuclei")
-        )
-
-    assert asked_for(platform)[0] == (fine, fine)
-    platform.slide("b", platform.compute.model_in_use(platform.store).sha256)
-    assert "3 slides are of other models, 1 of them failed since, 2 have no" in asked_for(platform)
-    assert {away, replaced}.isdisjoint({failed, fine})
-
-
-def test_slide_that_ends_its_runs_is_given_up_after_three_times(platform):
-    keys = [platform.slide(f"b{i:02}", "old") for i in range(10)]
-    ends = []
-    for _ in range(3):
-        (start, end), tags = asked_for(platform)
-        assert start == keys[0]
-        ends.append(end)
-        platform.run(tags, dg.DagsterRunStatus.FAILURE)
-
-    assert ends == [keys[9], keys[7], keys[0]]
-    assert asked_for(platform)[0] == (keys[1], keys[9])
-
-
-def test_slides_are_made_with_the_model_of_their_scope(platform):
-    (Path(platform.store.root) / "scopes.json").write_text(
-        json.dumps({"rules": [{"files": "breast*", "scope": "breast"}]})
-    )
-    platform.reload()
-    shipped = platform.compute.model_in_use(platform.store).sha256
-    student = Path(platform.store.root) / "student.safetensors"
-    student.write_bytes(b"weights")
-    sha256 = weights_digest(student)
-    with platform.store.open_catalogue() as catalogue:
-        catalogue.models.register(ModelRecord(sha256, "s", "1", str(student), {}), scope="breast")
-        catalogue.models.promote(
-            sha256, replaces=None, reason="b", verdict=verdict("dice 0.8"), scope="breast"
-        )
-    breast, _ = platform.slide("breast", shipped), platform.slide("skin", shipped)
-
-    assert asked_for(platform)[0] == (breast, breast)
-    assert platform.compute.model_in_use(platform.store, "breast").path == student
-    assert platform.compute.model_in_use(platform.store, "skin").sha256 == shipped
-
-
-def test_one_run_at_a_time_makes_slides_again(platform):
-    platform.slide("a", "old")
-    platform.run({"hoverfast/why": "made by another model"})
-    assert "under way" in platform.tick(resegment_slides, compute=platform.compute)

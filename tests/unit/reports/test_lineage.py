@@ -1,10 +1,15 @@
 """Lineage for people: few lines, and a graph that a page can draw."""
 
 import datetime
+import re
+from xml.etree import ElementTree
 
 from hoverfast_platform.catalogue import Ancestor, LabelUse, LineageEntry, TrainingSetRecord
-from hoverfast_platform.reports.lineage import Story, lineage_graph, lineage_lines
+from hoverfast_platform.reports.lineage import Story, lineage_lines
+from hoverfast_platform.reports.lineage_graph import LineageGraph
 from tests.builders import provenance
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def story(**changes):
@@ -58,14 +63,14 @@ def test_file_alone_tells_its_own_story():
 def test_graph_of_a_file_alone_has_the_labels_it_names():
     made = provenance("s" * 32, model={"labels": ("TNBC (CC-BY-4.0)",)})
 
-    graph = lineage_graph(Story(made))
+    graph = LineageGraph.of(Story(made)).mermaid()
 
     assert 'l0["<b>labels</b><br/>TNBC (CC-BY-4.0)"]' in graph
     assert "l0 --> model" in graph
 
 
 def test_graph_leads_from_what_it_was_made_of_to_the_nuclei():
-    graph = lineage_graph(story()).splitlines()
+    graph = LineageGraph.of(story()).mermaid().splitlines()
 
     assert graph[0] == "flowchart LR"
     for arrow in (
@@ -82,3 +87,50 @@ def test_graph_leads_from_what_it_was_made_of_to_the_nuclei():
     assert slide.strip() == (
         'slide["<b>slide</b><br/>a #quot;b#quot; &lt;1&gt;.svs<br/>aaaaaaaaaa"]'
     )
+
+
+def drawn(what):
+    """Texts of a picture's boxes by the box's left edge, from left to right; and its arrows."""
+    root = ElementTree.fromstring(LineageGraph.of(what).svg())
+    columns = {}
+    for group in root.iter(f"{SVG}g"):
+        texts = [text.text for text in group.iter(f"{SVG}text")]
+        columns.setdefault(float(group.find(f"{SVG}rect").get("x")), []).append(texts)
+    return [columns[x] for x in sorted(columns)], root.findall(f"{SVG}path")
+
+
+def test_picture_leads_from_left_to_right_to_the_nuclei():
+    columns, arrows = drawn(story())
+
+    assert [sorted(texts[0] for texts in column) for column in columns] == [
+        ["cohort"],
+        ["labels", "labels", "model", "model", "slide", "training set"],
+        ["model", "tissue mask"],
+        ["nuclei"],
+    ]
+    assert sum(arrow.get("stroke-dasharray") is not None for arrow in arrows) == 1
+    for arrow in arrows:
+        start, end = arrow.get("d").split("H")[0][1:], arrow.get("d").rsplit(" ", 2)[1]
+        assert float(start.split()[0]) < float(end)
+
+
+def test_picture_shows_names_as_they_are_and_never_as_markup():
+    made = story()
+    hostile = made.entry.model_copy(update={"slide_name": "<script>\x01 & \udc80.svs"})
+
+    columns, _ = drawn(Story(made.made_from, hostile))
+
+    (slide,) = (texts for column in columns for texts in column if texts[0] == "slide")
+    assert slide[1] == "<script>\ufffd & \ufffd.svs"
+
+
+def test_long_texts_are_cut_in_the_picture_and_whole_in_its_tooltip():
+    long = "a" * 80 + ".svs"
+    made = story()
+    entry = made.entry.model_copy(update={"slide_name": long})
+
+    svg = LineageGraph.of(Story(made.made_from, entry)).svg()
+
+    assert f"<title>slide; {long};" in svg
+    (shown,) = re.findall(r">(a+)…</text>", svg)
+    assert len(shown) < 40

@@ -18,7 +18,7 @@ from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.viewer.access import Access
 from hoverfast_platform.viewer.app import viewer_app
 from hoverfast_platform.viewer.library import open_library
-from tests.builders import NAMESPACE, squares, write_slide
+from tests.builders import NAMESPACE, segmentation, squares, write_slide
 from tests.unit.storage.test_vector_tiles import decode
 
 WIDTH, HEIGHT = 1300, 700
@@ -215,6 +215,24 @@ def test_a_clicked_nucleus_tells_its_measurements(browser):
     assert found["centroid"] == [45.25, 5.0]
     values = {m["column"]: m["value"] for m in found["measurements"]}
     assert values == {"area_um2": 6.5, "perimeter_um": 10.0, "confidence": None}
+
+
+def test_the_graph_says_what_the_result_was_made_from(browser, results):
+    address = f"/api/slides/{key_of(browser)}/lineage.svg"
+
+    alone = browser.get(address)
+    record = SlideRecord("d" * 64, "skin & bone.svs", "/s.svs", "v", 1, 1, 0.25, 0.25, "file")
+    with Catalogue.open(results / "catalogue.sqlite") as catalogue:
+        catalogue.slides.register(record)
+        catalogue.results.record(segmentation("seg-m-0123456789", record))
+    with_catalogue = open_viewer(results).get(address)
+
+    assert alone.headers["content-type"] == "image/svg+xml"
+    assert "<style" not in alone.text  # the page's policy would refuse it
+    assert ">tissue mask</text>" in alone.text
+    assert ">segmentation seg-m-0123</text>" in alone.text
+    assert "skin &amp; bone.svs" in with_catalogue.text
+    assert "current" in with_catalogue.text
 
 
 def test_nothing_is_shown_without_the_token(browser):

@@ -165,6 +165,9 @@ function fillLineage(slide: Slide): void {
     return;
   }
   const rows = slide.result.lineage.map(([name, text]) => make("tr", {}, make("th", {}, name), make("td", {}, text)));
+  const graph = addressOf(slide.key, "/lineage.svg");
+  const drawing = make("img", { src: graph, loading: "lazy", alt: "What this result was made from, as a graph" });
+  box.append(make("a", { href: graph, target: "_blank", title: "Open the graph in a tab of its own" }, drawing));
   box.append(make("table", {}, ...rows), ...slide.result.warnings.map((w) => make("p", { class: "hint" }, w)));
   byId("name").addEventListener("click", () => {
     (box as HTMLDetailsElement).open = true;
