@@ -356,7 +356,7 @@ class Compute(Settings):
 
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = "auto"
     """Arithmetic of the network. ``auto``: half precision on a GPU; on a CPU int8 where the model
-    has a checked int8 form and the CPU VNNI, else bf16 where the CPU multiplies in it, else
+    has an int8 form that agrees on such CPUs, else bf16 where the CPU multiplies in it, else
     fp32. Part of the result's identity; give one to have equal results on unequal machines."""
 
     batch_size: int = Field(default=0, ge=0)

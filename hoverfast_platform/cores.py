@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Literal, TypeAlias
+
+Int8Arithmetic: TypeAlias = Literal["vnni", "avx2"]
+"""How a processor adds products of bytes: ``vnni`` exactly; ``avx2`` in pairs of which each sum is
+kept in 16 bits, so that a large one is cut off."""
 
 _CPUINFO = Path("/proc/cpuinfo")
+_LATER_THAN_AVX2 = ("avx512", "avx_vnni", "avx10", "amx")
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
@@ -56,17 +62,32 @@ def has_vnni() -> bool:
     return bool({"avx512_vnni", "avx_vnni"} & cpu_features())
 
 
+def int8_arithmetic() -> Int8Arithmetic | None:
+    """How this processor computes int8 forms; None where that is not known to be worth it."""
+    if has_vnni():
+        return "vnni"
+    return "avx2" if "avx2" in cpu_features() else None
+
+
 def cpu_features() -> frozenset[str]:
-    """Instruction sets of the processor, by the names that Linux and torch give them.
+    """Instruction sets of the processor that may be used, by the names that Linux and torch give.
 
     Elsewhere than on Linux torch is asked. Older versions of it do not tell, so that none is known
-    and fp32 is taken.
+    and fp32 is taken. Where ``ONEDNN_MAX_CPU_ISA`` keeps OpenVINO to AVX2, later sets are left out.
     """
-    if _CPUINFO.is_file():
-        flags = next(
-            (line for line in _CPUINFO.read_text().splitlines() if line.startswith("flags")), ""
-        )
-        return frozenset(flags.partition(":")[2].split())
+    found = _features_of_linux() if _CPUINFO.is_file() else _features_that_torch_knows()
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() == "AVX2":
+        return frozenset(name for name in found if not name.startswith(_LATER_THAN_AVX2))
+    return found
+
+
+def _features_of_linux() -> frozenset[str]:
+    lines = _CPUINFO.read_text().splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def _features_that_torch_knows() -> frozenset[str]:
     import torch  # not at the top: it takes seconds to start
 
     asked = getattr(torch.cpu, "get_capabilities", None)

@@ -53,11 +53,12 @@ def _describe(name: str, card: ModelCard) -> None:
     for measured in card.metrics:
         say(f"  {measured.dataset}: {_scores(measured)}")
     if (int8 := find_int8(BUILTIN_DIR / f"{name}.safetensors")) is not None:
-        check = int8.card.check
-        say(
-            f"  int8 on CPUs with VNNI: Dice {check.dice_between:.4f} against fp32, "
-            f"AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
-        )
+        for arithmetic, check in int8.card.checks.items():
+            say(
+                f"  int8 on CPUs with {arithmetic.upper()}: Dice {check.dice_between:.4f} against "
+                f"fp32, AJI {check.aji_int8:.3f} against {check.aji_fp32:.3f}"
+                + ("" if int8.agrees_on(arithmetic) else "; not used there")
+            )
 
 
 def _scores(measured: Metrics) -> str:

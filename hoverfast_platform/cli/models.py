@@ -293,9 +293,10 @@ def adapt(
 )
 @click.option("--mpp", type=float, help="Micrometres per pixel of images that do not say.")
 def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | None) -> None:
-    """Put an int8 form beside MODEL, for CPUs with VNNI; only if it agrees with the weights.
+    """Put an int8 form beside MODEL, for CPUs; only if it agrees with the weights.
 
-    From then on it is used wherever the precision is left to the platform.
+    From then on it is used wherever the precision is left to the platform and the processor adds
+    as one does on which it agreed: with VNNI, or with AVX2 alone, which cuts off large sums.
     """
     from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.evaluation.labelled_set import open_labelled_set
@@ -312,14 +313,17 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
             show(Progress("checking", n_seen, 2 * len(check), "images"))
 
         made = models.quantise_model(model, calibrate, check, on_progress=count)
-    say(
-        f"int8 against fp32 on {made.n_images} images, {made.n_nuclei} nuclei: "
-        f"Dice {made.dice_between:.4f}\n"
-        f"against the labels   fp32     int8\n"
-        f"  Dice               {made.dice_fp32:.4f}   {made.dice_int8:.4f}\n"
-        f"  AJI                {made.aji_fp32:.4f}   {made.aji_int8:.4f}\n"
-        f"  PQ                 {made.pq_fp32:.4f}   {made.pq_int8:.4f}"
-    )
+    for arithmetic, agreement in made.checks.items():
+        failures = agreement.failures()
+        say(
+            f"int8 with {arithmetic.upper()} against fp32 on {agreement.n_images} images, "
+            f"{agreement.n_nuclei} nuclei: Dice {agreement.dice_between:.4f}"
+            f"{'; not used there: ' + '; '.join(failures) if failures else ''}\n"
+            f"against the labels   fp32     int8\n"
+            f"  Dice               {agreement.dice_fp32:.4f}   {agreement.dice_int8:.4f}\n"
+            f"  AJI                {agreement.aji_fp32:.4f}   {agreement.aji_int8:.4f}\n"
+            f"  PQ                 {agreement.pq_fp32:.4f}   {agreement.pq_int8:.4f}"
+        )
 
 
 @command.command("export")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,11 @@ class LabelledSet:
 
     def __iter__(self) -> Iterator[LabelledImage]:
         return (self.read(i) for i in range(len(self)))
+
+    def in_memory(self) -> LabelledSet:
+        """The same set with all of its pixels, which can be handed to another process."""
+        pixels = [self._read(i) for i in range(len(self))]
+        return replace(self, _read=pixels.__getitem__)
 
     def read(self, i: int) -> LabelledImage:
         """Image ``i`` with its labels."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from hoverfast_platform.cores import available_cores, cpu_features, has_bfloat16, has_vnni
+from hoverfast_platform.cores import available_cores, cpu_features, has_bfloat16, int8_arithmetic
 from hoverfast_platform.machine.remark import Remark
 
 _SHOWN = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -20,7 +20,7 @@ def processor() -> Remark:
     """Instruction sets, and the arithmetic that follows from them."""
     features = cpu_features()
     known = ", ".join(name for name in _SHOWN if name in features) or "no vector extensions known"
-    arithmetic = "int8" if has_vnni() else "bf16" if has_bfloat16() else "fp32"
+    arithmetic = "int8" if int8_arithmetic() else "bf16" if has_bfloat16() else "fp32"
     text = (
         f"{_processor_name()}, {available_cores()} cores for this process: {known}; "
         f"predicts in {arithmetic}"

@@ -16,7 +16,7 @@ BUILTIN_DIR = Path(__file__).parent / "builtin"
 
 BUILTIN_SHA256 = {
     "cross-organ.int8.bin": "435d9838dd8889410e805c992f2771d87aa6059a51daff5b5260e9fea0a6f540",
-    "cross-organ.int8.json": "8228b52f33852f9df3526332d9b012a2731eb353c1babc3faa906f3f0b8e8c53",
+    "cross-organ.int8.json": "7223e6a16752b71527fc2a7fcc9a7c20be0557b92d9942183db5131791caca2f",
     "cross-organ.int8.xml": "c5f2cf9a20f29ad26a2ac1c1c354bbfdb08c5270f091ea919e4d4c1ef6b31069",
     "cross-organ.safetensors": "3f0108921094096da3de31c7dfa8c1a4290a7be8becd128183e91aa2d2276bd3",
 }

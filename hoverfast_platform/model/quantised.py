@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.config import FileRecord, Settings
+from hoverfast_platform.cores import Int8Arithmetic
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.files import Sha256, file_sha256, read_settings_file
 from hoverfast_platform.model.builtin_digests import check_builtin
@@ -66,7 +67,8 @@ class Int8Card(FileRecord):
     calibration: str
     calibration_digest: str
     n_calibration_images: int
-    check: AgreementCheck
+    checks: dict[Int8Arithmetic, AgreementCheck]
+    """By how the processor added: sums that are cut off give other maps than exact ones."""
     made_with: str
     """Versions of the tools."""
 
@@ -77,6 +79,11 @@ class Int8Form:
 
     graph_path: Path
     card: Int8Card
+
+    def agrees_on(self, arithmetic: Int8Arithmetic | None) -> bool:
+        """Whether it was checked on processors that add like this, and passed."""
+        check = self.card.checks.get(arithmetic) if arithmetic is not None else None
+        return check is not None and not check.failures()
 
 
 def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
@@ -114,10 +121,10 @@ def find_int8(weights_path: Path, weights_digest: str = "") -> Int8Form | None:
         )
     for path in (card_path, graph_path, graph_path.with_suffix(".bin")):
         check_builtin(path)
-    failures = card.check.failures()
-    if failures:
+    failures = [text for check in card.checks.values() for text in check.failures()]
+    if not any(not check.failures() for check in card.checks.values()):
         raise CheckpointError(
-            f"{graph_path} did not pass its check: {'; '.join(failures)}.",
+            f"{graph_path} did not pass its check: {'; '.join(failures) or 'there was none'}.",
             "Delete its .int8 files, or make them again with more calibration images.",
         )
     return Int8Form(graph_path, card)

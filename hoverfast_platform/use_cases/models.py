@@ -15,7 +15,7 @@ from hoverfast_platform.model.average import average_models as mean_of
 from hoverfast_platform.model.card import ModelCard, inherited_labels
 from hoverfast_platform.model.checkpoint import load_model, save_model
 from hoverfast_platform.model.onnx_file import write_onnx
-from hoverfast_platform.model.quantised import AgreementCheck
+from hoverfast_platform.model.quantised import Int8Card
 from hoverfast_platform.model.registry import available_models
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.storage.patch_table import PatchTable
@@ -104,8 +104,8 @@ def quantise_model(
     check_on: LabelledSet,
     *,
     on_progress: OnProgress = ignore_progress,
-) -> AgreementCheck:
-    """Put an int8 form beside a model, for CPUs with VNNI; only if it agrees with the weights.
+) -> Int8Card:
+    """Put an int8 form beside a model, for CPUs; only if it agrees with the weights.
 
     The card beside the model keeps what was calibrated on and how well the two agree.
 
@@ -118,7 +118,7 @@ def quantise_model(
     Raises:
         HoverFastError: As :func:`~hoverfast_platform.inference.quantise.quantise` does.
     """
-    return quantise(load_model(model), calibrate_on, check_on, on_progress=on_progress).check
+    return quantise(load_model(model), calibrate_on, check_on, on_progress=on_progress)
 
 
 def export_model(model: str, out: Path) -> Path:

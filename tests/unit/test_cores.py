@@ -23,6 +23,16 @@ def test_features_come_from_linux_where_it_tells_them(monkeypatch, tmp_path):
     assert cores.cpu_features() == frozenset()
 
 
+def test_what_onednn_may_not_use_is_left_out(monkeypatch, tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : fpu avx2 fma amx_bf16 avx512_vnni avx_vnni\n")
+    monkeypatch.setattr(cores, "_CPUINFO", cpuinfo)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+    assert cores.cpu_features() == {"fpu", "avx2", "fma"}
+    assert cores.int8_arithmetic() == "avx2"
+
+
 def test_elsewhere_torch_tells_them_or_none_is_known(monkeypatch, tmp_path):
     monkeypatch.setattr(cores, "_CPUINFO", tmp_path / "missing")
     told = {"avx512_vnni": True, "amx_bf16": False, "architecture": "x86_64"}

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from hoverfast_platform.config import Compute
-from hoverfast_platform.cores import has_bfloat16, has_vnni
+from hoverfast_platform.cores import has_bfloat16, int8_arithmetic
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.openvino_predictor import (
@@ -60,7 +60,7 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
             f"{model.card.name} has no int8 form.",
             "Make one with `hoverfast models quantise`, or leave --precision at auto.",
         )
-    if int8 is not None and (wanted == "int8" or has_vnni()):
+    if int8 is not None and (wanted == "int8" or int8.agrees_on(int8_arithmetic())):
         return OpenVinoPredictor(
             ov.Core().read_model(int8.graph_path),
             model,

@@ -82,17 +82,51 @@ def test_int8_agrees_and_is_used_where_asked_for(quantised, sets):
     a, b = (p.predict(image)[0, 0] > 0.5 for p in (int8, fp32))
     assert b.any()
     assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.98
-    assert find_int8(quantised.path, quantised.digest).card.check.n_nuclei > 0
+    assert (
+        find_int8(quantised.path, quantised.digest).card.checks[cores.int8_arithmetic()].n_nuclei
+        > 0
+    )
 
 
 @pytest.mark.parametrize(
     ("has", "precision"),
-    [("avx512_vnni", "int8"), ("avx512_bf16", "bf16"), ("avx2", "fp32")],
+    [("avx512_vnni", "int8"), ("avx512_bf16", "bf16"), ("avx2", "int8"), ("sse4_1", "fp32")],
 )
 def test_the_cpu_decides_when_nobody_does(quantised, monkeypatch, has, precision):
     monkeypatch.setattr(cores, "cpu_features", lambda: frozenset({has}))
 
     assert make_predictor(quantised, Compute(device="cpu")).precision == precision
+
+
+_BOTH = pytest.mark.skipif(
+    cores.int8_arithmetic() != "vnni" or "avx2" not in cores.cpu_features(),
+    reason="only a processor with VNNI and AVX2 can add both ways",
+)
+
+
+@_BOTH
+def test_sums_that_are_cut_off_are_checked_by_themselves(quantised):
+    """Where this processor is used with AVX2 alone, its bytes are added as on one without VNNI."""
+    checks = find_int8(quantised.path, quantised.digest).card.checks
+
+    assert set(checks) == {"vnni", "avx2"}
+    assert checks["avx2"].dice_fp32 == pytest.approx(checks["vnni"].dice_fp32, abs=0.01)
+    assert checks["avx2"].n_nuclei == checks["vnni"].n_nuclei
+
+
+@_BOTH
+def test_a_form_that_agrees_with_exact_sums_alone_is_used_there_alone(quantised, monkeypatch):
+    _, card_path = int8_paths(quantised.path)
+    card = json.loads(card_path.read_text())
+    card["checks"]["avx2"]["dice_between"] = 0.98
+    card_path.write_text(json.dumps(card))
+
+    def precision(*has):
+        monkeypatch.setattr(cores, "cpu_features", lambda: frozenset(has))
+        return make_predictor(quantised, Compute(device="cpu")).precision
+
+    assert precision("avx2", "avx_vnni") == "int8"
+    assert precision("avx2") == "fp32"
 
 
 def test_a_form_that_differs_is_not_published(model, sets, monkeypatch):
@@ -136,7 +170,8 @@ def test_a_damaged_form_is_an_error(quantised):
 def test_a_card_that_admits_failure_is_an_error(quantised):
     card_path = int8_paths(quantised.path)[1]
     card = json.loads(card_path.read_text())
-    card["check"]["dice_between"] = 0.5
+    for check in card["checks"].values():
+        check["dice_between"] = 0.5
     card_path.write_text(json.dumps(card))
 
     with pytest.raises(CheckpointError, match="did not pass"):
