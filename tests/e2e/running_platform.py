@@ -36,7 +36,7 @@ class RunningPlatform:
         for made in (self.slides, self.artefacts, self.home):
             made.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / "deploy" / "dagster.yaml", self.home / "dagster.yaml")
-        self._port, self._code_port = _free_port(), _free_port()
+        self._port, self._code_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._workspace = folder / "workspace.yaml"
         self._workspace.write_text(
@@ -145,7 +145,8 @@ class RunningPlatform:
         return bool(loaded)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
