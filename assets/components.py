@@ -34,6 +34,7 @@ from hoverfast_platform.assets.scaffolding import (
     CohortScaffolder,
     SegmentationScaffolder,
     SlideFolderScaffolder,
+    StatisticsScaffolder,
 )
 from hoverfast_platform.assets.segmentation import build_nuclei
 from hoverfast_platform.assets.segmentation_model import build_segmentation_model
@@ -41,6 +42,7 @@ from hoverfast_platform.assets.sensor_table import (
     intake_sensors,
     learning_sensors,
     segmentation_sensors,
+    statistics_sensors,
 )
 from hoverfast_platform.assets.settings import (
     build_mask_settings,
@@ -49,6 +51,7 @@ from hoverfast_platform.assets.settings import (
 )
 from hoverfast_platform.assets.slide_inventory import build_slide_inventory
 from hoverfast_platform.assets.slides import build_slide
+from hoverfast_platform.assets.statistics import build_neighbourhood, build_slide_statistics
 from hoverfast_platform.assets.tissue_masks import build_tissue_mask
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy
@@ -56,6 +59,7 @@ from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.ingest.scope_rules import ScopeRules
 from hoverfast_platform.ingest.stain_rules import StainRules
+from hoverfast_platform.neighbourhood.measure import NeighbourhoodSettings
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
 from hoverfast_platform.resources.slide_folders import SlideFolders
@@ -86,12 +90,14 @@ if TYPE_CHECKING:
     CheckAttribute: TypeAlias = CheckPolicy
     SegmentationAttribute: TypeAlias = SegmentationConfig
     PlanAttribute: TypeAlias = CohortPlan
+    NeighbourAttribute: TypeAlias = NeighbourhoodSettings
 else:  # Dagster itself would refuse fields with limits, such as `Field(gt=0)`
     StainAttribute, MaskAttribute = _engine_settings(StainRules), _engine_settings(MaskSettings)
     ScopeAttribute = _engine_settings(ScopeRules)
     CheckAttribute = _engine_settings(CheckPolicy)
     SegmentationAttribute = _engine_settings(SegmentationConfig)
     PlanAttribute = _engine_settings(CohortPlan)
+    NeighbourAttribute = _engine_settings(NeighbourhoodSettings)
 
 
 @dg.scaffold_with(SlideFolderScaffolder)
@@ -343,6 +349,39 @@ class Cohort(dg.Component, dg.Resolvable, dg.Model):
         )
 
 
+@dg.scaffold_with(StatisticsScaffolder)
+class Statistics(dg.Component, dg.Resolvable, dg.Model):
+    """How nuclei lie among each other, and slides and cohorts side by side; an option.
+
+    Makes the assets `neighbourhood` and `slide_statistics`, and the sensor that keeps them up to
+    date. Example::
+
+        type: hoverfast_platform.Statistics
+        attributes:
+          pipeline: liver
+          neighbours: {radius_um: 30}
+    """
+
+    pipeline: str = Field(default="", description=_PIPELINE)
+    neighbours: NeighbourAttribute = Field(
+        default=NeighbourhoodSettings(), description="What counts as a neighbour."
+    )
+    runs_by_itself: bool = Field(default=True, description=_RUNS_BY_ITSELF)
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(owners=["team:platform"], produces=["asset", "sensor"])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        names = Names(self.pipeline)
+        return dg.Definitions(
+            assets=in_source(
+                [build_neighbourhood(names, self.neighbours), build_slide_statistics(names)]
+            ),
+            sensors=statistics_sensors(names, Automation(is_on=self.runs_by_itself)),
+        )
+
+
 # `type: hoverfast_platform.SlideFolder` is what people write; `dg` learns it from here.
-for _component in (SlideFolder, Segmentation, Cohort, Alerts):
+for _component in (SlideFolder, Segmentation, Cohort, Alerts, Statistics):
     _component.__module__ = "hoverfast_platform"

@@ -9,12 +9,17 @@ import dagster as dg
 
 from hoverfast_platform.assets.alerts import Alerts
 from hoverfast_platform.assets.automation import Automation
-from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder
+from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder, Statistics
 from hoverfast_platform.checks.policy import read_policy
+from hoverfast_platform.files import read_settings_file_if_any
 from hoverfast_platform.ingest.scope_rules import read_scope_rules
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
+from hoverfast_platform.neighbourhood.measure import NeighbourhoodSettings
 from hoverfast_platform.resources.environment import Environment
+
+NEIGHBOURS_FILE = "neighbours.json"
+"""Where it is present, neighbourhoods and tables of slides are made, too."""
 
 
 def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deployment
@@ -31,7 +36,8 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
     """The platform with its artefacts under ``root``.
 
     Settings that differ from the defaults are in ``masks.json``, ``stains.json``,
-    ``scopes.json`` and ``checks.json`` there; they become attributes of the components.
+    ``scopes.json`` and ``checks.json`` there; they become attributes of the components. A file
+    ``neighbours.json``, ``{}`` if nothing differs, adds the assets of statistics.
 
     Args:
         root: Folder of the artefacts.
@@ -71,11 +77,19 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
         quiet_s=automation.quiet_s,
         runs_by_itself=automation.is_on,
     )
+    options = []
+    if (root / NEIGHBOURS_FILE).is_file():
+        what = "a file of what counts as a neighbour"
+        neighbours = read_settings_file_if_any(
+            root / NEIGHBOURS_FILE, NeighbourhoodSettings, what=what
+        )
+        options.append(Statistics(neighbours=neighbours, runs_by_itself=automation.is_on))
     return dg.Definitions.merge(
         dg.build_defs_for_component(slides),
         segmentation.definitions([cohort]),
         dg.build_defs_for_component(cohort),
         dg.build_defs_for_component(alerts or Alerts()),
+        *map(dg.build_defs_for_component, options),
         # One stage per run: a child process per step would load the model again.
         dg.Definitions(executor=dg.in_process_executor),
     )

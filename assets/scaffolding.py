@@ -33,6 +33,13 @@ attributes:
     teacher: classical
 """
 
+_STATISTICS = """\
+type: hoverfast_platform.Statistics
+attributes:
+  pipeline: {pipeline}
+  # neighbours: {{radius_um: 50}}         # what counts as a neighbour
+"""
+
 
 class SlideFolderScaffolder(dg.Scaffolder[dg.Model]):
     """A pipeline from files to nuclei, named like its folder."""
@@ -46,6 +53,13 @@ class SegmentationScaffolder(dg.Scaffolder[dg.Model]):
 
     def scaffold(self, request: dg.ScaffoldRequest[dg.Model]) -> None:
         _write(request, _SEGMENTATION)
+
+
+class StatisticsScaffolder(dg.Scaffolder[dg.Model]):
+    """Neighbourhoods and tables of slides, for slides of a pipeline that is there."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[dg.Model]) -> None:
+        _write(request, _STATISTICS)
 
 
 class CohortScaffolder(dg.Scaffolder[dg.Model]):

@@ -65,6 +65,21 @@ def segmentation_sensors(names: Names, automation: Automation) -> list[dg.Sensor
     ]
 
 
+def statistics_sensors(names: Names, automation: Automation) -> list[dg.SensorDefinition]:
+    """What keeps neighbourhoods and tables of slides up to date."""
+    made = [names.key(asset) for asset in ("neighbourhood", "slide_statistics")]
+    return [
+        dg.AutomationConditionSensorDefinition(
+            names.word("count_slides"),
+            target=dg.AssetSelection.assets(*made),
+            minimum_interval_seconds=_EVERY_S,
+            default_status=automation.status,
+            description="Measures the neighbourhood of new nuclei, and tells slides and cohorts "
+            "side by side, at most once an hour.",
+        )
+    ]
+
+
 def learning_sensors(of: Learning, automation: Automation) -> list[dg.SensorDefinition]:
     """What has students trained, measured and promoted."""
     names, on = of.names, automation.status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue.database import Database
@@ -77,6 +77,15 @@ class Cohorts:
                     "Materialize `cohort` first.",
                 )
             return _record(row)
+
+    def newest(self) -> tuple[CohortRecord, ...]:
+        """The newest version of every cohort, in order of name."""
+        with Session(self._database.reader) as session:
+            last = select(func.max(CohortVersion.id)).group_by(CohortVersion.name)
+            rows = session.scalars(
+                select(CohortVersion).where(CohortVersion.id.in_(last)).order_by(CohortVersion.name)
+            )
+            return tuple(map(_record, rows))
 
 
 def _record(row: CohortVersion) -> CohortRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,14 +41,19 @@ if TYPE_CHECKING:
     help="Also write an HTML page that compares the slides: distributions, density maps, outliers. "
     "Without --regions only.",
 )
+@click.option(
+    "--cohorts",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="CSV with the columns slide and cohort: the page compares cohorts, too.",
+)
 @click.option("--mpp", type=float, help="Micrometres per pixel, for GeoJSON that does not say.")
 def command(
     results: tuple[Path, ...],
     regions: Path | None,
     out: Path | None,
-    with_neighbours: bool,
     page: Path | None,
-    mpp: float | None,
+    cohorts: Path | None,
+    **counted: Any,
 ) -> None:
     """Count the nuclei of RESULTS: folders of infer_wsi, .parquet of slides, GeoJSON of nuclei.
 
@@ -57,20 +62,28 @@ def command(
     """
     from hoverfast_platform.cli.show import exit_with, show_failure
     from hoverfast_platform.regions.region_table import REGIONS_TABLE, as_table, write_region_table
+    from hoverfast_platform.reports.cohort_comparison import read_cohorts
     from hoverfast_platform.reports.slides_page import write_slides_page
+    from hoverfast_platform.storage.publish import TABLE
     from hoverfast_platform.use_cases.summarise import results_in, summarise
 
     if page is not None and regions is not None:
         raise click.UsageError("--page compares whole slides; leave --regions out.")
+    if cohorts is not None and page is None:
+        raise click.UsageError("--cohorts says what the page compares; give --page, too.")
+    cohorts_of = read_cohorts(cohorts) if cohorts is not None else {}
     paths = results_in(results)
+    tables: dict[str, Path] = {}
     done: list[SlideFigures] = []
     n_failed = 0
-    for outcome in summarise(paths, regions=regions, mpp=mpp, with_neighbours=with_neighbours):
+    for outcome in summarise(paths, regions=regions, **counted):
         if outcome.product is None:
             n_failed += 1
             show_failure(outcome)
         else:
             done.append(outcome.product.figures)
+            if outcome.item.name.endswith(TABLE):
+                tables[outcome.product.figures.slide] = outcome.item
             _show(outcome.product.figures, outcome.product.notes)
     stem = REGIONS_TABLE if regions is not None else "slides"
     targets = [out] if out else [paths[0].with_name(f"{stem}{end}") for end in (".csv", ".parquet")]
@@ -80,7 +93,7 @@ def command(
         say(f"table   {', '.join(map(str, targets))}")
         if page is not None:
             rows = [row for row in as_table(done).to_pylist() if not row["nucleus_class"]]
-            say(f"page    {write_slides_page(page, rows, paths[0].parent)}")
+            say(f"page    {write_slides_page(page, rows, tables, cohorts_of)}")
     exit_with(n_failed, len(paths), "results")
 
 

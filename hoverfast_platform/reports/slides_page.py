@@ -1,13 +1,14 @@
-"""A page that compares the slides of a folder: distributions, density maps, outliers.
+"""A page that compares slides, and cohorts of them: distributions, density maps, outliers.
 
 Made from the table of ``hoverfast summarise`` and the tables of nuclei; no slide is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ import pyarrow.parquet as pq
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.provenance import Provenance
+from hoverfast_platform.reports.cohort_comparison import (
+    MIN_SLIDES,
+    CohortsOfSlides,
+    compare_cohorts,
+)
 from hoverfast_platform.reports.page import (
     Block,
     Heading,
@@ -28,7 +34,6 @@ from hoverfast_platform.reports.page import (
 )
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_table_metadata
 from hoverfast_platform.storage.previews import draw_density_of, encode_jpeg
-from hoverfast_platform.storage.publish import TABLE
 
 _MIN_SLIDES = 5
 """Fewer slides do not show what is usual."""
@@ -37,7 +42,7 @@ _MAX_SCORE = 3.5
 _TO_SIGMA = 1.4826
 _MAP_PX = 320
 _N_BARS = 40
-_COMPARED = (
+COMPARED = (
     "nuclei_per_mm2", "area_um2_p50", "solidity_p50", "hematoxylin_od_mean_p50",
     "eosin_od_mean_p50", "dab_od_mean_p50", "positive_fraction", "confidence_p50",
     "nearest_um_p50", "local_density_per_mm2_p50", "delaunay_degree_p50",
@@ -72,7 +77,7 @@ def find_outliers(rows: Sequence[dict[str, Any]]) -> list[Outlier]:
         rows: One row for each slide, as ``hoverfast summarise`` writes them.
     """
     found = []
-    for figure in _COMPARED:
+    for figure in COMPARED:
         known = [row for row in rows if row.get(figure) is not None]
         if len(known) < _MIN_SLIDES:
             continue
@@ -88,24 +93,32 @@ def find_outliers(rows: Sequence[dict[str, Any]]) -> list[Outlier]:
     return sorted(found, key=lambda one: -abs(one.score))
 
 
-def write_slides_page(path: Path, rows: Sequence[dict[str, Any]], folder: Path) -> Path:
+def write_slides_page(
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    tables: Mapping[str, Path],
+    cohorts: CohortsOfSlides = MappingProxyType({}),
+) -> Path:
     """Write the page.
 
     Args:
         path: Where the page is written.
         rows: One row for each whole slide, as ``hoverfast summarise`` writes them.
-        folder: Where the results lie.
+        tables: The ``.parquet`` of slides, by their names in ``rows``.
+        cohorts: Which slides belong together; without any, slides are compared only.
 
     Raises:
         StorageError: If there is no row, or the page cannot be written.
     """
     if not rows:
         raise StorageError("There are no slides to compare.", "Segment slides first.")
-    return write_page(path, f"{len(rows)} slides side by side", _blocks(rows, folder))
+    return write_page(path, f"{len(rows)} slides side by side", _blocks(rows, tables, cohorts))
 
 
-def _blocks(rows: Sequence[dict[str, Any]], folder: Path) -> Iterable[Block]:
-    figures = [one for one in _COMPARED if any(row.get(one) is not None for row in rows)]
+def _blocks(
+    rows: Sequence[dict[str, Any]], tables: Mapping[str, Path], cohorts: CohortsOfSlides
+) -> Iterable[Block]:
+    figures = [one for one in COMPARED if any(row.get(one) is not None for row in rows)]
     yield Heading("Slides")
     yield Table(
         ("slide", "nuclei", *(one.replace("_", " ") for one in figures)),
@@ -116,13 +129,58 @@ def _blocks(rows: Sequence[dict[str, Any]], folder: Path) -> Iterable[Block]:
     )
     yield Heading("Unlike the others")
     yield from _outliers(rows)
+    if cohorts:
+        yield Heading("Cohorts")
+        yield from _cohorts(rows, figures, cohorts)
     yield Heading("Between slides")
     for figure in figures:
         values = np.array([row[figure] for row in rows if row.get(figure) is not None])
         yield _histogram(f"{figure.replace('_', ' ')} of slides", values, n_bars=20)
-    yield Heading("Slide by slide")
-    for row in rows:
-        yield from _slide(row["slide"], folder / f"{row['slide']}{TABLE}")
+    for cohort in sorted({name for names in cohorts.values() for name in names}):
+        yield Heading(f"Slide by slide: {cohort}")
+        for row in rows:
+            if cohort in cohorts.get(row["slide"], ()):
+                yield from _slide(row["slide"], tables.get(row["slide"]))
+    others = [row["slide"] for row in rows if not cohorts.get(row["slide"])]
+    if others:
+        yield Heading("Slide by slide: of no cohort" if cohorts else "Slide by slide")
+    for slide in others:
+        yield from _slide(slide, tables.get(slide))
+
+
+def _cohorts(
+    rows: Sequence[dict[str, Any]], figures: Sequence[str], cohorts: CohortsOfSlides
+) -> Iterable[Block]:
+    n_in_none = sum(not cohorts.get(row["slide"]) for row in rows)
+    if n_in_none:
+        yield Paragraph(f"{n_in_none} slides are in no cohort and left out here.", "warn")
+    compared = compare_cohorts(rows, figures, cohorts)
+    if not compared:
+        yield Paragraph("No figure is known of two cohorts.", "warn")
+        return
+    yield Paragraph(
+        "Medians of slides, with first and third quartile. Each slide counts once, however many "
+        f"nuclei it has. p: Mann-Whitney or Kruskal-Wallis, from {MIN_SLIDES} slides a cohort on "
+        "and if no slide is in two; not corrected for the number of figures. Superiority: how "
+        "often a slide of the second cohort has more than one of the first; 0.5 where they do not "
+        "differ."
+    )
+    yield Table(
+        ("figure", "cohort", "slides", "median", "quartiles", "p", "superiority"),
+        [
+            (
+                one.figure.replace("_", " "),
+                cohort.cohort,
+                str(cohort.n_slides),
+                _text(cohort.median),
+                f"{_text(cohort.quartiles[0])} to {_text(cohort.quartiles[1])}",
+                _text(one.p_value) if i == 0 else "",
+                _text(one.superiority) if i == 0 else "",
+            )
+            for one in compared
+            for i, cohort in enumerate(one.cohorts)
+        ],
+    )
 
 
 def _outliers(rows: Sequence[dict[str, Any]]) -> Iterable[Block]:
@@ -143,9 +201,9 @@ def _outliers(rows: Sequence[dict[str, Any]]) -> Iterable[Block]:
     )  # fmt: skip
 
 
-def _slide(name: str, table: Path) -> Iterable[Block]:
-    if not table.is_file():
-        yield Paragraph(f"{table.name} is not there: no map of {name}.", "warn")
+def _slide(name: str, table: Path | None) -> Iterable[Block]:
+    if table is None or not table.is_file():
+        yield Paragraph(f"Its table of nuclei is not there: no map of {name}.", "warn")
         return
     provenance = Provenance.found_in(read_table_metadata(table), table.name)
     if provenance is not None:

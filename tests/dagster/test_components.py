@@ -12,7 +12,7 @@ from dagster_shared.serdes.objects import EnvRegistryKey
 from dagster_shared.serdes.objects.package_entry import json_for_all_components
 
 from hoverfast_platform.assets import launchpad
-from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder
+from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder, Statistics
 from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import range_tags
 from hoverfast_platform.config import (
@@ -109,7 +109,7 @@ def test_attributes_are_the_defaults_of_the_launchpad(tmp_path):
     assert "tile" in field.config_type.fields["tile_size_px"].description
 
 
-@pytest.mark.parametrize("component", [SlideFolder, Segmentation, Cohort])
+@pytest.mark.parametrize("component", [SlideFolder, Segmentation, Cohort, Statistics])
 def test_dagster_writes_documentation_and_an_example_of_it(component):
     """What the Docs page and `dg list components` are made of; every lab's project loads it."""
     key = EnvRegistryKey("hoverfast_platform.assets.components", component.__name__)

@@ -148,3 +148,19 @@ def test_neighbourhoods_are_added_up_and_slides_compared_on_a_page(tmp_path):
     page = (tmp_path / "slides.html").read_text("utf-8")
     assert "too few to say what is usual" in page
     assert page.count("nuclei per mm2") >= 2
+
+
+def test_cohorts_of_slides_are_compared_on_the_page(tmp_path):
+    for name in ("a", "b"):
+        write_result(tmp_path, name, 12)
+    (tmp_path / "cohorts.csv").write_text("slide,cohort\na,young\nb,old\n")
+    options = ["--cohorts", tmp_path / "cohorts.csv"]
+
+    refused = run(summarise.command, tmp_path, *options)
+    done = run(summarise.command, tmp_path, *options, "--page", tmp_path / "slides.html")
+
+    assert "give --page" in refused.output
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "slides.html").read_text("utf-8")
+    assert "Slide by slide: young" in page
+    assert "superiority" in page

@@ -13,6 +13,11 @@ def rows(*densities, **more):
     ]
 
 
+def absent(folder):
+    """Tables that are not there, of six slides."""
+    return {f"s{i}": folder / f"s{i}.parquet" for i in range(6)}
+
+
 def test_a_slide_unlike_the_others_is_named():
     (found,) = find_outliers(rows(5000, 5200, 4900, 5100, 5050, 900, None))
 
@@ -27,7 +32,7 @@ def test_few_or_equal_slides_have_no_outliers(densities):
 
 def test_the_page_holds_tables_and_says_which_maps_are_missing(tmp_path):
     path = write_slides_page(
-        tmp_path / "slides.html", rows(5000, 5200, 4900, 5100, 5050, 900), tmp_path
+        tmp_path / "slides.html", rows(5000, 5200, 4900, 5100, 5050, 900), absent(tmp_path)
     )
 
     page = path.read_text("utf-8")
@@ -36,6 +41,17 @@ def test_the_page_holds_tables_and_says_which_maps_are_missing(tmp_path):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+def test_the_page_compares_cohorts_and_says_who_is_in_none(tmp_path):
+    cohorts = {"s0": ("old",), "s1": ("old",), "s2": ("new",), "s3": ("new",), "s4": ("new",)}
+    path = write_slides_page(tmp_path / "p.html", rows(1, 2, 3, 4, 5, 6), absent(tmp_path), cohorts)
+
+    page = path.read_text("utf-8")
+    assert "1 slides are in no cohort" in page
+    assert "Slide by slide: new" in page
+    assert "Slide by slide: of no cohort" in page
+    assert page.index("no map of s4") < page.index("no map of s0") < page.index("no map of s5")
+
+
 def test_a_page_of_no_slides_is_refused(tmp_path):
     with pytest.raises(StorageError, match="no slides"):
-        write_slides_page(tmp_path / "slides.html", [], tmp_path)
+        write_slides_page(tmp_path / "slides.html", [], {})
