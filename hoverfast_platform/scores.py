@@ -46,6 +46,8 @@ class MeanScores(Settings):
     sq: Interval
     pq: Interval
     f1: Interval
+    precision: Interval
+    recall: Interval
 
     def named(self) -> Iterator[tuple[str, Interval]]:
         """Name and mean of each score, in the order tables show them."""

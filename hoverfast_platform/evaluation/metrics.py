@@ -24,6 +24,7 @@ from scipy.spatial import KDTree
 
 from hoverfast_platform.arrays import InstanceMap, PointsXY
 from hoverfast_platform.errors import ArrayContractError, SettingsError
+from hoverfast_platform.scores import SCORE_NAMES
 
 DETECTION_RADIUS_UM = 3.0
 """12 px at 0.25 um/px: how far apart two centroids of one nucleus may lie."""
@@ -46,6 +47,8 @@ class Scores:
         sq: Segmentation quality: mean IoU of the matched nuclei.
         pq: Panoptic quality, ``dq * sq``.
         f1: Detection F1 of centroids within a radius.
+        precision: Share of predicted nuclei that match one of the reference, IoU > 0.5.
+        recall: Share of the reference's nuclei that match a predicted one, IoU > 0.5.
         n_true: Nuclei in the reference.
         n_predicted: Nuclei predicted.
     """
@@ -56,6 +59,8 @@ class Scores:
     sq: float
     pq: float
     f1: float
+    precision: float
+    recall: float
     n_true: int
     n_predicted: int
 
@@ -95,7 +100,7 @@ def score(
     n_true, n_predicted = len(table.true_areas), len(table.predicted_areas)
     if n_true == 0 or n_predicted == 0:
         value = 1.0 if n_true == n_predicted else 0.0
-        return Scores(value, value, value, value, value, value, n_true, n_predicted)
+        return Scores(*[value] * len(SCORE_NAMES), n_true, n_predicted)
     matched_iou = table.iou[table.iou > MATCH_IOU]
     dq = 2 * len(matched_iou) / (n_true + n_predicted)
     sq = float(matched_iou.mean()) if len(matched_iou) else 0.0
@@ -111,6 +116,8 @@ def score(
         sq=sq,
         pq=dq * sq,
         f1=2 * n_detected / (n_true + n_predicted),
+        precision=len(matched_iou) / n_predicted,
+        recall=len(matched_iou) / n_true,
         n_true=n_true,
         n_predicted=n_predicted,
     )

@@ -37,7 +37,16 @@ from hoverfast_platform.reports.page import (
 from hoverfast_platform.scores import SCORE_NAMES, Interval, MeanScores
 from hoverfast_platform.texts import cell
 
-_HEADINGS = {"dice": "Dice", "aji": "AJI", "dq": "DQ", "sq": "SQ", "pq": "PQ", "f1": "detection F1"}
+_HEADINGS = {
+    "dice": "Dice",
+    "aji": "AJI",
+    "dq": "DQ",
+    "sq": "SQ",
+    "pq": "PQ",
+    "f1": "detection F1",
+    "precision": "precision",
+    "recall": "recall",
+}
 _PICTURE_SIDE_PX = 700
 _FORM = 1
 """Version of the form of ``evaluation.json``: raised where a reader would misread a new one."""

@@ -63,6 +63,8 @@ def brute_force(true, predicted, *, mpp, radius_um=3.0):
         "sq": sq,
         "pq": dq * sq,
         "f1": 2 * n_detected / (len(a) + len(b)),
+        "precision": len(matched) / len(b),
+        "recall": len(matched) / len(a),
     }
 
 
@@ -194,8 +196,9 @@ def test_equals_brute_force(maps):
 
 @settings(max_examples=50, deadline=None)
 @given(pairs_of_maps())
-def test_all_but_aji_are_symmetric(maps):
+def test_all_but_aji_are_symmetric_and_precision_is_recall_the_other_way_round(maps):
     one, other = values(score(*maps, mpp=0.7)), values(score(*maps[::-1], mpp=0.7))
     one.pop("aji"), other.pop("aji")
+    other["precision"], other["recall"] = other["recall"], other["precision"]
 
     assert one == pytest.approx(other)

@@ -18,6 +18,7 @@ from hoverfast_platform.reports.evaluation_report import (
     write_comparison,
     write_report,
 )
+from hoverfast_platform.scores import SCORE_NAMES
 from tests.builders import provenance
 
 
@@ -25,7 +26,7 @@ def evaluation(values=(0.9, 0.5, 0.7, 0.3), *, name="student", dataset="set <1>"
     images = tuple(
         ImageScores(
             LabelledItem(f"img {i}/é", f"slide{i // 2}", f"patient{i // 3}", 0.25),
-            Scores(v, v, v, v, v, v, n_true=10 + i, n_predicted=9),
+            Scores(*[v] * len(SCORE_NAMES), n_true=10 + i, n_predicted=9),
         )
         for i, v in enumerate(values)
     )
@@ -125,4 +126,4 @@ def test_comparison_pairs_images(tmp_path):
     rows = list(
         csv.DictReader((tmp_path / "comparison.csv").read_text(encoding="utf-8").splitlines())
     )
-    assert len(rows) == 3 * 6
+    assert len(rows) == 3 * len(SCORE_NAMES)
