@@ -48,6 +48,19 @@ def test_an_independent_reader_finds_valid_metadata(pyramid):
     assert scales == [[0.5, 0.25], [1.0, 0.5], [2.0, 1.0]]
 
 
+def test_ome_zarr_py_opens_the_labels_with_their_scale(pyramid):
+    io = pytest.importorskip("ome_zarr.io", reason="ome-zarr is not installed")
+    from ome_zarr.reader import Reader
+
+    path, _ = pyramid
+    (node,) = Reader(io.parse_url(path / LABELS))()
+
+    transformations = node.metadata["coordinateTransformations"]
+    assert transformations[0] == [{"type": "scale", "scale": [0.5, 0.25]}]
+    assert len(transformations) == len(node.data) == 3
+    assert set(np.unique(np.asarray(node.data[0]))) == {0, 1, 2, 3, 4, 5}
+
+
 def test_each_nucleus_has_its_row_as_label_where_its_polygon_is(pyramid):
     path, n = pyramid
     level = zarr.open_group(path / LABELS, mode="r")["0"]
