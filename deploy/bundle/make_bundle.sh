@@ -27,7 +27,11 @@ if [ "$variant" = light ]; then
 else
   "$here" -m pip download "${options[@]}" "$folder"/wheels/hoverfast_platform-*.whl
 fi
-git -C "$checkout" archive --format=tar.gz --output "$folder/source/hoverfast_platform.tar.gz" HEAD
+# The light bundle has no checkpoints of trainings that go on: they are 40 MiB.
+left_out=()
+[ "$variant" = light ] && left_out=(':(exclude)deploy/training/checkpoints')
+git -C "$checkout" archive --format=tar.gz --output "$folder/source/hoverfast_platform.tar.gz" HEAD \
+  -- . "${left_out[@]}"
 cp -r "$checkout/hoverfast_platform/model/builtin" "$folder/models"
 cp "$checkout/deploy/bundle/install.sh" "$folder/"
 (cd "$folder" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum > SHA256SUMS)

@@ -72,7 +72,8 @@ class LineageGraph:
             drawn.box("mask", "tissue mask", made.mask.engine, made.mask.sha256)
             drawn.arrows += [Arrow("slide", "mask"), Arrow("mask", "nuclei")]
         for i, ancestor in enumerate(story.ancestors):
-            drawn.box(f"a{i}", "model", title_of(ancestor), ancestor.sha256)
+            named = title_of(ancestor) if ancestor.name else ""
+            drawn.box(f"a{i}", "model", named, ancestor.sha256)
             drawn.arrows.append(Arrow(f"a{i}", "model", _how(ancestor)))
         for i, made_of in enumerate(story.training_sets):
             drawn.box(f"t{i}", "training set", made_of.name, made_of.digest)

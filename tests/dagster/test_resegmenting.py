@@ -126,6 +126,15 @@ def test_slide_that_ends_its_runs_is_given_up_after_three_times(platform):
     assert asked_for(platform)[0] == (keys[1], keys[9])
 
 
+def test_runs_that_a_busy_machine_never_started_are_not_held_against_a_slide(platform):
+    key = platform.slide("a", "old")
+    for _ in range(3):
+        _, tags = asked_for(platform)
+        platform.run(tags, dg.DagsterRunStatus.FAILURE, has_started=False)
+
+    assert asked_for(platform)[0] == (key, key)
+
+
 def test_slides_are_made_with_the_model_of_their_scope(platform):
     (Path(platform.store.root) / "scopes.json").write_text(
         json.dumps({"rules": [{"files": "breast*", "scope": "breast"}]})

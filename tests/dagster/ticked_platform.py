@@ -1,6 +1,9 @@
 """A platform whose sensors are ticked by hand, for tests; nothing is computed."""
 
+import datetime
+
 import dagster as dg
+from dagster._core.events import DagsterEvent, DagsterEventType
 
 from hoverfast_platform.assets.definitions import build_definitions
 from hoverfast_platform.catalogue import SlideRecord
@@ -54,7 +57,7 @@ class Platform:
         self.instance.add_dynamic_partitions("slides", [key])
         return key
 
-    def run(self, tags, status=dg.DagsterRunStatus.STARTED, assets=None):
+    def run(self, tags, status=dg.DagsterRunStatus.STARTED, assets=None, *, has_started=True):
         """As if a run with these tags had come that far; its id."""
         run = dg.DagsterRun(
             job_name="any",
@@ -62,4 +65,11 @@ class Platform:
             status=status,
             asset_selection=frozenset(map(dg.AssetKey, assets)) if assets else None,
         )
-        return self.instance.add_run(run).run_id
+        run_id = self.instance.add_run(run).run_id
+        if has_started and status == dg.DagsterRunStatus.FAILURE:
+            for kind in (DagsterEventType.RUN_START, DagsterEventType.RUN_FAILURE):
+                event = DagsterEvent(kind.value, "any")
+                self.instance.run_storage.handle_run_event(
+                    run_id, event, datetime.datetime.now(datetime.UTC)
+                )
+        return run_id

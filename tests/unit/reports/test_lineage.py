@@ -108,6 +108,7 @@ def test_picture_leads_from_left_to_right_to_the_nuclei():
         ["model", "tissue mask"],
         ["nuclei"],
     ]
+    assert ["model", "qqqqqqqqqq"] in columns[1]  # nobody knows its name
     assert sum(arrow.get("stroke-dasharray") is not None for arrow in arrows) == 1
     for arrow in arrows:
         start, end = arrow.get("d").split("H")[0][1:], arrow.get("d").rsplit(" ", 2)[1]
