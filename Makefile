@@ -169,6 +169,12 @@ release:  ## sdist, wheel, SBOM, digests in dist/, used in clean environments; u
 test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
 	$(BIN)/python .ci/readme
 
+UV := uv==0.13.9
+.PHONY: lock
+lock:  ## deploy/locks: digests of all packages of the images; asks the registry for them
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet $(UV)
+	$(PYTHON) .ci/lock .venv-lock/bin/uv
+
 audit: $(STAMP)  ## Known vulnerabilities of the pinned versions; asks a service on the internet
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict

@@ -41,7 +41,33 @@ def info(path: Path, mpp: float | None, as_json: bool) -> None:
     say(f"objective  {known.objective_power or 'not stated'}")
     for note in known.notes:
         say(f"note       {note}")
+    if len(known.scenes) > 1:
+        say(f"scenes     {', '.join(known.scenes)}")
     say(f"sha256     {slide_digest(path)}")
+
+
+@command.command("extract")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--scene", help="Name or number of the image, where SOURCE holds several.")
+@click.option("--z", type=click.IntRange(0), help="Plane of a Zarr stack; the first is 0.")
+@click.option("--mpp", type=float, help="Micrometres per level-0 pixel, instead of the file's.")
+def extract(
+    source: Path, target: Path, scene: str | None, z: int | None, mpp: float | None
+) -> None:
+    """Make the slide TARGET, a TIFF, of one image of SOURCE: a file, or a folder of Zarr.
+
+    No pixel of the finest level is changed. The new slide has its own bytes, so masks, results and
+    the catalogue never take one scene for another.
+    """
+    from hoverfast_platform.slide.extract import write_slide
+    from hoverfast_platform.slide.open import open_scene
+
+    with open_scene(source, mpp_override=mpp, scene=scene, z=z) as reader:
+        write_slide(reader, target)
+        for note in reader.info.notes:
+            say(f"note  {note}")
+        say(f"{target}: {reader.info.width} x {reader.info.height} px")
 
 
 @command.command("formats")

@@ -71,7 +71,10 @@ def check_is_file(path: Path) -> None:
         raise AbsentSlideError(f"{path} does not exist.", "Check the path.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device"
-        raise UnreadableSlideError(f"{path} is {what}, not a slide file.", "Give the file itself.")
+        remedy = "Give the file itself."
+        if path.suffix.lower() == ".zarr":
+            remedy = "Make a slide of it: hoverfast slide extract FOLDER.zarr SLIDE.tiff."
+        raise UnreadableSlideError(f"{path} is {what}, not a slide file.", remedy)
 
 
 def _refuse_text(path: Path) -> None:

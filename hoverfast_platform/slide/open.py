@@ -48,6 +48,35 @@ def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
     return reader
 
 
+def open_scene(
+    path: Path, *, mpp_override: float | None = None, scene: str | None = None, z: int | None = None
+) -> SlideReader:
+    """Open one image of a file that holds several, or a Zarr folder, to make a slide of it.
+
+    Args:
+        path: A slide file, or a folder of Zarr.
+        mpp_override: Micrometres per pixel, instead of what it says.
+        scene: Name or number of the image.
+        z: Plane of a Zarr stack.
+
+    Raises:
+        HoverFastError: As :func:`open_slide` does, and SettingsError for a scene that is not there.
+    """
+    if path.is_dir():
+        from hoverfast_platform.slide.zarr_reader import ZarrReader
+
+        return ZarrReader(path, mpp_override=mpp_override, scene=scene, z=z)
+    if scene is None and z is None:
+        return open_slide(path, Scale(mpp_override=mpp_override))
+    check_complete(path)
+    if z is not None or not _is_tiff(path):
+        raise UnreadableSlideError(
+            f"{path.name}: scenes are chosen in TIFF and Zarr, planes in Zarr alone.",
+            "Export the plane or scene from the scanner's own program.",
+        )
+    return TiffReader(path, mpp_override=mpp_override, scene=scene)
+
+
 def _opened(path: Path, scale: Scale) -> SlideReader:
     check_is_file(path)
     try:

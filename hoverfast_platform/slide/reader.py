@@ -1,8 +1,8 @@
 """What a slide offers to the rest of the engine; ``slide.open`` opens one.
 
-Three readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files),
-``tiff_reader`` (TIFF that OpenSlide does not read, or reads wrongly) and ``array_reader`` (an RGB
-image in memory: ROIs, tests).
+Four readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files),
+``tiff_reader`` (TIFF that OpenSlide does not read, or reads wrongly), ``zarr_reader`` (folders from
+which a slide is made) and ``array_reader`` (an RGB image in memory: ROIs, tests).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class SlideInfo:
         objective_power: What the scanner wrote; shown, never computed with.
         properties: Selected vendor properties, as text. No patient identifiers.
         notes: How its pixels were read, where that is not plain; go into results as warnings.
+        scenes: Names of the images that the file holds, where it may hold several.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SlideInfo:
     objective_power: float | None = None
     properties: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
 
     @property
     def area_mm2(self) -> float:

@@ -13,24 +13,18 @@ from typing import Any, Self
 from xml.etree import ElementTree
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import HoverFastError, MissingMppError, UnreadableSlideError
 from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.colours import COLOUR_NAMES, UM_PER_UNIT, to_rgb
 from hoverfast_platform.slide.completeness import TIFF_DAMAGE
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible
+from hoverfast_platform.slide.scenes import find_scene, scene_names
 from hoverfast_platform.slide.tiff_tiles import TiffTiles
 
-_UM_PER_UNIT = {
-    "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "micron": 1.0,
-    "nm": 1e-3, "pm": 1e-6, "Å": 1e-4, "in": 25_400.0, "ft": 304_800.0,
-}  # fmt: skip
-_COLOUR_NAMES = frozenset(
-    {"red", "green", "blue", "r", "g", "b", "alpha", "a", "rgb", "brightfield"}
-)
 _ASIDE = re.compile(r"label|macro|thumbnail|overview", re.IGNORECASE)
 _RGB_AXES = frozenset({"YXS", "YXC", "CYX", "SYX", "YX"})
 _SAMPLE_PX = 2048
@@ -42,16 +36,19 @@ class TiffReader:
     Raises:
         UnreadableSlideError: If it is not a TIFF in grey or colour with one image of one plane.
         MissingMppError: If it does not say its scale and none is given.
+        SettingsError: If it has no scene of that name.
     """
 
-    def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
+    def __init__(
+        self, path: Path, *, mpp_override: float | None = None, scene: str | None = None
+    ) -> None:
         self.path = path
         try:
             self._file = tifffile.TiffFile(path)
         except TIFF_DAMAGE as error:
             raise UnreadableSlideError(f"{path.name} is not a readable TIFF: {error}.") from error
         try:
-            self._open(mpp_override)
+            self._open(mpp_override, scene)
         except HoverFastError:
             self._file.close()
             raise
@@ -62,10 +59,12 @@ class TiffReader:
                 "The file is damaged or incomplete; copy it again.",
             ) from error
 
-    def _open(self, mpp_override: float | None) -> None:
+    def _open(self, mpp_override: float | None, scene: str | None) -> None:
         all_series = list(self._file.series)
         candidates = [one for one in all_series if not _ASIDE.search(one.name or "")] or all_series
-        series = max(candidates, key=lambda one: math.prod(one.shape))
+        scenes = scene_names([one.name or "" for one in candidates])
+        largest = max(range(len(candidates)), key=lambda i: math.prod(candidates[i].shape))
+        series = candidates[largest if scene is None else find_scene(self.path, scenes, scene)]
         self._axes = _axes(self.path, series)
         self._levels = [TiffTiles(self.path, level, self._axes) for level in series.levels]
         sizes = tuple((level.width, level.height) for level in self._levels)
@@ -84,10 +83,11 @@ class TiffReader:
             mpp_source="override" if mpp_override else "file",
             level_downsamples=tuple((width / w, height / h) for w, h in sizes),
             level_sizes=sizes,
-            notes=self._notes(series, candidates),
+            notes=self._notes(series, candidates, is_chosen=scene is not None),
+            scenes=scenes,
         )
 
-    def _notes(self, series: Any, candidates: list[Any]) -> tuple[str, ...]:
+    def _notes(self, series: Any, candidates: list[Any], *, is_chosen: bool) -> tuple[str, ...]:
         notes: list[str] = []
         if self._axes == "YX":
             notes.append(GREY_NOTE)
@@ -96,10 +96,10 @@ class TiffReader:
         if self._white != 255:
             notes.append(f"Its values were scaled: {self._white:g} is white.")
         others = [one.name or "without a name" for one in candidates if one is not series]
-        if others:
+        if others and not is_chosen:
             notes.append(
                 f"The file holds {len(candidates)} images; {series.name or 'the largest'} was "
-                f"read, and not {', '.join(others[:5])}."
+                f"read, and not {', '.join(others[:5])}. For another: hoverfast slide extract."
             )
         return tuple(notes)
 
@@ -150,20 +150,10 @@ class TiffReader:
                 f"{type(error).__name__}.",
                 "The file is damaged there, usually by a broken copy; copy or scan it again.",
             ) from error
-        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = self._rgb(
-            pixels
+        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = to_rgb(
+            pixels, self._white
         )
         return out
-
-    def _rgb(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        if pixels.dtype != np.uint8:
-            scaled = np.clip(pixels.astype(np.float32) / self._white, 0, 1)
-            pixels = np.round(np.nan_to_num(scaled) * 255).astype(np.uint8)
-        if pixels.shape[2] == 4:
-            alpha = pixels[..., 3:].astype(np.uint16)
-            colour = pixels[..., :3] * alpha + 255 * (255 - alpha)
-            pixels = ((colour + 127) // 255).astype(np.uint8)
-        return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8, copy=False)
 
     def close(self) -> None:
         """Release the file."""
@@ -201,7 +191,7 @@ def _axes(path: Path, series: Any) -> str:
             "Export one plane, one time and the three colours as an RGB TIFF.",
         )
     names = re.findall(r"<Channel [^>]*Name=\"([^\"]*)\"", series.parent.ome_metadata or "")
-    foreign = [name for name in names if name.lower() not in _COLOUR_NAMES]
+    foreign = [name for name in names if name.lower() not in COLOUR_NAMES]
     if axes == "CYX" and foreign:
         raise UnreadableSlideError(
             f"{path.name} has {n_samples} channels that are not red, green and blue: "
@@ -234,7 +224,7 @@ def _ome_mpp(xml: str | None, index: int) -> Mpp | None:
         pixels = all_pixels[index if index < len(all_pixels) else 0]
         x, y = (
             float(pixels.attrib[f"PhysicalSize{axis}"])
-            * _UM_PER_UNIT[pixels.attrib.get(f"PhysicalSize{axis}Unit", "µm")]
+            * UM_PER_UNIT[pixels.attrib.get(f"PhysicalSize{axis}Unit", "µm")]
             for axis in "XY"
         )
     except (ElementTree.ParseError, KeyError, ValueError, IndexError):

@@ -18,6 +18,7 @@ from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
 from hoverfast_platform.slide.completeness import check_is_file
 from hoverfast_platform.slide.reader import GREY_NOTE
+from hoverfast_platform.storage.coloured_labels import ids_of_colours
 from hoverfast_platform.storage.limits import MAX_FLAT_PIXELS, check_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -181,8 +182,9 @@ def _unreadable(path: Path, why: str) -> UnreadableSlideError:
 def read_instance_map(path: Path) -> InstanceMap:
     """A label image (PNG, TIFF or NPY): 0 is background, any other value one nucleus.
 
-    Ids may have gaps, be whole numbers in floating point, stand in three equal channels, or have
-    -1 for the background. A palette image is read by its indices, not its colours.
+    Ids may have gaps, be whole numbers in floating point, stand in three equal channels, be coded
+    as colours on black, or have -1 for the background. A palette image is read by its indices, not
+    its colours.
 
     Raises:
         LabelError: If it cannot be read, is in colour, or its values cannot be ids.
@@ -249,6 +251,8 @@ def _one_channel(path: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         colours = flat[..., :3]
         if (colours == colours[..., :1]).all():
             return colours[..., 0]
+        if colours.dtype == np.uint8 and flat.shape[2] == 3:
+            return ids_of_colours(path, colours)
     if flat.ndim != 2:
         raise LabelError(
             f"{path} has the shape {pixels.shape}; a label image has one value per pixel.",

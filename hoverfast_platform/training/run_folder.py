@@ -123,13 +123,19 @@ class RunFolder:
             torch.save(state, part)
 
     def validations(self, up_to_step: int | None = None) -> list[Validation]:
-        """All validations so far; those after ``up_to_step`` are forgotten on disk too."""
+        """All validations so far; those after ``up_to_step`` are forgotten on disk too.
+
+        A last line that a killed writer left unfinished is one of those.
+        """
         path = self.path / "validations.jsonl"
         if not path.exists():
             return []
-        rows = [Validation(**json.loads(line)) for line in path.read_text().splitlines()]
-        if up_to_step is not None and any(row.step > up_to_step for row in rows):
-            rows = [row for row in rows if row.step <= up_to_step]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = [Validation(**json.loads(line)) for line in lines if line.endswith("\n")]
+        if up_to_step is None:
+            return rows
+        rows = [row for row in rows if row.step <= up_to_step]
+        if len(rows) < len(lines):
             with written_atomically(path) as part:
                 part.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
         return rows

@@ -234,6 +234,18 @@ def test_resumed_training_ends_with_the_same_weights(data, tmp_path):
         assert (left.aji, left.loss) == (right.aji, right.loss)
 
 
+def test_a_line_of_validations_that_a_kill_left_unfinished_is_dropped(data, tmp_path):
+    whole = fit(data, TINY, tmp_path / "student")
+    path = tmp_path / "student" / "validations.jsonl"
+    text = path.read_text()
+    path.write_text(text + text[:40])
+
+    again = fit(data, TINY, tmp_path / "student")
+
+    assert again.validations == whole.validations
+    assert path.read_text() == text
+
+
 def test_finished_training_run_again_does_nothing(data, tmp_path):
     first = fit(data, TINY, tmp_path / "student")
     steps = []
