@@ -16,19 +16,29 @@ def command() -> None:
 
 
 @command.command("info")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("place", metavar="PATH")
 @click.option("--mpp", type=float, help="Micrometres per level-0 pixel, instead of the file's.")
 @json_option
-def info(path: Path, mpp: float | None, as_json: bool) -> None:
-    """Size, scale, levels and frame of the slide at PATH."""
+def info(place: str, mpp: float | None, as_json: bool) -> None:
+    """Size, scale, levels and frame of the slide at PATH.
+
+    PATH may be a TIFF at https://, s3:// and the like (extra `remote`): a few kilobytes are read.
+    """
     from hoverfast_platform.config import Scale
     from hoverfast_platform.slide import open_slide
     from hoverfast_platform.slide.digest import slide_digest
+    from hoverfast_platform.slide.remote import is_remote, open_remote
 
-    with open_slide(path, Scale(mpp_override=mpp)) as reader:
-        known = reader.info
+    path, sha256 = Path(place), "not read; `hoverfast slide fetch` reads all of it"
+    if is_remote(place):
+        with open_remote(place, mpp_override=mpp) as remote:
+            known = remote.info
+    else:
+        with open_slide(path, Scale(mpp_override=mpp)) as reader:
+            known = reader.info
+        sha256 = slide_digest(path)
     if as_json:
-        say(json_text({**fields_of(known), "sha256": slide_digest(path)}))
+        say(json_text({**fields_of(known), "sha256": sha256}))
         return
     say(f"name       {known.name}")
     say(f"format     {known.vendor}")
@@ -43,7 +53,7 @@ def info(path: Path, mpp: float | None, as_json: bool) -> None:
         say(f"note       {note}")
     if len(known.scenes) > 1:
         say(f"scenes     {', '.join(known.scenes)}")
-    say(f"sha256     {slide_digest(path)}")
+    say(f"sha256     {sha256}")
 
 
 @command.command("extract")
@@ -68,6 +78,20 @@ def extract(
         for note in reader.info.notes:
             say(f"note  {note}")
         say(f"{target}: {reader.info.width} x {reader.info.height} px")
+
+
+@command.command("fetch")
+@click.argument("url")
+@click.argument("folder", type=click.Path(path_type=Path))
+def fetch(url: str, folder: Path) -> None:
+    """Bring the slide at URL (https://, s3://, gs://; extra `remote`) into FOLDER, whole.
+
+    A slide is known by all its bytes, so that they are read once, here. A broken connection is
+    taken up again where it broke. A watched folder takes the slide in by itself.
+    """
+    from hoverfast_platform.slide.remote import fetch_slide
+
+    say(str(fetch_slide(url, folder)))
 
 
 @command.command("formats")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from hoverfast_platform.errors import SettingsError, StorageError
-from hoverfast_platform.files import written_atomically
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.files import reporting_storage, written_atomically
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide.reader import SlideReader
 
@@ -38,18 +38,14 @@ def write_slide(reader: SlideReader, target: Path) -> None:
         raise SettingsError(f"{target} should end in .tif or .tiff.")
     if target.exists():
         raise SettingsError(f"{target} is there already.", "Give another name, or remove it.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with reporting_storage(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=target.parent, prefix=".extract-") as scratch,
             written_atomically(target) as part,
             tifffile.TiffWriter(part, bigtiff=True) as tiff,
         ):
             _write_levels(reader, tiff, Path(scratch))
-    except OSError as error:
-        raise StorageError(
-            f"{target} cannot be written: {error}.", "Make room on the disk, or choose another."
-        ) from error
 
 
 def _write_levels(reader: SlideReader, tiff: tifffile.TiffWriter, scratch: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from xml.etree import ElementTree
 
 import numpy as np
@@ -33,6 +33,12 @@ _SAMPLE_PX = 2048
 class TiffReader:
     """A TIFF opened by tifffile; see :class:`hoverfast_platform.slide.SlideReader`.
 
+    Args:
+        path: The file, or where ``file`` is given, its name.
+        mpp_override: Instead of the scale that it says.
+        scene: Name or number of the image; None: the largest.
+        file: An open file to read instead, for instance one at a remote place.
+
     Raises:
         UnreadableSlideError: If it is not a TIFF in grey or colour with one image of one plane.
         MissingMppError: If it does not say its scale and none is given.
@@ -40,11 +46,16 @@ class TiffReader:
     """
 
     def __init__(
-        self, path: Path, *, mpp_override: float | None = None, scene: str | None = None
+        self,
+        path: Path,
+        *,
+        mpp_override: float | None = None,
+        scene: str | None = None,
+        file: BinaryIO | None = None,
     ) -> None:
         self.path = path
         try:
-            self._file = tifffile.TiffFile(path)
+            self._file = tifffile.TiffFile(file or path)
         except TIFF_DAMAGE as error:
             raise UnreadableSlideError(f"{path.name} is not a readable TIFF: {error}.") from error
         try:

@@ -184,3 +184,13 @@ def test_a_target_that_is_there_is_never_overwritten(tmp_path):
     done = CliRunner().invoke(command, ["extract", str(source), str(source), "--scene", "tumour"])
 
     assert isinstance(done.exception, SettingsError)
+
+
+def test_a_source_that_is_damaged_is_not_taken_for_a_full_disk(tmp_path):
+    source = ome_zarr(tmp_path / "a.zarr", axes="cyx", version="0.5")
+    next(path for path in source.rglob("c/0/0/0")).write_bytes(b"\xff" * 20)
+
+    done = CliRunner().invoke(command, ["extract", str(source), str(tmp_path / "made/s.tiff")])
+
+    assert isinstance(done.exception, UnreadableSlideError)
+    assert list((tmp_path / "made").iterdir()) == []
