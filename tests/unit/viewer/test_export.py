@@ -1,9 +1,11 @@
 """An exported region, as a file server has it."""
 
+import dataclasses
 import json
 
 import pytest
 
+from hoverfast_platform.catalogue import FailureRecord
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.storage.nuclei_lookup import Place
 from hoverfast_platform.viewer import export
@@ -25,7 +27,12 @@ def exported(tmp_path, monkeypatch):
     exhibition = write_exhibition(tmp_path)
 
     def load():
-        return open_library(exhibition.results / "first", slide_folders=[exhibition.slide.parent])
+        folders = [exhibition.slide.parent]
+        found = open_library(exhibition.results / "first", slide_folders=folders)
+        (one,) = found.exhibits
+        failure = FailureRecord("/secret/skin.tiff", "k", "Lost /secret.", "", "", slide_key="s")
+        shown = dataclasses.replace(one, slide_key="s")
+        return dataclasses.replace(found, exhibits=(shown,), failures=(failure,))
 
     access, room = Access("secret"), Showroom(load, tmp_path / "corrections")
     app = viewer_app(load, access, tmp_path / "corrections")
@@ -52,6 +59,13 @@ def test_the_files_are_the_region_and_what_the_page_asks_of_it(exported, tmp_pat
     assert (place / "nuclei/0/0/0.mvt").stat().st_size > 100
     assert json.loads((place / f"nucleus/{LONE}.json").read_text())["centroid"] == [200.0, 200.0]
     assert not (place / f"nucleus/{FAR}.json").exists()
+
+
+def test_what_failed_before_and_where_files_lie_stays_at_home(exported, tmp_path):
+    place = exported(tmp_path / "out", Place(0, 0, 300, 300))
+
+    answers = [place.with_name(f"{place.name}.json"), place.parent.parent / "slides.json"]
+    assert not [path for path in answers if "secret" in path.read_text()]
 
 
 def test_what_lies_in_a_folder_already_is_not_overwritten(exported, tmp_path):
