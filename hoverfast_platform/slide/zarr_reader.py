@@ -271,7 +271,7 @@ def _refuse_foreign_channels(path: Path, group: AsyncGroup) -> None:
 
 
 def _mpp(entry: dict[str, Any], axes: str, units: tuple[str, ...]) -> Mpp | None:
-    """Of the finest level: its own scale, times that of all levels."""
+    """The scale of the finest level itself, times that of all levels."""
     scales = [
         one["scale"]
         for holder in (entry["datasets"][0], entry)
