@@ -42,10 +42,15 @@ is raised on purpose is a :class:`HoverFastError` with a message and a remedy.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hoverfast_platform.version import __version__
+
+# OpenVINO and NNCF report every import and conversion to their makers, in a process of its own. A
+# hospital's machine tells nobody anything; both work without the package that would do it.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from hoverfast_platform.catalogue import Catalogue
