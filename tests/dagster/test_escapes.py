@@ -54,7 +54,7 @@ def test_key_of_a_slide_is_one_harmless_name(name):
 def test_slide_of_an_odd_name_stays_in_its_folder(tmp_path):
     path = tmp_path / "slides" / "..%2f..%2f$(x) ;.tiff"
     path.parent.mkdir()
-    write_synthetic_slide(path, width_px=128, height_px=128)
+    write_synthetic_slide(path, width_px=144, height_px=128)
     resources = build_definitions(tmp_path / "artefacts").resources
 
     key = resources["store"].register(path)

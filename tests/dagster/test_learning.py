@@ -29,7 +29,7 @@ def platform(tmp_path):
     resources = dict(build_definitions(root).resources)
     for i in range(2):
         path = tmp_path / f"p{i}_breast.tiff"
-        write_synthetic_slide(path, width_px=500, height_px=500, seed=i)
+        write_synthetic_slide(path, width_px=544, height_px=460, seed=i)
         resources["store"].register(path)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("cohorts", ["breast"])
@@ -141,7 +141,7 @@ def test_cohort_has_a_new_version_only_when_something_changed(platform, tmp_path
     write_plan(root)
     assert version() == (1, 2)
     assert version() == (1, 2)
-    write_synthetic_slide(tmp_path / "p2_breast.tiff", width_px=300, height_px=300, seed=9)
+    write_synthetic_slide(tmp_path / "p2_breast.tiff", width_px=332, height_px=280, seed=9)
     resources["store"].register(tmp_path / "p2_breast.tiff")
     assert version() == (2, 3)
     write_plan(root, sampling={"tile_px": 64})

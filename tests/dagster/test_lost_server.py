@@ -74,7 +74,7 @@ def test_batch_asks_the_server_through_few_connections_and_gives_them_back(
     connected = []
     resources = build_definitions(tmp_path / "artefacts", catalogue=catalogue_location).resources
     for i in range(6):
-        write_synthetic_slide(tmp_path / f"{i}.tiff", width_px=128, height_px=128, seed=i)
+        write_synthetic_slide(tmp_path / f"{i}.tiff", width_px=144, height_px=128, seed=i)
     keys = [resources["store"].register(tmp_path / f"{i}.tiff") for i in range(6)]
     instance.add_dynamic_partitions("slides", keys)
 
