@@ -76,6 +76,13 @@ docs: $(STAMP) $(MERMAID)  ## The site in docs/_build/html: strict, every link i
 	$(BIN)/python -m docs.links docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# Drawn from one slide's result, or taken of the real pages in Chromium. PICTURES="result viewer" chooses.
+PICTURES ?=
+.PHONY: pictures
+pictures: viewer $(MERMAID)  ## The pictures of README and docs/, in docs/images; SLIDE=path, else a sample
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(BIN)/python -m docs.pictures $(PICTURES) $(if $(SLIDE),--slide $(SLIDE))
+
 # Node comes as a wheel, so that the machine needs none; packages are those of the lock file.
 .PHONY: viewer
 viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages

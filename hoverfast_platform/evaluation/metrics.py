@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +101,8 @@ def score(
     n_true, n_predicted = len(table.true_areas), len(table.predicted_areas)
     if n_true == 0 or n_predicted == 0:
         value = 1.0 if n_true == n_predicted else 0.0
-        return Scores(*[value] * len(SCORE_NAMES), n_true, n_predicted)
+        scores: dict[str, Any] = dict.fromkeys(SCORE_NAMES, value)
+        return Scores(**scores, n_true=n_true, n_predicted=n_predicted)
     matched_iou = table.iou[table.iou > MATCH_IOU]
     dq = 2 * len(matched_iou) / (n_true + n_predicted)
     sq = float(matched_iou.mean()) if len(matched_iou) else 0.0
