@@ -90,6 +90,6 @@ def test_the_training_set_has_its_image_and_labels():
 
 def test_cards_and_verdict_are_read():
     assert read_card(FOLDER / "model.json").name == "cross-organ"
-    assert Int8Card.model_validate_json((FOLDER / "model.int8.json").read_text()).check
+    assert Int8Card.model_validate_json((FOLDER / "model.int8.json").read_text()).checks
     verdict = Judgement.model_validate_json((FOLDER / "verdict.json").read_text())
     assert (verdict.scope, verdict.verdict.passed) == ("skin", True)
