@@ -1,7 +1,7 @@
 """The pictures of README and of this documentation: ``make pictures``.
 
 One slide goes through Dagster as with ``make demo``. All pictures are made of what that left: drawn
-from the result's files, or taken of the viewer's page in headless Chromium. ``--folder`` keeps the
+from the result's files, or taken of the real pages in headless Chromium. ``--folder`` keeps the
 instance and the result, so that a second call only takes pictures. Look at them before a commit.
 """
 
@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ MAX_BYTES = 400_000
 
 _PATIENCE_MS = 600_000
 """For a page that takes two seconds on an idle machine."""
+
+_PATIENT = f"\ncode_servers:\n  local_startup_timeout: {_PATIENCE_MS // 1000}\n"
+"""For Dagster's code server, which takes longer than the usual 180 s on a busy machine."""
 
 _SIDE = 720
 """Height of the drawn pictures, pixels."""
@@ -106,7 +110,8 @@ def _environment(folder: Path) -> dict[str, str]:
     home = folder / "dagster_home"
     if not home.exists():
         home.mkdir(parents=True)
-        shutil.copy(DOCS.parent / "deploy" / "dagster.yaml", home / "dagster.yaml")
+        settings = (DOCS.parent / "deploy" / "dagster.yaml").read_text(encoding="utf-8")
+        (home / "dagster.yaml").write_text(settings + _PATIENT)
     places = {"DAGSTER_HOME": str(home), "HOVERFAST_ARTEFACTS": str(folder / "artefacts")}
     return os.environ | places
 
@@ -187,6 +192,25 @@ def architecture(_made: Made) -> None:
         _keep(Image.open(io.BytesIO(drawn.screenshot())), "architecture.png")
 
 
+def dagster(made: Made) -> None:
+    """``dagster-lineage.png``: what nuclei come from, in the real page of Dagster."""
+    port = _free_port()
+    program = str(Path(sys.executable).parent / "dagster-webserver")
+    code = ["-m", "hoverfast_platform.assets.definitions"]
+    root = f"http://127.0.0.1:{port}"
+    path = "/assets/nuclei?view=lineage&lineageScope=upstream&lineageDepth=20"
+    with (
+        _running([program, *code, "-h", "127.0.0.1", "-p", str(port)], made),
+        _browser(1500, 1000) as page,
+    ):
+        _wait_for(lambda: urllib.request.urlopen(f"{root}/server_info", timeout=5))
+        page.goto(f"{root}{path}", timeout=_PATIENCE_MS)
+        for asset in ("cohort", "tissue_mask"):
+            page.get_by_text(asset, exact=True).first.wait_for(timeout=_PATIENCE_MS)
+        page.wait_for_timeout(5000)  # the graph is laid out
+        _keep(Image.open(io.BytesIO(page.screenshot())), "dagster-lineage.png")
+
+
 def viewer(made: Made) -> None:
     """``viewer-density.jpg`` and ``viewer-nuclei.jpg``: the real page on the demo's result."""
     view = [sys.executable, "-m", "hoverfast_platform.cli.main", "view", str(made.artefacts)]
@@ -215,7 +239,7 @@ def viewer(made: Made) -> None:
 
 
 PICTURES: dict[str, Callable[[Made], None]] = {
-    one.__name__: one for one in (result, qupath, architecture, viewer)
+    one.__name__: one for one in (result, qupath, architecture, viewer, dagster)
 }
 
 
