@@ -57,6 +57,7 @@ from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy
 from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.config import MaskSettings
+from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.ingest.scope_rules import ScopeRules
 from hoverfast_platform.ingest.stain_rules import StainRules
 from hoverfast_platform.neighbourhood.measure import NeighbourhoodSettings
@@ -84,6 +85,7 @@ def _engine_settings(kind: type[_Settings]) -> Any:
 
 
 if TYPE_CHECKING:
+    MppAttribute: TypeAlias = MppRules
     StainAttribute: TypeAlias = StainRules
     ScopeAttribute: TypeAlias = ScopeRules
     MaskAttribute: TypeAlias = MaskSettings
@@ -93,7 +95,7 @@ if TYPE_CHECKING:
     NeighbourAttribute: TypeAlias = NeighbourhoodSettings
 else:  # Dagster itself would refuse fields with limits, such as `Field(gt=0)`
     StainAttribute, MaskAttribute = _engine_settings(StainRules), _engine_settings(MaskSettings)
-    ScopeAttribute = _engine_settings(ScopeRules)
+    MppAttribute, ScopeAttribute = _engine_settings(MppRules), _engine_settings(ScopeRules)
     CheckAttribute = _engine_settings(CheckPolicy)
     SegmentationAttribute = _engine_settings(SegmentationConfig)
     PlanAttribute = _engine_settings(CohortPlan)
@@ -139,6 +141,12 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
     )
     settle_s: float = Field(
         default=30.0, ge=0, description="Seconds a file must stay unchanged to count as complete."
+    )
+    mpp: MppAttribute = Field(
+        default=MppRules(),
+        description="The scale of slides whose files do not say it, or say it wrong, by folder and "
+        "file name. It counts for files that are registered from then on and for those in "
+        "quarantine, once `slide_inventory` is made again.",
     )
     staining: StainAttribute = Field(
         default=StainRules(), description="What slides are stained with, by folder and file name."
@@ -191,7 +199,9 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
                     scopes=self.scopes.model_dump(mode="json", exclude_none=True),
                 ),
                 names.word("slide_folders"): SlideFolders(
-                    folders=list(self.folders), settle_s=self.settle_s
+                    folders=list(self.folders),
+                    settle_s=self.settle_s,
+                    mpp=self.mpp.model_dump(mode="json"),
                 ),
             },
         )

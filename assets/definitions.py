@@ -12,6 +12,7 @@ from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.components import Cohort, Segmentation, SlideFolder, Statistics
 from hoverfast_platform.checks.policy import read_policy
 from hoverfast_platform.files import read_settings_file_if_any
+from hoverfast_platform.ingest.mpp_rules import read_mpp_rules
 from hoverfast_platform.ingest.scope_rules import read_scope_rules
 from hoverfast_platform.ingest.stain_rules import read_stain_rules
 from hoverfast_platform.mask.engines import read_mask_settings
@@ -35,7 +36,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
 ) -> dg.Definitions:
     """The platform with its artefacts under ``root``.
 
-    Settings that differ from the defaults are in ``masks.json``, ``stains.json``,
+    Settings that differ from the defaults are in ``mpp.json``, ``masks.json``, ``stains.json``,
     ``scopes.json`` and ``checks.json`` there; they become attributes of the components. A file
     ``neighbours.json``, ``{}`` if nothing differs, adds the assets of statistics.
 
@@ -59,6 +60,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
         catalogue=catalogue if not isinstance(catalogue, dg.EnvVar) else "",
         catalogue_variable=(catalogue.env_var_name if isinstance(catalogue, dg.EnvVar) else ""),
         settle_s=settle_s,
+        mpp=read_mpp_rules(root / "mpp.json"),
         staining=read_stain_rules(root / "stains.json"),
         scopes=read_scope_rules(root / "scopes.json"),
         pseudonyms=pseudonyms,

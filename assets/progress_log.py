@@ -28,14 +28,17 @@ def log_progress(
         every_s: Seconds between lines.
         clock: Seconds, for tests.
     """
-    first: tuple[float, int] | None = None
+    first = (0.0, 0)
+    before: Progress | None = None
     last_s = float("-inf")
 
     def report(progress: Progress) -> None:
-        nonlocal first, last_s
+        nonlocal first, before, last_s
         now = clock()
-        if first is None:
+        # Another task, such as measuring the second of two models, has a speed of its own.
+        if before is None or progress.step != before.step or progress.n_done < before.n_done:
             first = (now, progress.n_done)
+        before = progress
         is_last = progress.n_done == progress.n_total
         if now - last_s < every_s and not is_last:
             return

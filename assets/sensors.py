@@ -66,7 +66,8 @@ def returned_slides(
     """Has slides go on that failed because their file was away, once it is there again.
 
     A share that is not mounted for a night fails every slide whose turn it is. Each is asked for
-    once per failure, at the first step it lacks; what follows comes by itself. One run at a time.
+    once per failure, at the step that failed, also where an older product of it is there, or at
+    the first step it lacks; what follows comes by itself. One run at a time.
     """
     with store.open_catalogue() as catalogue:
         found = catalogue.files.returned()
@@ -78,12 +79,15 @@ def returned_slides(
     if has_unfinished_run(context.instance, tags):
         return dg.SkipReason("a run of it is under way")
     keys = context.instance.get_dynamic_partitions(names.word("slides"))
-    lacking = due.keys() & set(keys)
-    asked |= {due[key] for key in due.keys() - lacking}
+    failed_at = {back.key: back.step for back in found}
+    left = due.keys() & set(keys)
+    asked |= {due[key] for key in due.keys() - left}
     requests = []
-    for asset in map(names.key, ("slide", "tissue_mask", "nuclei")):
-        made = context.instance.get_materialized_partitions(asset)
-        block = first_block(keys, lacking - made, _MAX_RETURNED_PER_RUN)
+    for asset in map(names.key, ("slide", "stain", "tissue_mask", "nuclei")):
+        wanted = {key for key in left if failed_at[key] == asset.to_user_string()}
+        if asset != names.key("stain"):  # what a slide is stained with is looked at by itself
+            wanted |= left - context.instance.get_materialized_partitions(asset)
+        block = first_block(keys, wanted, _MAX_RETURNED_PER_RUN)
         if block:
             requests.append(
                 dg.RunRequest(
@@ -93,8 +97,8 @@ def returned_slides(
                 )
             )
             asked |= {due[key] for key in block}
-        lacking &= made
-    asked |= {due[key] for key in lacking}  # these lack nothing: somebody was faster
+        left -= wanted
+    asked |= {due[key] for key in left}  # these lack nothing: somebody was faster
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(sorted(asked)))
 
 

@@ -14,6 +14,7 @@ from hoverfast_platform.assets.partitions import add_slides
 from hoverfast_platform.assets.progress_log import log_progress
 from hoverfast_platform.catalogue.file_remarks import FileRemark
 from hoverfast_platform.catalogue.watched_files import QuarantinedFile, WatchedFiles
+from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.progress import Progress
 from hoverfast_platform.texts import markdown
 
@@ -96,7 +97,7 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
                 context.log.info("%s: %s micrometres per pixel, as given", name, mpp)
             if config.retry_quarantined:
                 files.retry_quarantined()
-            new = _register(context, files, names)
+            new = _register(context, files, names, slide_folders.mpp_rules())
             counts, bad = files.counts(), files.quarantined()
             keys, remarks = files.slide_keys(), files.remarks()
         for problem in problems:
@@ -125,13 +126,15 @@ def build_slide_inventory(names: Names) -> dg.AssetsDefinition:
     return slide_inventory
 
 
-def _register(context: dg.AssetExecutionContext, files: WatchedFiles, names: Names) -> int:
+def _register(
+    context: dg.AssetExecutionContext, files: WatchedFiles, names: Names, mpp: MppRules
+) -> int:
     """Register what is ready, and make partitions of it at once; how many are new."""
     from hoverfast_platform.ingest.register import register_ready
 
     report = log_progress(context, "watched folders")
     n_total, n_done, n_new = files.counts()["ready"], 0, 0
-    for batch in register_ready(files):
+    for batch in register_ready(files, mpp=mpp):
         for path, error in batch.failures:
             context.log.warning("quarantine: %s (%s): %s", path, error.kind, error)
         n_new += len(add_slides(context.instance, names, batch.slide_keys))

@@ -24,6 +24,7 @@ from hoverfast_platform.cli.main import hoverfast
 from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.config import Compute, MaskSettings, SegmentationSettings
 from hoverfast_platform.explanations import KINDS, explanation_of
+from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.ingest.scope_rules import ScopeRules
 from hoverfast_platform.ingest.stain_rules import StainRules
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
@@ -40,6 +41,7 @@ SETTINGS: tuple[tuple[type[BaseModel], str], ...] = (
     (PromotionPolicy, "`hoverfast models promote --policy FILE`; `gate` of a cohort's plan."),
     (CohortPlan, "`cohorts/NAME.json` in the artefact folder."),
     (CheckPolicy, "`checks.json` in the artefact folder."),
+    (MppRules, "`mpp.json` in the artefact folder."),
     (StainRules, "`stains.json` in the artefact folder."),
     (ScopeRules, "`scopes.json` in the artefact folder."),
 )

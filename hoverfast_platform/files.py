@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from hoverfast_platform.errors import HoverFastError, SettingsError, StorageError
+from hoverfast_platform.wrong_settings import wrong_fields
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -214,7 +215,10 @@ def read_settings_file(
             wrong field is named.
     """
     with reporting_content(path, what, remedy, raises):
-        return model.model_validate_json(path.read_bytes())
+        try:
+            return model.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(wrong_fields(error, model)) from error
 
 
 @contextlib.contextmanager

@@ -83,7 +83,11 @@ def find_slide(session: Session, key: str) -> Slide:
     """
     slide = session.scalar(select(Slide).where(Slide.key == key))
     if slide is None:
-        raise CatalogueError(f"No slide has the key {key!r}.", "Register the slide first.")
+        raise CatalogueError(
+            f"No slide has the key {key!r}.",
+            "A key belongs to a registered slide, which makes the partition by itself. A partition "
+            "that was added by hand in the UI has no slide, and can be removed there.",
+        )
     return slide
 
 

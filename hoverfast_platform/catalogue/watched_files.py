@@ -65,10 +65,12 @@ class ReturnedSlide:
     Attributes:
         key: Key of the slide.
         failure_id: Row of its newest failure.
+        step: The step that failed; empty where a command did.
     """
 
     key: str
     failure_id: int
+    step: str
 
 
 @dataclass(frozen=True)
@@ -302,7 +304,7 @@ class WatchedFiles:
                 .subquery()
             )
             rows = session.execute(
-                select(Slide.key, Failure.id, WatchedFile.path)
+                select(Slide.key, Failure.id, Failure.step, WatchedFile.path)
                 .join(newest, newest.c.slide_id == Slide.id)
                 .join(Failure, Failure.id == newest.c.failure_id)
                 .join(WatchedFile, WatchedFile.slide_id == Slide.id)
@@ -311,7 +313,9 @@ class WatchedFiles:
             )
             return tuple(
                 dict.fromkeys(
-                    ReturnedSlide(key, id_) for key, id_, path in rows if Path(path).exists()
+                    ReturnedSlide(key, id_, step)
+                    for key, id_, step, path in rows
+                    if Path(path).exists()
                 )
             )
 

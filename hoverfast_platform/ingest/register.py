@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hoverfast_platform.catalogue.records import SlideRecord, slide_record
@@ -14,6 +15,7 @@ from hoverfast_platform.catalogue.watched_files import Judged, ReadyFile, Watche
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import HoverFastError, UnreadableSlideError
 from hoverfast_platform.geometry import Box
+from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.ingest.units import signature
 from hoverfast_platform.slide import SlideReader, open_slide
 from hoverfast_platform.slide.completeness import check_complete
@@ -41,7 +43,11 @@ class RegisteredBatch:
 
 
 def register_ready(
-    files: WatchedFiles, *, batch_size: int = 200, batch_s: float = 20.0
+    files: WatchedFiles,
+    *,
+    mpp: MppRules = MppRules(),
+    batch_size: int = 200,
+    batch_s: float = 20.0,
 ) -> Iterator[RegisteredBatch]:
     """Judge every file that is ready, a batch at a time; what is yielded is recorded.
 
@@ -49,6 +55,7 @@ def register_ready(
 
     Args:
         files: The list of watched files.
+        mpp: The scale of files by where they lie; what a person gave for one file goes first.
         batch_size: Most files in a batch.
         batch_s: A batch ends after this long, so that large slides show up one by one.
     """
@@ -58,7 +65,7 @@ def register_ready(
             judged: list[Judged] = []
             unsettled: list[tuple[str, str]] = []
             for i in range(0, len(ready), _N_THREADS):
-                for outcome in threads.map(_judge, ready[i : i + _N_THREADS]):
+                for outcome in threads.map(partial(_judge, mpp), ready[i : i + _N_THREADS]):
                     if isinstance(outcome, Judged):
                         judged.append(outcome)
                     else:
@@ -80,11 +87,13 @@ def register_ready(
             )
 
 
-def _judge(file: ReadyFile) -> Judged | tuple[str, str]:
+def _judge(mpp: MppRules, file: ReadyFile) -> Judged | tuple[str, str]:
     """The verdict on a file; or its path and new signature if it changed meanwhile."""
     verdict: SlideRecord | HoverFastError
+    path = Path(file.path)
+    override = file.mpp_override if file.mpp_override is not None else mpp.mpp(path)
     try:
-        verdict = read_record(Path(file.path), Scale(mpp_override=file.mpp_override))
+        verdict = read_record(path, Scale(mpp_override=override))
     except HoverFastError as error:
         verdict = error
     except OSError as error:
@@ -92,7 +101,7 @@ def _judge(file: ReadyFile) -> Judged | tuple[str, str]:
             f"{file.path} cannot be read: {error.strerror}.", "Check the file's permissions."
         )
     try:
-        now = signature(Path(file.path))
+        now = signature(path)
     except OSError:
         now = "gone"
     return Judged(file, verdict) if now == file.signature else (file.path, now)

@@ -180,6 +180,24 @@ def test_bad_files_are_listed_with_a_remedy_and_a_scale_can_be_given(platform):
     assert platform.store.slide(key).scale().mpp_override == 0.5
 
 
+def test_a_rule_gives_the_scale_of_a_folder_and_a_person_that_of_a_file(platform):
+    rules = platform.folder.parent / "artefacts" / "mpp.json"
+    rules.parent.mkdir(exist_ok=True)
+    rules.write_text('{"rules": [{"files": "*/scanner/*", "mpp": 0.5}]}')
+    (platform.folder / "scanner").mkdir()
+    for i, name in enumerate(("scanner/a.tiff", "scanner/b.tiff", "c.tiff")):
+        platform.add(name, i)
+    platform.defs = build_definitions(rules.parent, slide_folders=[platform.folder], settle_s=0)
+    for _ in range(2):
+        platform.tick()
+
+    platform.materialize({"mpp": {"b.tiff": 0.23}})
+
+    keys = platform.keys()
+    scales = {key[0]: platform.store.slide(key).scale().mpp_override for key in keys}
+    assert scales == {"a": 0.5, "b": 0.23, "c": None}
+
+
 def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):
     for i in range(2):
         platform.add(f"{i}.tiff", seed=i)
@@ -216,6 +234,13 @@ def test_slides_whose_share_was_away_go_on_once_it_is_back(platform):
     assert range_tags(keys).items() <= request.tags.items()
     assert "not back" in back(asked.cursor).skip_message  # once per failure
     assert describe(tissue_mask).success
+
+    # A mask that is there, and was to be made again while the share was away, is asked for too.
+    away = platform.folder.rename(platform.folder.parent / "away")
+    assert not describe(tissue_mask).success
+    away.rename(platform.folder)
+    (request,) = back(asked.cursor).run_requests
+    assert request.asset_selection == [tissue_mask.key]
 
 
 @pytest.mark.parametrize("has_beaten", [True, False])

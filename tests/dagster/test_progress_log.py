@@ -41,3 +41,15 @@ def test_slow_work_is_told_in_time_per_unit():
         "slide-1: segmenting, 1 of 4 tiles, 30 s per tile, 1 min 30 s left",
         "slide-1: segmenting, 2 of 4 tiles, 30 s per tile, 1 min 00 s left",
     ]
+
+
+def test_a_second_task_has_its_own_speed():
+    run, now_s = Run(), [0.0]
+    report = log_progress(run, "skin", every_s=10, clock=lambda: now_s[0])
+
+    for start_s, seconds_each in ((0, 100), (1000, 1)):  # a slow model, then a fast one
+        for i in range(1, 4):
+            now_s[0] = start_s + i * seconds_each
+            report(Progress("measuring", i, 3, "images"))
+
+    assert run.lines[-1] == "skin: measuring, 3 of 3 images, 1.0 images/s"

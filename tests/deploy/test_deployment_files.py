@@ -157,6 +157,9 @@ def test_dagster_accepts_the_instance_settings(name, tmp_path, monkeypatch):
     assert config["telemetry"]["enabled"] is False
     assert config["concurrency"]["pools"]["granularity"] == "op"
     assert config["run_retries"]["retry_on_asset_or_op_failure"] is False
+    # The slot of a killed run is given back at a look of the monitoring, else after 120 s.
+    assert config["run_monitoring"]["poll_interval_seconds"] <= 30
+    assert config["freshness"]["enabled"] is True
 
 
 def test_shell_scripts_pass_shellcheck():
