@@ -48,7 +48,7 @@ def test_label_images_keep_their_ids(tmp_path, name, dtype):
 @pytest.mark.parametrize(
     ("name", "pixels", "text"),
     [
-        ("x.png", np.eye(12, dtype=np.uint8).reshape(4, 12, 3), "one value per pixel"),
+        ("x.npy", np.ones((4, 12, 2), np.uint8), "one value per pixel"),
         ("x.npy", np.full((4, 4), 0.5, np.float32), "float32"),
         ("x.npy", np.full((4, 4), -2), "-2"),
         ("x.npy", np.full((4, 4), 2**31, np.uint32), "2147483648"),
