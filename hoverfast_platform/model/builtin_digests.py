@@ -15,10 +15,10 @@ from hoverfast_platform.files import file_sha256
 BUILTIN_DIR = Path(__file__).parent / "builtin"
 
 BUILTIN_SHA256 = {
-    "cross-organ.int8.bin": "435d9838dd8889410e805c992f2771d87aa6059a51daff5b5260e9fea0a6f540",
-    "cross-organ.int8.json": "7223e6a16752b71527fc2a7fcc9a7c20be0557b92d9942183db5131791caca2f",
-    "cross-organ.int8.xml": "c5f2cf9a20f29ad26a2ac1c1c354bbfdb08c5270f091ea919e4d4c1ef6b31069",
-    "cross-organ.safetensors": "3f0108921094096da3de31c7dfa8c1a4290a7be8becd128183e91aa2d2276bd3",
+    "cross-organ.int8.bin": "1f1e926e75382643bae7fefa428d56c095a42df9e03dc821f8f7e3c0e5e319ce",
+    "cross-organ.int8.json": "e27647861ab7e37cebca50970ecc28109fdc609dd5a0aeb596dfee3875d2a94c",
+    "cross-organ.int8.xml": "1eec69e82dac176e83166f183365ecd3ebdd5ad09b96b243c656ba8548984342",
+    "cross-organ.safetensors": "d28f8479b862fc57a4143042e8a0250d7718d1492c187aad81cff3a085e67c67",
 }
 """File name of weights, graphs and what vouches for a graph, to SHA-256 of its bytes, hex."""
 
