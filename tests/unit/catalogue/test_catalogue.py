@@ -79,7 +79,7 @@ def test_failure_keeps_kind_and_remedy(catalogue):
 
 
 def test_unknown_slide_is_refused(catalogue):
-    with pytest.raises(CatalogueError, match="Register"):
+    with pytest.raises(CatalogueError, match="registered slide"):
         catalogue.slides.path("none")
 
 
