@@ -62,6 +62,11 @@ class CompiledGraph:
                 raise
             return [np.array(tensor.data) for tensor in request.output_tensors]
 
+    def release(self) -> None:
+        """Give back the memory of what was compiled; the next run compiles anew."""
+        with self._turn:
+            self._shape, self._request = (), None
+
     def _for_shape(self, shape: tuple[int, ...]) -> Any:
         """A slide has one shape of regions; an older one would only hold memory."""
         if shape != self._shape:

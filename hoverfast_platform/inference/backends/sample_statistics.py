@@ -21,7 +21,7 @@ _PLANE = np.array([0, 2, 3])
 
 
 class SampleStatistics:
-    """Takes statistics of squares; compiled once per shape of these.
+    """Takes statistics of squares; compiled once per slide, and once for images of one shape.
 
     Args:
         architecture: Of the network.
@@ -48,6 +48,8 @@ class SampleStatistics:
             graph, self._norms = _statistics_graph(*self._made_from)
             self._compiled = CompiledGraph(graph, statistics_precision("cpu"), self._n_threads)
         found = [values.reshape(-1) for values in self._compiled.run([squares])]
+        if len(squares) > 1:  # of a slide, which takes long: its regions need the memory
+            self._compiled.release()
         return {
             norm: BatchStatistics(mean, variance)
             for norm, mean, variance in zip(self._norms, found[::2], found[1::2], strict=True)
