@@ -151,7 +151,7 @@ def _density_step(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _standard(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values as standard deviations from their mean; all are zero where there is no spread."""
+    """Each value's distance from the mean in standard deviations; zero where all are equal."""
     finite = values[np.isfinite(values)]
     if len(finite) < 2 or finite.std() == 0:
         return np.zeros_like(values)

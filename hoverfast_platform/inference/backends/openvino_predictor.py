@@ -71,7 +71,11 @@ class OpenVinoPredictor:
         try:
             taken = self._samples.of(squares)
         except RuntimeError as error:
-            raise _failed(squares.shape[1:3], error) from error
+            raise ComputeError(
+                f"OpenVINO failed on {len(squares)} squares of {squares.shape[1]}x"
+                f"{squares.shape[2]} px, to which the model was to be adapted: {error}",
+                "Usually memory: end other programs, or give the process more.",
+            ) from error
         adapted = copy.copy(self)
         adapted._weights = with_statistics_mixed_in(self._weights, taken, share)
         adapted._inputs = self._adjustable.statistics(self._made_from, adapted._weights)
@@ -85,7 +89,10 @@ class OpenVinoPredictor:
                 for i in range(len(regions))
             ]
         except RuntimeError as error:
-            raise _failed(regions.shape[1:3], error) from error
+            raise ComputeError(
+                f"OpenVINO failed on a region of {regions.shape[1]}x{regions.shape[2]} px: {error}",
+                "Usually memory: use a smaller --tile-size.",
+            ) from error
         return np.concatenate(maps)
 
     def batch_size(self, region_shape: tuple[int, int]) -> int:
@@ -96,10 +103,3 @@ class OpenVinoPredictor:
 def openvino_graph(model: LoadedModel) -> Any:
     """A model's maps from pixels as an OpenVINO graph in fp32, for regions of any size."""
     return network_graph(model.card.architecture, model.weights)
-
-
-def _failed(shape: tuple[int, ...], error: RuntimeError) -> ComputeError:
-    return ComputeError(
-        f"OpenVINO failed on a region of {shape[0]}x{shape[1]} px: {error}",
-        "Usually memory: use a smaller --tile-size.",
-    )
