@@ -117,7 +117,7 @@ test: $(STAMP)  ## Tests that need nothing but this checkout, on all cores; K=ex
 FAST := $(addprefix tests/unit/,hv nuclei slide storage evaluation checks cohorts reports \
     catalogue test_files.py test_stain.py test_tiling.py)
 test-fast: $(STAMP)  ## The pure parts, under a minute on two cores: what a small change needs
-	$(BIN)/python -m pytest -q $(FAST) --ignore tests/unit/catalogue/test_database.py \
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(FAST) --ignore tests/unit/catalogue/test_database.py \
 	    -k "not postgres and not at_once and not killed$(if $(K), and ($(K)))"
 
 mask-figures: $(STAMP)  ## The figures of docs/masks.md; HOVERFAST_TEST_DATA=, HOVERFAST_HISTOQC=
