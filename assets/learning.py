@@ -22,6 +22,10 @@ from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.texts import markdown
 
+_AGREEMENT_LEGEND = (
+    "white: student and labels agree; green: only the student; magenta: only the labels"
+)
+
 _MAX_PICTURES = 4
 """How many images of the evaluation are shown inline: the first of the validation set."""
 
@@ -99,6 +103,7 @@ def _build_cohort(of: Learning) -> dg.AssetsDefinition:
 
         with of.failures(context), of.catalogue(context) as catalogue:
             found = resolve_cohort(of.folder(context), catalogue, context.partition_key)
+            plan = of.folder(context).read_plan(context.partition_key)
         rows = "\n".join(
             f"| {markdown(m.slide.key)} | {markdown(m.slide.name)} | {markdown(m.patient)} |"
             for m in found.members
@@ -109,6 +114,7 @@ def _build_cohort(of: Learning) -> dg.AssetsDefinition:
                 "n_slides": len(found.members),
                 "n_patients": len({m.patient for m in found.members}),
                 **({"warnings": "\n".join(found.warnings)} if found.warnings else {}),
+                "plan": dg.MetadataValue.json(plan.model_dump(mode="json", exclude_defaults=True)),
                 "members": dg.MetadataValue.md(
                     f"| slide | file | patient |\n|---|---|---|\n{rows}"
                 ),
@@ -322,7 +328,9 @@ def _build_model_evaluation(of: Learning) -> dg.AssetsDefinition:
         }
         for i, path in enumerate(judged.picture_paths[:_MAX_PICTURES]):
             with Image.open(path) as picture:
-                metadata[f"agreement_{i + 1}"] = inline_picture(np.asarray(picture), path.stem)
+                metadata[f"agreement_{i + 1}"] = inline_picture(
+                    np.asarray(picture), path.stem, _AGREEMENT_LEGEND
+                )
         metadata["report"] = dg.MetadataValue.path(str(judged.report_path))
         yield dg.MaterializeResult(
             metadata=metadata,

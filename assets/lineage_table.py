@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import dagster as dg
 
 from hoverfast_platform.provenance import Provenance
@@ -23,7 +21,6 @@ def lineage_table(made_from: Provenance) -> dg.TableMetadataValue:
         ("teacher of the model", model.teacher, ""),
         ("cohort of the model", model.cohort, model.training_set_digest),
         ("arithmetic", str(made_from.arithmetic), ""),
-        ("settings", json.dumps(made_from.settings, sort_keys=True), ""),
         ("code", made_from.code_version, ""),
         ("segmentation", "", made_from.segmentation_id),
     ]

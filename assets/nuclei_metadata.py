@@ -59,6 +59,7 @@ def nuclei_metadata(done: SegmentedSlide, appearance: AppearanceRecord | None) -
         "device": str(summary.provenance.arithmetic),
         "seconds": _seconds(summary),
         "lineage": lineage_table(summary.provenance),
+        "settings": dg.MetadataValue.json(dict(summary.provenance.settings)),
         "segmentation_id": summary.provenance.segmentation_id,
     }
 

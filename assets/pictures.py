@@ -15,11 +15,12 @@ _MAX_BYTES = 30_000
 JPEG of twice as many bytes."""
 
 
-def inline_picture(rgb: RgbImage, title: str) -> dg.MarkdownMetadataValue:
-    """A small picture that the UI shows behind 'Show Markdown'."""
+def inline_picture(rgb: RgbImage, title: str, legend: str = "") -> dg.MarkdownMetadataValue:
+    """A small picture that the UI shows behind 'Show Markdown', and below it what it shows."""
     webp = encode_webp(rgb, max_side_px=512, max_bytes=_MAX_BYTES)
     return dg.MetadataValue.md(
         f"![{markdown(title)}](data:image/webp;base64,{base64.b64encode(webp).decode()})"
+        + (f"\n\n**{markdown(title)}**: {legend}" if legend else "")
     )
 
 

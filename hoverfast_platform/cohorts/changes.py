@@ -105,9 +105,9 @@ def look_at_cohorts(
 
 
 def gate_asked_for(folder: LearningFolder, catalogue: Catalogue, name: str) -> str:
-    """Digest of a cohort's gate if the newest student was judged by another gate; else empty.
+    """A digest of a cohort's gate and scope, if its student was judged by others; else empty.
 
-    The gate does not decide what is learned, so the student is judged again and not trained again.
+    They do not decide what is learned, so the student is judged again and not trained again.
     """
     try:
         plan, cohort = folder.read_plan(name), catalogue.cohorts.get(name)
@@ -116,9 +116,12 @@ def gate_asked_for(folder: LearningFolder, catalogue: Catalogue, name: str) -> s
     path = folder.evaluation(cohort) / "verdict.json"
     if not path.is_file():
         return ""
-    judged = read_settings_file(path, Judgement, what="a readable verdict").verdict.policy
+    judgement = read_settings_file(path, Judgement, what="a readable verdict")
+    judged = judgement.verdict.policy
     asked = plan.gate.model_copy(update={"validation_digest": judged.validation_digest})
-    return "" if judged == asked else text_sha256(plan.gate.model_dump_json())
+    if (judged, judgement.scope) == (asked, plan.scope):
+        return ""
+    return text_sha256(f"{plan.scope} {plan.gate.model_dump_json()}")
 
 
 def wrong_plan(folder: LearningFolder, name: str) -> str:

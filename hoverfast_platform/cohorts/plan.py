@@ -160,7 +160,9 @@ def choose_members(
         )
     _refuse_unknown_patients(name, plan, members)
     content = [(m.slide.sha256, m.patient) for m in members]
-    digest = text_sha256(json.dumps([content, plan.model_dump(mode="json", exclude={"gate"})]))
+    # Neither decides what is learned: where only they change, the student is judged again.
+    learned = plan.model_dump(mode="json", exclude={"gate", "scope"})
+    digest = text_sha256(json.dumps([content, learned]))
     warnings = [f"{told}. They were left out."] if gone else []
     if withdrawn:
         warnings.append(f"{len(withdrawn)} slides were withdrawn and are left out.")

@@ -136,9 +136,10 @@ def draw_density(
     enlarge = max(1, 480 // max(width, height))
     heat = cv2.resize(heat, None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_NEAREST)
     legend = np.full((48, max(heat.shape[1], 240), 3), 255, dtype=np.uint8)
-    ramp = cv2.applyColorMap(np.arange(200, dtype=np.uint8)[None], cv2.COLORMAP_VIRIDIS)
-    legend[6:18, 10:210] = cv2.resize(ramp, (200, 12))[..., ::-1]
-    text = f"0 .. {top:.0f} nuclei/mm2"
+    ramp = np.linspace(0, 255, 200).astype(np.uint8)[None].repeat(12, axis=0)
+    legend[6:18, 10:210] = cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    clipped = " or more" if float(density.max()) > top else ""
+    text = f"0 .. {top:.0f}{clipped}, nuclei/mm2"
     cv2.putText(legend, text, (10, 38), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     if heat.shape[1] < legend.shape[1]:
         pad = legend.shape[1] - heat.shape[1]

@@ -234,10 +234,15 @@ def judge_student(
     else the one promoted by default, else the one that ships with the platform.
 
     Raises:
-        CatalogueError: If the student was not registered.
+        CheckpointError: If there is no student.
     """
     plan = folder.read_plan(cohort.name)
     model = load_model(folder.student(cohort) / "student.safetensors")
+    catalogue.models.register(  # the plan may name another scope than when it was trained
+        model_record(model),
+        scope=plan.scope,
+        reason=f"judged for cohort {cohort.name} v{cohort.version}",
+    )
     in_place = model_in_use(catalogue, plan.scope)
     against = load_model(in_place.path)
     dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)

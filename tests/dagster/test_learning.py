@@ -77,6 +77,13 @@ def test_from_slides_to_a_promoted_student(platform):
     assert "data:image/webp" in labels.metadata["example"].value
     (student,) = result.asset_materializations_for_node("student_model")
     assert "data:image/webp" in student.metadata["curves"].value
+    (judged,) = result.asset_materializations_for_node("model_evaluation")
+    picture = judged.metadata["agreement_1"].value
+    name, legend = picture.rsplit("**", 2)[1:]
+    assert "p1" in name or "p0" in name
+    assert legend.endswith("magenta: only the labels")
+    (made,) = result.asset_materializations_for_node("cohort")
+    assert made.metadata["plan"].value["slides_like"] == "*_breast.tiff"
     (promoted,) = result.asset_materializations_for_node("promoted_model")
     assert promoted.metadata["model"].value.startswith("breast-v1 ")
     with Catalogue.open(root / "catalogue.sqlite") as catalogue:
@@ -121,12 +128,15 @@ def test_another_gate_judges_the_student_again_and_trains_nothing(platform):
         return cohort_changes(context, resources["store"], quiet_s=0).run_requests
 
     assert look() == []
-    write_plan(root, gate=FLOORS | {"tolerance": 0.1})
+    write_plan(root, gate=FLOORS | {"tolerance": 0.1}, scope="breast")
     (request,) = look()
 
     assert request.asset_selection == [model_evaluation.key]
     again = materialize(platform, [model_evaluation])
     assert gate_of(again).passed, gate_of(again).description
+    with Catalogue.open(root / "catalogue.sqlite") as catalogue:
+        scopes = {m.scope for m in catalogue.models.standings() if m.name == "breast-v1"}
+    assert scopes == {"default", "breast"}
     assert (root / "students/breast-v1/student.safetensors").stat().st_mtime_ns == written
     assert look() == []
 
