@@ -52,7 +52,7 @@ def cohort_changes(
     Slides that match now, patients, labels and the plan itself count. A change is passed on to
     `cohort` when nothing more came for the quiet time and the cohort is not being learned from.
     The plan's name is its partition. A plan that is wrong fails its `cohort`, once, with the field
-    that is wrong. Where only the gate changed, the student is judged again and not trained again.
+    that is wrong. Where only gate or scope changed, the student is judged again, not trained again.
     `promoted_model` follows by itself, once the check `model_gate` passed.
     Learning that was cancelled is asked for again after the quiet time, and goes on where it was;
     to end it for good, switch this sensor off first. What failed waits for a person.

@@ -72,6 +72,8 @@ def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):
     with Catalogue.open(tmp_path / "artefacts" / "catalogue.sqlite") as catalogue:
         (entry,) = catalogue.results.lineage(qupath_file).entries
     assert entry.run_id
+    assert "settings" not in made_from
+    assert event.metadata["settings"].value == entry.provenance.settings != {}
     assert str(entry.provenance.arithmetic) == event.metadata["device"].value
 
 
