@@ -131,16 +131,17 @@ def _begin(
             command += ["--also", name]
     for option in ("teacher", "parent"):
         if option in job:
-            command += [f"--{option}", str(_model_of(job[option], plan, runs))]
+            command += [f"--{option}", _model_of(job[option], plan, runs)]
     log = (folder / "log.txt").open("wb")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} if device != "cpu" else dict(os.environ)
     return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
-def _model_of(name: str, plan: dict[str, Any], runs: Path) -> Path:
-    """What an earlier stage made, or a checkpoint beside this file."""
+def _model_of(name: str, plan: dict[str, Any], runs: Path) -> str:
+    """What an earlier stage made, a checkpoint beside this file, or a built-in model's name."""
     made = runs / name / plan["validated_on"] / "student.safetensors"
-    return made if made.exists() else Path(__file__).parent / "checkpoints" / f"{name}.safetensors"
+    kept = Path(__file__).parent / "checkpoints" / f"{name}.safetensors"
+    return next((str(path) for path in (made, kept) if path.exists()), name)
 
 
 def _copy(runs: Path, out: Path) -> None:

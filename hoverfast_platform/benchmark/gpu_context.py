@@ -53,6 +53,11 @@ class CheckContext:
         """Seconds until the part is ended."""
         return self.ends_at - time.time()
 
+    @property
+    def middle_area_mm2(self) -> float:
+        """The largest area but one: it tells ways apart and can be run often."""
+        return self.areas_mm2[max(0, len(self.areas_mm2) - 2)]
+
     def until(self, ends_at: float) -> CheckContext:
         """The same for a part with an end of its own."""
         return replace(self, ends_at=ends_at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -46,17 +47,17 @@ def _in_turn(context: CheckContext, tool: str) -> Iterator[Figure]:
         return
     commit = (check_hoverfast if tool == "hoverfast" else check_hovernet)(checkout)
     yield Figure(part, "commit", commit)
-    path = context.slide(context.areas_mm2[0])
+    area_mm2 = context.areas_mm2[0 if tool == "hovernet" else min(1, len(context.areas_mm2) - 1)]
+    path = context.slide(area_mm2)
     masks = context.scratch / "masks"
     masks.mkdir(exist_ok=True)
-    side_px = _write_mask(path.stem, context, masks)
+    side_px = _write_mask(path.stem, area_mm2, masks)
     slide, weights = ComposedSlide(side_px, 1.0), context.scratch / f"{tool}.pth"
     area_mm2 = (side_px * 0.25e-3) ** 2
     options = EngineOptions(
         context.model_name, device=context.device, precision="auto", mask_dir=masks
     )
-    for name, run in (("ours", run_engine(slide, path, options, context.scratch)),):
-        yield from _figures(part, name, run, area_mm2)
+    yield from _figures(part, "ours", run_engine(slide, path, options, context.scratch), area_mm2)
     if tool == "hoverfast":
         save_published_format(weights, context.model())
         precision = "fp16" if context.is_cuda else "fp32"
@@ -69,13 +70,13 @@ def _in_turn(context: CheckContext, tool: str) -> Iterator[Figure]:
     yield from _figures(part, "theirs", theirs.run(slide, path, masks, context.scratch), area_mm2)
 
 
-def _write_mask(stem: str, context: CheckContext, folder: object) -> int:
+def _write_mask(stem: str, area_mm2: float, folder: Path) -> int:
     """All tissue, as a picture that every program takes; returns the slide's side."""
     from hoverfast_platform.benchmark.quick_slide import QuickSlide
 
-    side_px = QuickSlide(context.areas_mm2[0]).side_px
+    side_px = QuickSlide(area_mm2).side_px
     mask = np.full((side_px // _MASK_SCALE, side_px // _MASK_SCALE), 255, np.uint8)
-    Image.fromarray(mask).save(f"{folder}/{stem}.png")
+    Image.fromarray(mask).save(folder / f"{stem}.png")
     return side_px
 
 

@@ -51,7 +51,7 @@ def check_throughput(context: CheckContext) -> Iterator[Figure]:
 
 def check_ways(context: CheckContext) -> Iterator[Figure]:
     """The same slide with other numbers of readers and workers, batches and tiles."""
-    area = context.areas_mm2[min(1, len(context.areas_mm2) - 1)]
+    area = context.middle_area_mm2
     cores = available_cores()
     ways = [
         _Way("by default"),
@@ -78,7 +78,7 @@ def check_ways(context: CheckContext) -> Iterator[Figure]:
 def check_host(context: CheckContext) -> Iterator[Figure]:
     """What the host does by itself, with a predictor that costs nothing."""
     part = "host alone"
-    area = context.areas_mm2[min(1, len(context.areas_mm2) - 1)]
+    area = context.middle_area_mm2
     n_batch = 8 if context.is_cuda else 2
     cores = available_cores()
     for n_readers, n_workers in ((0, 0), (2, 2), (4, 8), (cores // 2, cores // 2), (cores, cores)):

@@ -30,7 +30,7 @@ from hoverfast_platform.cli.say import say
     help="cpu runs the check without a GPU, to try the check itself.",
 )
 @click.option("-m", "--model", default="cross-organ", show_default=True, help="Name or file.")
-@click.option("--areas", default="1,10,50", show_default=True, help="Areas of the slides, mm2.")
+@click.option("--areas", default="1,4,10,100", show_default=True, help="Areas of the slides, mm2.")
 @click.option("--hoverfast", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
 @click.option("--hovernet", type=click.Path(path_type=Path, exists=True), help="Its checkout.")
 def command(  # noqa: PLR0913 - one per option

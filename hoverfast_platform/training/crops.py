@@ -13,17 +13,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
 from hoverfast_platform.errors import TrainingError
-from hoverfast_platform.stain import StainNormalisation, normalisation_of
+from hoverfast_platform.stain import normalisation_of
 from hoverfast_platform.storage.patch_table import Patch, PatchTable, split_into_pieces
 from hoverfast_platform.training.settings import TrainingSettings
 from hoverfast_platform.training.targets import MAX_INSTANCES
 
+_KEPT_SHARE = 0.25
+"""Share of the free memory in which all loaders together keep prepared patches."""
 MARGIN_PX = 16
 """Around a crop; cut off once targets are made, so that nuclei at the crop's edge keep their
 true centre."""
@@ -64,7 +67,8 @@ class Crops(Dataset[Crop]):
         self._tables = [*tables, *unlabelled]
         self._n_labelled_tables = len(tables)
         self._settings = settings
-        self._stains: dict[int, StainNormalisation] = {}
+        self._prepared: dict[int, Patch] = {}
+        self._room_bytes = _room_bytes(settings.n_loaders)
         if sum(int(table.n_nuclei.sum()) for table in tables) == 0:
             raise TrainingError(
                 "The training set has no nuclei at all.",
@@ -91,11 +95,7 @@ class Crops(Dataset[Crop]):
         rng = np.random.default_rng([self._settings.seed, i])
         at = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._cumulative) - 1)
         table = int(np.searchsorted(self._starts, at, side="right")) - 1
-        patch = self._tables[table].read(at - int(self._starts[table]))
-        if at not in self._stains:  # costs more than all else that is done to a crop here
-            self._stains[at] = normalisation_of([patch.image], self._settings.appearance)
-        patch = replace(patch, image=self._stains[at].apply(patch.image))
-        patch = reduced(patch, self._reduction)
+        patch = self._prepared.get(at) or self._prepare(at, table)
         image, instance_map = cut_crop(patch, self._settings, rng)
         if instance_map.max() >= MAX_INSTANCES // 2:
             raise TrainingError(
@@ -108,6 +108,25 @@ class Crops(Dataset[Crop]):
             torch.from_numpy(instance_map.astype(np.int16)),
             torch.tensor(table < self._n_labelled_tables),
         )
+
+    def _prepare(self, at: int, table: int) -> Patch:
+        """A patch unpacked, normalised and reduced, kept for the next crop while there is room.
+
+        This costs several times what cutting a crop from it does.
+        """
+        patch = self._tables[table].read(at - int(self._starts[table]))
+        stain = normalisation_of([patch.image], self._settings.appearance)
+        patch = reduced(replace(patch, image=stain.apply(patch.image)), self._reduction)
+        n_bytes = patch.image.nbytes + patch.instance_map.nbytes
+        if n_bytes <= self._room_bytes:
+            self._room_bytes -= n_bytes
+            self._prepared[at] = patch
+        return patch
+
+
+def _room_bytes(n_loaders: int) -> int:
+    """How much memory one loader may keep patches in: all loaders a quarter of what is free."""
+    return int(psutil.virtual_memory().available * _KEPT_SHARE) // max(1, n_loaders)
 
 
 def reduction_to(mpp: float | None, patch_mpp: float) -> float:

@@ -33,7 +33,7 @@ class GpuCheckRequest:
     parts: Sequence[str] = ()
     device: str = "cuda:0"
     model: str = DEFAULT_MODEL
-    areas: str = "1,10,50"
+    areas: str = "1,4,10,100"
     hoverfast: Path | None = None
     hovernet: Path | None = None
 
