@@ -16,11 +16,12 @@ import shapely
 from pydantic import Field
 
 from hoverfast_platform.arrays import InstanceMap
-from hoverfast_platform.cells.growth import fill_rings, grow
+from hoverfast_platform.cells.growth import grow
 from hoverfast_platform.config import Outlines, Settings
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.tissue_mask import TissueMask
 from hoverfast_platform.nuclei.contours import COORDINATE_DECIMALS, repaired_polygons, trace_rings
+from hoverfast_platform.nuclei.filled_rings import fill_rings
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.provenance import SlideSource
 
@@ -138,7 +139,8 @@ class SlideCells:
         around = self.nuclei.take(near)
         vertices = around.vertices_xy / scale - (box.x0, box.y0)
         numbers = np.arange(1, len(near) + 1, dtype=np.int32)
-        drawn = fill_rings((box.height, box.width), vertices, around.ring_starts, numbers)
+        drawn = np.zeros((box.height, box.width), np.int32)
+        fill_rings(drawn, vertices, around.ring_starts, numbers)
         grown = grow(drawn, self._may_grow(box, scale), reach_px)
         own = np.zeros(len(near) + 1, np.int32)
         own[np.searchsorted(near, rows) + 1] = np.arange(1, len(rows) + 1)

@@ -30,7 +30,7 @@ class SlideFigures:
     """What was counted on one slide.
 
     Attributes:
-        slide: Stem of its result.
+        slide: Stem of its result, with folders before it where several have that stem.
         slide_sha256: Digest of the slide; empty where it is not known.
         rows: Regions and classes.
     """

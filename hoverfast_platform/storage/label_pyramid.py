@@ -2,11 +2,12 @@
 
 ``<name>.zarr/labels/nuclei`` is an instance map in level-0 pixels: 0 is background, ``i + 1`` the
 nucleus of row ``i`` of the table. Drawn from the polygons: a pixel belongs to a nucleus if its
-centre lies inside.
+centre lies inside; of two nuclei that cover it, the one of the earlier row has it.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import zarr
-from skimage.draw import polygon
 from zarr.codecs import BloscCodec
 
+from hoverfast_platform.arrays import InstanceMap
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.files import folder_written_atomically
 from hoverfast_platform.geometry import Mpp
+from hoverfast_platform.nuclei.filled_rings import fill_rings
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
 
 CHUNK_PX = 1024
 LABELS = "labels/nuclei"
+_OPEN_CHUNKS = 16
+"""Chunks of the largest level that are kept in memory, 4 MiB each, until others are drawn on."""
 _SMALLEST_PX = 1024
 """The pyramid ends with the first level that fits this square."""
 
@@ -107,11 +111,12 @@ def _write(part: Path, blocks: Iterable[Nuclei], shape: tuple[int, int], mpp: Mp
         n_levels += 1
     group.attrs["ome"] = _metadata(n_levels, mpp)
     level = _create(group, 0, shape)
+    canvas = _Canvas(level)
     n = 0
     for nuclei in blocks:
-        for tile in np.unique(nuclei.tile_index):
-            _draw(level, nuclei, np.flatnonzero(nuclei.tile_index == tile), n)
+        canvas.draw(nuclei, n)
         n += len(nuclei)
+    canvas.close()
     for index in range(1, n_levels):
         smaller = _create(group, index, ((level.shape[0] + 1) // 2, (level.shape[1] + 1) // 2))
         for y in range(0, smaller.shape[0], CHUNK_PX):
@@ -136,21 +141,69 @@ def _create(group: Any, index: int, shape: tuple[int, int]) -> Any:
     )
 
 
-def _draw(level: Any, nuclei: Nuclei, rows: npt.NDArray[np.int64], n_before: int) -> None:
-    """Add the nuclei of one tile to the array: read what they cover, draw, write back."""
-    rings = [nuclei.ring(int(row)) for row in rows]
-    low = np.floor(np.min([ring.min(axis=0) for ring in rings], axis=0)).astype(int)
-    high = np.ceil(np.max([ring.max(axis=0) for ring in rings], axis=0)).astype(int)
-    window = (
-        slice(low[1], min(high[1], level.shape[0])),
-        slice(low[0], min(high[0], level.shape[1])),
+class _Canvas:
+    """The largest level while it is drawn: the chunks that were drawn on last are kept open.
+
+    Tiles are not chunks. A tile touches several, and its neighbour some of them again; each is
+    compressed when it has not been drawn on for long, not once per tile.
+    """
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+        self._open: OrderedDict[tuple[int, int], InstanceMap] = OrderedDict()
+
+    def draw(self, nuclei: Nuclei, n_before: int) -> None:
+        """Add a block of nuclei, the first of which has the number ``n_before + 1``."""
+        if not len(nuclei):
+            return
+        height, width = self._level.shape
+        lows, highs = nuclei.boxes_xy()
+        last = np.array([width - 1, height - 1]) // CHUNK_PX
+        from_chunk = np.clip(lows // CHUNK_PX, 0, last).astype(np.int64)
+        to_chunk = np.clip(highs // CHUNK_PX, 0, last).astype(np.int64)
+        for y in range(from_chunk[:, 1].min(), to_chunk[:, 1].max() + 1):
+            in_row = np.flatnonzero((from_chunk[:, 1] <= y) & (y <= to_chunk[:, 1]))
+            if not len(in_row):
+                continue
+            firsts, lasts = from_chunk[in_row, 0], to_chunk[in_row, 0]
+            for x in range(firsts.min(), lasts.max() + 1):
+                rows = in_row[(firsts <= x) & (x <= lasts)]
+                if len(rows):
+                    self._draw_on(y, x, nuclei.take(rows), n_before + rows + 1)
+
+    def close(self) -> None:
+        """Write what is still open."""
+        while self._open:
+            self._write_oldest()
+
+    def _draw_on(self, y: int, x: int, nuclei: Nuclei, numbers: npt.NDArray[np.int64]) -> None:
+        corner = np.array([x, y]) * CHUNK_PX
+        fill_rings(
+            self._chunk(y, x),
+            nuclei.vertices_xy - corner,
+            nuclei.ring_starts,
+            numbers.astype(np.int32),
+        )
+
+    def _chunk(self, y: int, x: int) -> InstanceMap:
+        if (y, x) not in self._open:
+            if len(self._open) == _OPEN_CHUNKS:
+                self._write_oldest()
+            self._open[y, x] = np.ascontiguousarray(self._level[_window(y, x)])
+        self._open.move_to_end((y, x))
+        return self._open[y, x]
+
+    def _write_oldest(self) -> None:
+        (y, x), pixels = self._open.popitem(last=False)
+        self._level[_window(y, x)] = pixels
+
+
+def _window(y: int, x: int) -> tuple[slice, slice]:
+    """The pixels of a chunk; at the slide's border the array ends them."""
+    return (
+        slice(y * CHUNK_PX, (y + 1) * CHUNK_PX),
+        slice(x * CHUNK_PX, (x + 1) * CHUNK_PX),
     )
-    pixels = level[window]
-    for row, ring in zip(rows, rings, strict=True):
-        # Vertices are corners of pixels, `polygon` counts from their centres.
-        x, y = (ring - low - 0.5).T
-        pixels[polygon(y, x, pixels.shape)] = n_before + int(row) + 1
-    level[window] = pixels
 
 
 def _metadata(n_levels: int, mpp: Mpp) -> dict[str, Any]:

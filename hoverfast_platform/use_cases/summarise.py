@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +51,23 @@ SummaryOutcome: TypeAlias = Outcome[Path, SummarisedSlide]
 
 
 @dataclass(frozen=True)
+class _Names:
+    """What a result is called among others.
+
+    Attributes:
+        shown: In tables and on the page; no two files have the same.
+        of_slide: Stem of the file, with folders before it where results of several have that stem.
+        stem: Stem of the file.
+    """
+
+    shown: str
+    of_slide: str
+    stem: str
+
+
+@dataclass(frozen=True)
 class _Result:
-    """A result as it is counted."""
+    """A result as it is counted; its name is the stem of its file."""
 
     name: str
     slide_sha256: str
@@ -95,17 +111,21 @@ def summarise(
     """Count the nuclei of results, in regions or on whole slides; one outcome per result, in order.
 
     No slide is needed. The tissue mask is the one that lies beside a result; nuclei that people
-    corrected in QuPath or in the viewer are counted per class.
+    corrected in QuPath or in the viewer are counted per class. A result is called by its stem;
+    where several have the same one, as many folders before it as tell them apart are part of the
+    name (``site-a/slide``), and files of one folder are called by their whole names.
 
     Args:
         results: ``.parquet`` of slides, or GeoJSON of nuclei.
         regions: GeoJSON of one slide's regions, or a folder with a file for each slide, named
-            after it; None counts whole slides.
+            after it (``slide.geojson``, or ``site-a/slide.geojson``); None counts whole slides.
         mpp: Micrometres per level-0 pixel, for files that do not say it.
         with_neighbours: Whether the columns of ``<stem>.neighbours.parquet`` are added up too.
     """
+    names = _distinct_names(results)
 
     def count(path: Path) -> SummarisedSlide:
+        called = names[path]
         result = _read(path, mpp)
         if with_neighbours:
             result = _with_neighbours(path, result)
@@ -113,15 +133,60 @@ def summarise(
         if regions is None:
             rows = tuple(counter.on_slide(result.frame))
             return SummarisedSlide(
-                SlideFigures(result.name, result.slide_sha256, rows), result.notes
+                SlideFigures(called.shown, result.slide_sha256, rows), result.notes
             )
-        file = find_regions_file(regions, result.name, is_only_slide=len(results) == 1)
+        wanted = dict.fromkeys((called.of_slide, called.stem))
+        file = find_regions_file(regions, *wanted, is_only_slide=len(results) == 1)
         found = read_regions(file, result.frame, result.tissue)
         rows = tuple(row for region in found.regions for row in counter.in_region(region))
-        figures = SlideFigures(result.name, result.slide_sha256, rows)
-        return SummarisedSlide(figures, (*result.notes, *found.notes))
+        figures = SlideFigures(called.shown, result.slide_sha256, rows)
+        notes = (*result.notes, *found.notes, *_note_on_shared(file, regions, called))
+        return SummarisedSlide(figures, notes)
 
     return each(results, count, record_failure=lambda _path, _error: None)
+
+
+def _note_on_shared(file: Path, regions: Path, called: _Names) -> Iterator[str]:
+    """Say it where results of several folders take one file of regions, by their common stem."""
+    if called.of_slide != called.stem and file.parent == regions:
+        yield (
+            f"{called.shown}: {file.name} is taken for every result that is called {called.stem}; "
+            f"for slides that differ, name the files {called.of_slide}.geojson and the like"
+        )
+
+
+def _distinct_names(results: Sequence[Path]) -> dict[Path, _Names]:
+    """What each result is called, so that no two share a name."""
+    with_stem: dict[str, list[Path]] = {}
+    for path in results:
+        with_stem.setdefault(_stem(path), []).append(path)
+    names: dict[Path, _Names] = {}
+    for stem, paths in with_stem.items():
+        folders = {path: path.parent.resolve() for path in paths}
+        in_folder = Counter(folders.values())
+        depth = _depth_that_tells_apart(list(in_folder))
+        for path, folder in folders.items():
+            before = "/".join(folder.parts[len(folder.parts) - depth :])
+            of_slide = f"{before}/{stem}" if before else stem
+            shown = of_slide if in_folder[folder] == 1 else f"{before}/{path.name}".lstrip("/")
+            names[path] = _Names(shown, of_slide, stem)
+    return names
+
+
+def _depth_that_tells_apart(folders: Sequence[Path]) -> int:
+    """How many last parts of the folders' paths make them all different; 0 for one folder."""
+    depth = 0
+    while len({folder.parts[len(folder.parts) - depth :] for folder in folders}) < len(folders):
+        depth += 1
+    return depth
+
+
+def _stem(path: Path) -> str:
+    """The file's name without its ending, also of endings in two parts."""
+    return next(
+        (path.name.removesuffix(one) for one in (TABLE, *SUFFIXES) if path.name.endswith(one)),
+        path.name,
+    )
 
 
 def _with_neighbours(path: Path, result: _Result) -> _Result:
@@ -153,7 +218,7 @@ def _read_table(path: Path, mpp: float | None) -> _Result:
         np.stack([table["centroid_x"].to_numpy(), table["centroid_y"].to_numpy()], axis=1),
         {name: table[name].to_numpy() for name in measured},
     )
-    return _result(path, path.name.removesuffix(TABLE), nuclei, metadata, mpp)
+    return _result(path, _stem(path), nuclei, metadata, mpp)
 
 
 def _without_outlines(path: Path) -> pa.Table:
@@ -170,8 +235,7 @@ def _read_geojson(path: Path, mpp: float | None) -> _Result:
     imported = import_nuclei(outlines, scale, is_ours=is_ours)
     found = imported.nuclei
     nuclei = NucleiColumns(found.centroid_xy, found.measurements, imported.class_names)
-    name = next(path.name.removesuffix(one) for one in SUFFIXES if path.name.endswith(one))
-    result = _result(path, name, nuclei, metadata if is_ours else {}, mpp)
+    result = _result(path, _stem(path), nuclei, metadata if is_ours else {}, mpp)
     n = imported.n_dropped
     dropped = (f"{path.name}: {n} outlines have no valid polygon",) if n else ()
     return _Result(**{**vars(result), "notes": (*result.notes, *imported.notes, *dropped)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,10 @@ import numpy.typing as npt
 import tifffile
 import zarr
 
-from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.exporters.exporter import Exporter, Need, NucleiSource
 from hoverfast_platform.storage.label_pyramid import LABELS, write_label_pyramid
 
 _TILE_PX = 1024
-_GROUP_PX = 2048
 
 
 def write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
@@ -25,23 +22,12 @@ def write_zarr(source: NucleiSource, path: Path, _per_piece: int) -> None:
     width, height = source.frame_px
     write_label_pyramid(
         path,
-        _in_tiles(source),
+        source.blocks(),
         width=width,
         height=height,
         mpp=source.scale,
         provenance=source.provenance,
     )
-
-
-def _in_tiles(source: NucleiSource) -> Iterator[Nuclei]:
-    """Blocks whose tiles are small, also where the source does not say who found a nucleus."""
-    for nuclei in source.blocks():
-        if nuclei.tile_index.any():
-            yield nuclei
-            continue
-        column, row = (nuclei.centroid_xy // _GROUP_PX).astype(np.int32).T
-        columns = source.frame_px[0] // _GROUP_PX + 1
-        yield replace(nuclei, tile_index=row * columns + column)
 
 
 def label_tiles(

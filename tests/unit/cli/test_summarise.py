@@ -164,3 +164,56 @@ def test_cohorts_of_slides_are_compared_on_the_page(tmp_path):
     page = (tmp_path / "slides.html").read_text("utf-8")
     assert "Slide by slide: young" in page
     assert "superiority" in page
+
+
+def test_results_of_the_same_stem_in_two_folders_have_a_name_each(tmp_path):
+    folders = [tmp_path / "first/2024/out", tmp_path / "second/2024/out"]
+    for folder, n in zip(folders, (12, 7), strict=True):
+        folder.parent.mkdir(parents=True)
+        write_result(folder, "a", n)
+    write_result(folders[0], "b", 12)
+
+    done = run(summarise.command, *folders, "-o", tmp_path / "t.csv", "--page", tmp_path / "p.html")
+
+    assert done.exit_code == 0, done.output
+    counted = {row["slide"]: row["n_nuclei"] for row in rows_of(tmp_path / "t.csv")}
+    assert counted == {"first/2024/out/a": "12", "second/2024/out/a": "7", "b": "12"}
+    page = (tmp_path / "p.html").read_text("utf-8")
+    for name, n in counted.items():
+        assert f"{name}: nuclei per mm2" in page
+        assert f"{name}: Area µm^2, tallest bar {n}" in page
+
+
+def test_a_table_and_corrected_nuclei_of_one_slide_have_a_name_each(tmp_path):
+    write_result(tmp_path / "out", "a", 12)
+    corrected = write_regions(tmp_path / "out/a.geojson", region(20, 0, 35, 12, ""))
+
+    done = run(
+        summarise.command,
+        tmp_path / "out/a.parquet",
+        corrected,
+        "--mpp",
+        0.5,
+        "-o",
+        tmp_path / "t.csv",
+    )
+
+    assert done.exit_code == 0, done.output
+    assert {row["slide"] for row in rows_of(tmp_path / "t.csv")} == {"a.parquet", "a.geojson"}
+
+
+def test_slides_of_the_same_stem_have_their_own_regions_or_are_told_that_they_share_them(tmp_path):
+    for name in ("first", "second"):
+        write_result(tmp_path / name, "a", 12)
+    write_regions(tmp_path / "regions/a.geojson", region(0, 0, 100, 50, "five"))
+    (tmp_path / "regions/second").mkdir()
+    write_regions(tmp_path / "regions/second/a.geojson", region(0, 0, 60, 50, "three"))
+    arguments = [tmp_path / "first", tmp_path / "second", "--regions", tmp_path / "regions"]
+
+    done = run(summarise.command, *arguments, "-o", tmp_path / "t.csv")
+
+    assert done.exit_code == 0, done.output
+    rows = [(row["slide"], row["region"], row["n_nuclei"]) for row in rows_of(tmp_path / "t.csv")]
+    assert rows == [("first/a", "five", "5"), ("second/a", "three", "3")]
+    assert "first/a: a.geojson is taken for every result that is called a" in done.output
+    assert "second/a: a.geojson is taken" not in done.output
