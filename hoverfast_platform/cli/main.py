@@ -133,6 +133,8 @@ def hoverfast(context: click.Context, verbose: bool, quiet: bool) -> None:
     handler.setFormatter(_CleanFormatter("%(levelname)s %(name)s: %(message)s"))
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(level=level, handlers=[handler])
+    if not verbose:  # our own message says what is wrong with a file, and what to do
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 class _CleanFormatter(logging.Formatter):
@@ -164,14 +166,16 @@ def main() -> None:
 
 def _end_interrupted() -> NoReturn:
     """End at once: under threads of libraries that still compute the interpreter would abort."""
-    with contextlib.suppress(OSError):  # the terminal itself may be gone
-        say("Interrupted. What was finished is kept; run the command again.", err=True)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-    os._exit(130)
+    try:
+        with contextlib.suppress(OSError):  # the terminal itself may be gone
+            say("Interrupted. What was finished is kept; run the command again.", err=True)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+    finally:  # a second signal, as impatient people and `timeout` send it, adds nothing
+        os._exit(130)
 
 
 def _shown(error: Exception) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hoverfast_platform.arrays import InstanceMap
+from hoverfast_platform.child_processes import starting_children
 from hoverfast_platform.config import Appearance
 from hoverfast_platform.cores import Int8Arithmetic, cpu_features, int8_arithmetic
 from hoverfast_platform.errors import CheckpointError, SettingsError, TrainingError
@@ -175,9 +176,10 @@ def _checks(
         with ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_allow_avx2_alone
         ) as one_process:
-            task = one_process.submit(
-                _check_by_avx2, str(model.path), graph_path, dataset.in_memory()
-            )
+            with starting_children():
+                task = one_process.submit(
+                    _check_by_avx2, str(model.path), graph_path, dataset.in_memory()
+                )
             if (found := task.result()) is not None:
                 checks["avx2"] = found
     return checks

@@ -29,7 +29,7 @@ from hoverfast_platform.arrays import (
     InstanceMap,
     RgbImage,
 )
-from hoverfast_platform.child_processes import main_not_imported_again
+from hoverfast_platform.child_processes import starting_children
 from hoverfast_platform.compiled import is_kept
 from hoverfast_platform.config import SegmentationSettings
 from hoverfast_platform.errors import ComputeError
@@ -250,7 +250,7 @@ class WorkerPool:
             initializer=_start_worker,
             initargs=(os.getpid(),),
         )
-        with main_not_imported_again():
+        with starting_children():
             for _ in range(n_workers):  # processes start on demand: ask each once
                 self._pool.submit(time.sleep, 0.05)
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 
-from hoverfast_platform.child_processes import main_not_imported_again
+from hoverfast_platform.child_processes import starting_children
 from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.evaluation.metrics import Scores
@@ -175,7 +175,7 @@ def _batches(
         # Forking a process whose torch threads run can hang.
         multiprocessing_context="spawn" if settings.n_loaders else None,
     )
-    with main_not_imported_again():
+    with starting_children():
         batches = iter(loader)
     for batch in batches:
         yield Crop(*(tensor.to(device, non_blocking=True) for tensor in batch))

@@ -113,6 +113,49 @@ def test_the_command_ends_with_130_even_where_a_library_hid_the_signal(number):
     ]
 
 
+DROPPED = """
+    class Ends:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+    Ends()
+    from hoverfast_platform.interruption import raise_if_interrupted
+    raise_if_interrupted()
+"""
+
+
+def test_where_python_drops_the_interruption_nothing_of_it_is_shown():
+    """It shows a traceback otherwise, before the one line."""
+    done = subprocess.run(command(DROPPED), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 130
+    assert done.stderr.strip().splitlines() == [
+        "Interrupted. What was finished is kept; run the command again."
+    ]
+
+
+def test_other_errors_that_python_drops_are_still_shown():
+    code = DROPPED.replace("os.kill(os.getpid(), signal.SIGTERM)", "raise ValueError('a defect')")
+    done = subprocess.run(command(code), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0
+    assert "ValueError: a defect" in done.stderr
+
+
+def test_a_second_signal_while_the_program_ends_adds_nothing():
+    """`timeout` tells the command, and then its whole group."""
+    code = """
+        import atexit
+        atexit.register(os.kill, os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    """
+    done = subprocess.run(command(code), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 130
+    assert done.stderr.strip().splitlines() == [
+        "Interrupted. What was finished is kept; run the command again."
+    ]
+
+
 def test_under_nohup_a_closed_terminal_ends_nothing():
     code = "os.kill(os.getpid(), signal.SIGHUP); click.echo('went on')"
     nohup = ["nohup", *command(code)]
