@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from hoverfast_platform.assets.data_versions import input_tags, provenance_tags
+from hoverfast_platform.assets.failures import show_failure
 from hoverfast_platform.assets.progress_log import duration
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
@@ -119,7 +120,9 @@ def process_slides(
 
 
 def _log_failure(context: dg.AssetExecutionContext, outcome: Outcome[str, SlideProduct]) -> None:
-    """Expected failures without a traceback."""
+    """Expected failures without a traceback; each also on the page of its slide."""
+    assert outcome.error is not None, "only failures are logged here"
+    show_failure(context, outcome.item, outcome.error)
     if isinstance(outcome.error, HoverFastError):
         context.log.error("%s failed (%s): %s", outcome.item, outcome.kind, outcome.error)
     else:

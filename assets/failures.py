@@ -1,6 +1,7 @@
-"""How a failed step that is not of slides is told to Dagster: by the kind of the failure.
+"""How a failure is told to Dagster: by its kind, and on the page of the partition that failed.
 
-Slides have their own way, each for itself, in ``hoverfast_platform.assets.batch``.
+A step of learning fails as :func:`failures_by_kind` says. Slides fail each for itself, in
+``hoverfast_platform.assets.batch``.
 """
 
 from __future__ import annotations
@@ -45,10 +46,30 @@ def failures_by_kind(
         raise
 
 
+def show_failure(context: dg.AssetExecutionContext, partition: str, error: Exception) -> None:
+    """Show on a partition's own page why it failed, so that nobody has to search the run's log.
+
+    It is an observation, and not a materialization: the partition stays missing, or what it was.
+    """
+    from hoverfast_platform.use_cases.record import explain
+
+    why = explain(error)
+    shown = {"why_it_failed": why.message, "what_to_do": why.remedy, "kind": why.kind}
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=context.asset_key,
+            partition=partition,
+            description=f"It failed: {why.message}",
+            metadata={name: text for name, text in shown.items() if text},
+        )
+    )
+
+
 def _record(context: dg.AssetExecutionContext, store: ArtefactFolder, error: Exception) -> None:
     from hoverfast_platform.use_cases.record import failure_record
 
     name = context.partition_key
+    show_failure(context, name, error)
     failure = failure_record(
         store.learning().plan(name),
         error,

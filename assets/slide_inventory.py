@@ -27,12 +27,17 @@ more must not make all other slides stale."""
 _MAX_ROWS = 200
 """Number of files shown in the UI, in quarantine or remarked; the catalogue has all of them."""
 
+_QUARANTINE_COLUMNS = ("file", "what_to_do", "why", "kind", "since", "folder")
+_REMARK_COLUMNS = ("file", "what_to_do", "what", "slide", "folder")
+"""In a window of 1400 px Dagster shows two columns of a table whole, and part of a third."""
+
 _WHAT_TO_DO = {
-    "missing": "Put the file back, or leave it: its results stay. `hoverfast withdraw slide` "
-    "retires it.",
-    "duplicate": "Nothing: the slide is segmented once. Remove the copy that is not needed.",
-    "replaced": "Nothing: the new content is a slide of its own. To work with the old one, put it "
-    "back under another name.",
+    "missing": "The file is gone. Put it back, or leave it: its results stay. `hoverfast withdraw "
+    "slide` retires it.",
+    "duplicate": "Nothing: another file holds the same slide, which is segmented once. Remove the "
+    "copy that is not needed.",
+    "replaced": "Nothing: the file held another slide before, and the new content is a slide of "
+    "its own. To work with the old one, put it back under another name.",
 }
 
 
@@ -157,7 +162,6 @@ def _verdict(bad: Sequence[QuarantinedFile], problems: Sequence[str]) -> dg.Asse
 
 
 def _remarks_table(remarks: Sequence[FileRemark]) -> dg.TableMetadataValue:
-    columns = ("file", "what", "slide", "what_to_do", "folder")
     return dg.MetadataValue.table(
         records=[
             dg.TableRecord(
@@ -171,12 +175,11 @@ def _remarks_table(remarks: Sequence[FileRemark]) -> dg.TableMetadataValue:
             )
             for remark in remarks[:_MAX_ROWS]
         ],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+        schema=dg.TableSchema([dg.TableColumn(name) for name in _REMARK_COLUMNS]),
     )
 
 
 def _table(bad: Sequence[QuarantinedFile]) -> dg.TableMetadataValue:
-    columns = ("file", "why", "what_to_do", "kind", "since", "folder")
     return dg.MetadataValue.table(
         records=[
             dg.TableRecord(
@@ -191,5 +194,5 @@ def _table(bad: Sequence[QuarantinedFile]) -> dg.TableMetadataValue:
             )
             for file in bad[:_MAX_ROWS]
         ],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+        schema=dg.TableSchema([dg.TableColumn(name) for name in _QUARANTINE_COLUMNS]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from hoverfast_platform.catalogue.descent_records import (
@@ -56,6 +57,29 @@ def tissue_mask_record(path: Path, mask: TissueMask, said: MaskRecord) -> Tissue
     )
 
 
+@dataclass(frozen=True)
+class Explained:
+    """A failure in words for people.
+
+    Attributes:
+        kind: Kind of the error.
+        message: What happened.
+        remedy: What to do; may be empty.
+    """
+
+    kind: str
+    message: str
+    remedy: str
+
+
+def explain(error: Exception) -> Explained:
+    """Kind, message and remedy of an error; one that was not raised on purpose is a defect."""
+    if isinstance(error, HoverFastError):
+        return Explained(error.kind, error.message, error.remedy)
+    message = clean(f"{type(error).__name__}: {error}")
+    return Explained("defect", message, "Please report it with the log of the run.")
+
+
 def failure_record(
     path: Path,
     error: Exception,
@@ -65,7 +89,7 @@ def failure_record(
     cohort: str | None = None,
     step: str = "",
 ) -> FailureRecord:
-    """Why something failed; an error that was not raised on purpose is a defect.
+    """Why something failed, as :func:`explain` says.
 
     Args:
         path: The slide's file, or the cohort's plan.
@@ -75,13 +99,9 @@ def failure_record(
         cohort: Name of the cohort, for a step of learning.
         step: What was being made.
     """
-    if isinstance(error, HoverFastError):
-        kind, message, remedy = error.kind, error.message, error.remedy
-    else:
-        kind, message = "defect", clean(f"{type(error).__name__}: {error}")
-        remedy = "Please report it with the log of the run."
+    why = explain(error)
     return FailureRecord(
-        *(str(path.absolute()), kind, message, remedy, run_id),
+        *(str(path.absolute()), why.kind, why.message, why.remedy, run_id),
         slide_key=slide_key,
         cohort=cohort,
         step=step,

@@ -219,3 +219,8 @@ def test_bad_slide_fails_alone_and_is_explained(platform, error, n_tried, kind):
         (recorded,) = catalogue.results.failures()
     assert (recorded.kind, recorded.path) == (kind, "/s1")
     assert (recorded.slide_key, recorded.step) == (S1, "scan")
+    (shown,) = instance.fetch_observations(dg.AssetKey("scan"), limit=9).records
+    assert shown.partition_key == S1
+    told = {name: entry.value for name, entry in shown.asset_observation.metadata.items()}
+    remedy = {"what_to_do": recorded.remedy} if recorded.remedy else {}
+    assert told == {"why_it_failed": recorded.message, "kind": kind} | remedy

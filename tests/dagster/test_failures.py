@@ -36,13 +36,22 @@ def test_what_may_pass_is_tried_again_and_the_rest_is_explained(
             [step], partition_key="skin", instance=instance, raise_on_error=False
         )
 
+        shown = instance.fetch_observations(dg.AssetKey("step"), limit=9).records
+
     assert (len(tried), result.success) == (n_tried, succeeds)
     with store.open_catalogue() as catalogue:
         recorded = catalogue.results.failures()
     told = [(f.cohort, f.step, f.path, f.run_id) for f in recorded]
     plan = str(tmp_path / "cohorts" / "skin.json")
     assert told == ([] if succeeds else [("skin", "step", plan, result.run_id)])
+    assert [record.partition_key for record in shown] == ([] if succeeds else ["skin"])
     if n_tried == 1:
+        on_its_page = shown[0].asset_observation.metadata
+        assert {name: entry.value for name, entry in on_its_page.items()} == {
+            "why_it_failed": "no nuclei",
+            "what_to_do": "Label some.",
+            "kind": "training",
+        }
         failure = result.failure_data_for_node("step").user_failure_data
         assert failure.description == "no nuclei"
         assert failure.metadata["remedy"].value == "Label some."
