@@ -1,6 +1,7 @@
 """Values and files that tests of several parts make alike."""
 
 import dataclasses
+import datetime
 import uuid
 
 import numpy as np
@@ -113,6 +114,7 @@ def segmentation(identity="s1", slide=SLIDE, made_from=None, **changes):
         run_id="r",
         n_nuclei=5,
         seconds_per_mm2=2.0,
+        finished_at=datetime.datetime.now(datetime.UTC),
         files={"/out/A.json.gz": "d" * 64},
     )
     return dataclasses.replace(record, **changes)

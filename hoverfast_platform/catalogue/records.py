@@ -93,6 +93,7 @@ class SegmentationRecord:
         run_id: Id of the run that made it, for instance Dagster's.
         n_nuclei: How many were found.
         seconds_per_mm2: Wall clock per area; None for a resumed run, or without tissue.
+        finished_at: When it was computed, as its summary says; kept when it is found again.
         files: SHA-256 of each file, by path.
     """
 
@@ -103,6 +104,7 @@ class SegmentationRecord:
     run_id: str
     n_nuclei: int
     seconds_per_mm2: float | None
+    finished_at: datetime.datetime
     files: dict[str, str] = field(default_factory=dict)
     scope: str = DEFAULT_SCOPE
 

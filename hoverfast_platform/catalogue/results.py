@@ -37,7 +37,8 @@ class Results:
     def record(self, record: SegmentationRecord) -> None:
         """Record a finished segmentation: from now on it is the slide's result.
 
-        One recorded before is brought up to date, and becomes current again if it was not.
+        One recorded before is brought up to date, keeps the moment it was computed, and becomes
+        current again if it was not.
 
         Raises:
             CatalogueError: If it is a flat image's, which has no mask.
@@ -55,18 +56,19 @@ class Results:
             mask.engine, mask.tissue_area_mm2 = made_from.mask.engine, record.tissue_area_mm2
             model = find_or_add_model(session, record.model, run_id)
             identity = made_from.segmentation_id
-            row = session.scalar(
+            known = session.scalar(
                 select(Segmentation).where(Segmentation.segmentation_id == identity)
-            ) or Segmentation(segmentation_id=identity)
+            )
+            row = known or Segmentation(segmentation_id=identity)
             row.slide, row.mask, row.model = slide, mask, model
             row.provenance = made_from.model_dump(mode="json")
             row.run_id, row.n_nuclei = record.run_id, record.n_nuclei
             row.seconds_per_mm2 = record.seconds_per_mm2
             row.files = [ResultFile(path=p, sha256=sha) for p, sha in record.files.items()]
-            row.finished_at = utc_now()
+            row.finished_at, row.found_again_at = record.finished_at, utc_now() if known else None
             session.add(row)
             session.flush()
-            make_current(session, row, made_from.settings, record.scope, row.finished_at)
+            make_current(session, row, made_from.settings, record.scope, utc_now())
 
     def record_failure(self, failure: FailureRecord) -> None:
         """Record that a slide, or a step of learning, failed."""

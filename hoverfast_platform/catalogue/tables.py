@@ -225,6 +225,7 @@ class Segmentation(Base):
     n_nuclei: Mapped[int]
     seconds_per_mm2: Mapped[float | None]
     finished_at: Mapped[datetime.datetime]
+    found_again_at: Mapped[datetime.datetime | None]
 
     slide: Mapped[Slide] = relationship()
     mask: Mapped[Mask] = relationship()

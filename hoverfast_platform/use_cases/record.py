@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def segmentation_record(
         run_id=summary.run_id,
         n_nuclei=summary.n_nuclei,
         seconds_per_mm2=summary.seconds_per_mm2,
+        finished_at=datetime.datetime.fromisoformat(summary.finished_at),
         files={str(folder / name): sha256 for name, sha256 in summary.files.items()},
         scope=scope,
     )

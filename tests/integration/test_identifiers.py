@@ -65,6 +65,7 @@ def test_renamed_or_copied_slide_keeps_its_result_and_its_name(slide, tmp_path):
             return done.qupath_path, done.was_done
 
         first = segment(slide)
+        (computed,) = catalogue.results.lineage(str(slide)).entries
         slide.rename(renamed)
         copy.write_bytes(renamed.read_bytes())
         again = [segment(renamed), segment(copy)]
@@ -73,4 +74,7 @@ def test_renamed_or_copied_slide_keeps_its_result_and_its_name(slide, tmp_path):
     assert first == (out_dir / f"{NAME.decode()}.json.gz", False)
     assert again == [(first[0], True)] * 2
     assert str(first[0]) in entry.files
+    assert entry.finished_at == computed.finished_at
+    said = (out_dir / f"{NAME.decode()}.summary.json").read_text()
+    assert entry.finished_at.isoformat(timespec="seconds") in said
     assert len(list(out_dir.glob("*.json.gz"))) == 1

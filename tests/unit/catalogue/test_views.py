@@ -21,6 +21,7 @@ from tests.builders import SLIDE, segmentation, verdict
 
 PAGE = Path(__file__).parents[3] / "docs" / "catalogue.md"
 TNBC, OURS = LabelUse("TNBC", "CC-BY-NC-4.0"), LabelUse("ours", "CC0-1.0")
+OTHER_KEY = "B-eeeeeeeeee"
 PARENT = ModelRecord("a" * 64, "parent", "1", "", {}, labels=(TNBC,))
 CHILD = ModelRecord(
     "b" * 64,
@@ -79,13 +80,13 @@ def test_slides_that_a_model_or_a_child_of_it_made(catalogue):
     )
     assert answer(catalogue, query) == [
         ("A-1-aaaaaaaaaa", "child", 1),
-        ("B-eeeeeeeeee", "child", 1),
+        (OTHER_KEY, "child", 1),
     ]
 
 
 def test_what_must_be_made_again_if_labels_are_withdrawn(catalogue):
     query = "SELECT slide FROM slides_of_labels WHERE labels = 'TNBC' ORDER BY slide"
-    assert answer(catalogue, query) == [("A-1-aaaaaaaaaa",), ("B-eeeeeeeeee",)]
+    assert answer(catalogue, query) == [("A-1-aaaaaaaaaa",), (OTHER_KEY,)]
 
 
 def test_what_changed_between_two_results_of_a_slide(catalogue):
@@ -116,9 +117,24 @@ def test_failures_that_are_still_open(catalogue):
     query = "SELECT slide, cohort, step FROM open_failures ORDER BY cohort"
     found = answer(catalogue, query)
     assert sorted(found, key=str) == [
-        ("B-eeeeeeeeee", None, ""),
+        (OTHER_KEY, None, ""),
         (None, "breast", "teacher_labels"),
     ]
+
+
+def test_a_failure_is_closed_when_the_finished_result_is_found_again(catalogue):
+    query = "SELECT slide FROM open_failures WHERE cohort IS NULL ORDER BY slide"
+    of_other = FailureRecord("/slides/B.svs", "no_space", "Full.", "", "", slide_key=OTHER_KEY)
+    made = segmentation("s3", OTHER, {"model": {"sha256": CHILD.sha256}})
+    made = dataclasses.replace(made, model=CHILD)
+    catalogue.results.record_failure(of_other)
+    assert answer(catalogue, query) == [(OTHER_KEY,)]
+
+    catalogue.results.record(made)
+
+    assert answer(catalogue, query) == []
+    (entry,) = catalogue.results.lineage(OTHER_KEY).entries
+    assert entry.finished_at == made.finished_at
 
 
 def test_every_query_of_the_page_runs_on_both_databases(catalogue):
