@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hoverfast_platform.cli.builtin_models import list_builtin
 from hoverfast_platform.cli.catalogue_option import VARIABLE, CatalogueType
 from hoverfast_platform.cli.json_text import fields_of, json_option, json_text
+from hoverfast_platform.cli.model_show import show
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.files import read_settings_file
 
@@ -60,6 +60,9 @@ def command(context: click.Context, as_json: bool) -> None:
         list_builtin(as_json=as_json)
 
 
+command.add_command(show)
+
+
 @command.command("list")
 @_ask_catalogue
 @json_option
@@ -90,66 +93,6 @@ def list_models(catalogue: Path | str | None, as_json: bool) -> None:
         say(f"{'-':9}  -  {title}  {model.sha256[:10]}")
     if not standings and not others:
         say("No models; `hoverfast evaluate --catalogue` registers what it measures.")
-
-
-@command.command("show")
-@click.argument("model")
-@_ask_catalogue
-def show(model: str, catalogue: Path | str | None) -> None:
-    """Show the card of MODEL; from a catalogue also history, measurements and use.
-
-    MODEL is a built-in name or a file; in a catalogue also name@version or the start of a
-    digest.
-    """
-    from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.model.registry import find_model, read_card
-    from hoverfast_platform.use_cases.models import find_registered
-
-    if catalogue is None:
-        card = read_card(find_model(model).with_suffix(".json"))
-        say(card.model_dump_json(indent=2))
-        return
-    with Catalogue.open(catalogue) as opened:
-        sha256 = find_registered(opened, model)
-        record, uses = opened.models.get(sha256), opened.models.uses(sha256)
-        labels, ancestors = opened.descent.labels(sha256), opened.descent.ancestors(sha256)
-        history, measured = opened.models.history(sha256), opened.models.evaluations(sha256)
-    shown: dict[str, Any] = {
-        "sha256": sha256,
-        "path": record.path,
-        "card": record.card,
-        "labels": [asdict(label) for label in labels],
-        "descends_from": [asdict(ancestor) for ancestor in ancestors],
-        "history": [
-            {
-                "stage": entry.stage,
-                "scope": entry.scope,
-                "since": entry.since.isoformat(),
-                "until": entry.until.isoformat() if entry.until else None,
-                "reason": entry.reason,
-                "verdict": entry.verdict.model_dump(mode="json") if entry.verdict else None,
-            }
-            for entry in history
-        ],
-        "evaluations": [
-            {
-                "dataset": evaluation.dataset,
-                "dataset_digest": evaluation.dataset_digest,
-                "report": evaluation.report_path,
-                **evaluation.summary.model_dump(mode="json"),
-            }
-            for evaluation in measured
-        ],
-        "segmentations": [
-            {
-                "slide": use.slide_name,
-                "segmentation_id": use.segmentation_id,
-                "finished_at": use.finished_at.isoformat(),
-            }
-            for use in uses
-        ],
-    }
-    say(json_text(shown))
 
 
 @command.command("promote")

@@ -71,7 +71,7 @@ def test_better_one_replaces_and_the_former_can_come_back(catalogue):
     promote(catalogue, "student-a", "--roll-back", "--reason", "b finds keratin")
 
     assert promoted(catalogue) == "student-a"
-    shown = json.loads(run("show", "student-a", "--catalogue", catalogue))
+    shown = json.loads(run("show", "student-a", "--catalogue", catalogue, "--json"))
     assert [entry["stage"] for entry in shown["history"]] == [
         "promoted", "retired", "promoted", "candidate",
     ]  # fmt: skip
@@ -80,6 +80,11 @@ def test_better_one_replaces_and_the_former_can_come_back(catalogue):
     assert shown["path"] == "/m/a"
     assert shown["segmentations"] == []
     assert shown["evaluations"][0]["scores"]["pq"]["mean"] == 0.64
+    lines = run("show", "student-a", "--catalogue", catalogue)
+    today = shown["history"][0]["since"][:10]
+    assert f"promoted       in default since {today}: b finds keratin" in lines
+    assert f"retired        in default since {today} to {today}" in lines
+    assert "PQ 0.640 (" in lines
 
 
 @pytest.mark.parametrize(
@@ -156,4 +161,10 @@ def test_model_file_is_known_by_its_bytes(catalogue, tmp_path):
 
 
 def test_card_of_a_builtin_model():
-    assert json.loads(run("show", "cross-organ"))["mpp"] == 0.25
+    card = json.loads(run("show", "cross-organ", "--json"))
+    lines = run("show", "cross-organ")
+
+    assert card["mpp"] == 0.25
+    assert "images         H&E, 0.25 um/px" in lines
+    for label in card["labels"]:
+        assert f"learned from   {label['name']} ({label['licence']})" in lines

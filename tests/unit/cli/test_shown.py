@@ -57,6 +57,7 @@ def listings(tmp_path):
         "models": ("models",),
         "models list": ("models", "list"),
         "models of a catalogue": ("models", "list", "--catalogue", str(catalogue)),
+        "a model's card": ("models", "show", "cross-organ"),
         "slide info": ("slide", "info", str(slide)),
         "slide formats": ("slide", "formats"),
         "forms of nuclei": ("convert", "--to"),
@@ -76,6 +77,7 @@ def test_every_listing_is_json_alone_when_asked(tmp_path):
         found[name] = json.loads(done.stdout)
 
     assert found["models"][0]["name"] == found["models list"][0]["name"] == "cross-organ"
+    assert found["a model's card"]["mpp"] == 0.25
     assert found["slide info"]["width"] == 320
     assert found["slide info"]["mpp"] == {"x": 0.25, "y": 0.25}
     assert found["slide formats"][0]["suffixes"] == [".svs", ".tif"]
