@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,17 @@ _NUCLEUS = 1
 def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
     width, height = source.frame_px
     # `open_memmap` makes the file before anything is in it: background is 0 without being written.
-    array = np.lib.format.open_memmap(path, "w+", np.dtype("<i4"), (1, height, width, 2))
-    for y, x, labels in label_tiles(source, path.parent):
-        rows, columns = labels.shape
-        array[0, y : y + rows, x : x + columns, 0] = labels
-        array[0, y : y + rows, x : x + columns, 1] = np.where(labels > 0, _NUCLEUS, 0)
-    array.flush()
+    np.lib.format.open_memmap(path, "w+", np.dtype("<i4"), (1, height, width, 2))
+    for first_row, tiles in groupby(label_tiles(source, path.parent), key=itemgetter(0)):
+        # Mapped anew for each row of tiles, so that pages that were written leave this process.
+        array = np.lib.format.open_memmap(path, "r+")
+        for _, x, labels in tiles:
+            rows, columns = labels.shape
+            array[0, first_row : first_row + rows, x : x + columns, 0] = labels
+            array[0, first_row : first_row + rows, x : x + columns, 1] = np.where(
+                labels > 0, _NUCLEUS, 0
+            )
+        array.flush()
 
 
 EXPORTER = Exporter(

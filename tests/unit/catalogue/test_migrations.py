@@ -58,7 +58,8 @@ def said_of(row):
     """A segmentation's row as it was before 0009, read out of its provenance."""
     made_from = Provenance.model_validate(row["provenance"])
     where = made_from.arithmetic
-    of_row = {name: value for name, value in row.items() if name != "provenance"}
+    later = {"provenance", "found_again_at"}
+    of_row = {name: value for name, value in row.items() if name not in later}
     return of_row | {
         "settings": made_from.settings,
         "code_version": made_from.code_version,
