@@ -88,6 +88,9 @@ def _figures(part: str, name: str, run: SlideRun, area_mm2: float) -> Iterator[F
         f"{run.n_nuclei} nuclei, {cost.cpu_seconds:.0f} CPU s, "
         f"{cost.peak_bytes / 2**30:.2f} GiB {dict(run.phases)}",
     )  # fmt: skip
+    alone = dict(run.phases).get("total")  # as the program itself tells it
+    if alone is not None:
+        yield Figure(part, f"{name}: the slide without the start", alone / area_mm2, "s/mm2")
 
 
 def check_cpu_path(context: CheckContext) -> Iterator[Figure]:

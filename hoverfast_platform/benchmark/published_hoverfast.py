@@ -11,6 +11,7 @@ import gzip
 import importlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -109,7 +110,8 @@ class PublishedHoverFast:
         cost = run_measured(command, log_path=log_path, env=os.environ, watched_dir=out_dir)
         result = out_dir / f"{path.stem}.json.gz"
         text = gzip.decompress(result.read_bytes()).decode() if result.is_file() else ""
-        if "running time:" not in log_path.read_text(errors="replace"):
+        slide_seconds = re.search(r"running time: ([\d.]+)", log_path.read_text(errors="replace"))
+        if slide_seconds is None:
             raise ComputeError(
                 f"The published HoverFast failed on {path.name}: {last_lines(log_path)}",
                 "It ends well also where a slide failed.",
@@ -120,6 +122,7 @@ class PublishedHoverFast:
             cost=cost,
             n_nuclei=text.count('"Feature"'),
             disk_bytes=bytes_below(out_dir),
+            phases=(("total", float(slide_seconds[1])),),
             arithmetic=f"{'cuda' if torch.cuda.is_available() else 'cpu'} torch {self.precision}",
         )
         shutil.rmtree(out_dir)

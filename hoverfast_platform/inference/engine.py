@@ -255,6 +255,7 @@ class SegmentationEngine:
             Interrupted: If a signal came.
         """
         batch_size = self.predictor.batch_size(plan.region_shape)
+        reader.expect_readers(self.n_readers)
         pool = self.worker_pool()
         slots = RegionSlots(batch_size + self.n_workers + 1, plan.region_shape)
         pending: dict[Future[RegionNuclei], _Pending] = {}

@@ -57,6 +57,9 @@ class ArrayReader:
             )
         return out
 
+    def expect_readers(self, n_threads: int) -> None:
+        """See ``SlideReader``. All pixels are in memory."""
+
     def close(self) -> None:
         """Nothing to release."""
 

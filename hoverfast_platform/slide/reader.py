@@ -98,6 +98,10 @@ class SlideReader(Protocol):
         """
         ...
 
+    def expect_readers(self, n_threads: int) -> None:
+        """Be told how many threads will read neighbouring regions at the same time."""
+        ...
+
     def close(self) -> None:
         """Release the file."""
         ...

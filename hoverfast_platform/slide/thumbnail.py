@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import UnreadableSlideError
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide.reader import SlideReader
 
 _STRIP_PIXELS = 16_000_000
 """Read at once: 64 MB of RGBA."""
+
+_BAND_ROWS = 512
+"""Rows that one thread reads at a time. The same on every machine: where a level's scale is not a
+whole number, its rows depend by a fraction of a pixel on where reading begins."""
+_MOST_THREADS = 6
 
 _MAX_READ_PIXELS = 20_000_000_000
 """Reading so many takes five minutes. Scanners' slides have a level of less than a gigapixel."""
@@ -77,11 +84,20 @@ def read_strips(
     for top in range(0, height, n_rows):
         bottom = min(height, top + n_rows)
         y0, y1 = round(top * per_row), max(round(bottom * per_row), round(top * per_row) + 1)
-        strip = reader.read_level(level, Box(x0=0, y0=y0, x1=level_width, y1=y1))
+        strip = _read_in_bands(reader, level, Box(x0=0, y0=y0, x1=level_width, y1=y1))
         shrunk: RgbImage = cv2.resize(  # type: ignore[assignment] # cv2's stubs say Mat
             strip, (width, bottom - top), interpolation=cv2.INTER_AREA
         )
         yield top, shrunk
+
+
+def _read_in_bands(reader: SlideReader, level: int, box: Box) -> RgbImage:
+    """Pixels of a box, read by several threads: a slide waits for its thumbnail."""
+    tops = range(box.y0, box.y1, _BAND_ROWS)
+    bands = [Box(x0=box.x0, y0=top, x1=box.x1, y1=min(top + _BAND_ROWS, box.y1)) for top in tops]
+    n_threads = min(_MOST_THREADS, available_cores(), len(bands))
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="thumbnail") as threads:
+        return np.concatenate(list(threads.map(lambda band: reader.read_level(level, band), bands)))
 
 
 def refuse_endless(reader: SlideReader, width: int, height: int, *, n_kept: int) -> None:

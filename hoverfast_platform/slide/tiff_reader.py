@@ -166,6 +166,9 @@ class TiffReader:
         )
         return out
 
+    def expect_readers(self, n_threads: int) -> None:
+        """See ``SlideReader``. Every region decodes its own tiles."""
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()

@@ -177,6 +177,9 @@ class ZarrReader:
         left = [axis for axis in self._axes if axis in "cyx"]
         return np.moveaxis(found, left.index("c"), -1)
 
+    def expect_readers(self, n_threads: int) -> None:
+        """See ``SlideReader``. Every region decodes its own chunks."""
+
     def close(self) -> None:
         """Nothing to release."""
 

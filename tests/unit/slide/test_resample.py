@@ -1,5 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from openslide import OpenSlide
+from PIL import Image
 
 from hoverfast_platform.config import Scale
 from hoverfast_platform.errors import ArrayContractError, UnsupportedScaleError
@@ -76,10 +80,11 @@ def test_images_of_another_kind_are_refused():
 
 
 def test_alpha_is_composed_on_white():
-    rgba = np.zeros((1, 2, 4), np.uint8)
-    rgba[0, 0] = (10, 20, 30, 255)
+    bgra = np.zeros((1, 3, 4), np.uint8)
+    bgra[0, 0] = (30, 20, 10, 255)
+    bgra[0, 1] = (15, 10, 5, 128)
 
-    assert compose_on_white(rgba).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert compose_on_white(bgra).tolist() == [[[10, 20, 30], [132, 137, 142], [255, 255, 255]]]
 
 
 def test_thumbnail_is_never_enlarged_and_keeps_the_shape():
@@ -119,17 +124,33 @@ def test_a_thumbnail_takes_the_size_of_a_level_rather_than_read_a_finer_one(tmp_
         assert read_thumbnail(reader, 64).shape == (48, 64, 3)
 
 
-@pytest.mark.parametrize("has_glass", [False, True])
-def test_opaque_pixels_are_composed_as_by_the_plain_formula(has_glass):
-    """Where nothing is transparent the fourth channel is dropped without arithmetic."""
-    rgba = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
-    rgba[..., 3] = 255
-    if has_glass:
-        rgba[3, 4, 3] = 128
-    alpha = rgba[..., 3:].astype(np.uint32)
-    plain = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+def test_pixels_are_those_of_openslides_own_bindings(tmp_path):
+    """Also beyond the border, which these leave transparent."""
+    pixels = np.random.default_rng(0).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
+    write_pyramid(tmp_path / "s.tiff", pixels, mpp=0.25)
 
-    assert np.array_equal(compose_on_white(rgba), plain)
+    with open_slide(tmp_path / "s.tiff") as reader, OpenSlide(tmp_path / "s.tiff") as plain:
+        for level, x, y in ((0, 0, 0), (0, 900, -40), (1, 200, 150)):
+            factor = 4**level
+            theirs = plain.read_region((x * factor, y * factor), level, (301, 207))
+            on_white = Image.new("RGBA", theirs.size, "white")
+            on_white.alpha_composite(theirs)
+            ours = reader.read_level(level, Box.of(x=x, y=y, width=301, height=207))
+            assert np.array_equal(ours, np.asarray(on_white)[..., :3])
+
+
+def test_threads_do_not_draw_into_each_others_regions(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
+    write_pyramid(tmp_path / "s.tiff", pixels, mpp=0.25)
+    boxes = [Box.of(x=7 * i, y=5 * i, width=300, height=200) for i in range(60)]
+
+    with open_slide(tmp_path / "s.tiff") as reader:
+        reader.expect_readers(4)
+        alone = [reader.read_level(0, box) for box in boxes]
+        with ThreadPoolExecutor(4) as threads:
+            together = list(threads.map(lambda box: reader.read_level(0, box), boxes))
+
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_nothing_is_composed_to_nothing():
