@@ -39,14 +39,16 @@ class _Way:
 def check_throughput(context: CheckContext) -> Iterator[Figure]:
     """Slides of growing area with everything as it is by default."""
     _run(context, _Way("warm-up"), context.areas_mm2[0])
-    took_s_per_mm2 = 0.0
+    taken: list[tuple[float, float]] = [(0.0, 0.0)]  # areas and seconds, starting costs in them
     for area in context.areas_mm2:
-        if took_s_per_mm2 * area * 1.2 + 2 > context.left_s:
+        (area_before, before_s), (last_area, last_s) = taken[-2:][0], taken[-1]
+        more_s = (last_s - before_s) / max(last_area - area_before, 1.0) * (area - last_area)
+        if last_s + more_s * 1.2 + 2 > context.left_s:
             yield Figure("throughput", f"{area:g} mm2", "left out", "", "no time for it")
             return
         started = time.perf_counter()
         yield from _figures("throughput", context, _Way("by default"), area, in_detail=True)
-        took_s_per_mm2 = (time.perf_counter() - started) / area
+        taken.append((area, time.perf_counter() - started))
 
 
 def check_ways(context: CheckContext) -> Iterator[Figure]:
