@@ -23,11 +23,13 @@ def expand(
 
     Raises:
         SettingsError: If a pattern or a folder stands for no file, or not one file exists.
+        PermissionError: If a folder may not be listed: patterns would find nothing in it.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
+            next(path.iterdir(), None)
             paths = sorted(files_in_folder(path))
         elif path.exists() or not glob.has_magic(argument):
             paths = [path]

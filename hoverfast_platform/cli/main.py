@@ -19,6 +19,7 @@ from typing import NoReturn
 import click
 from pydantic import ValidationError
 
+from hoverfast_platform.access_errors import access_refused
 from hoverfast_platform.cli.loudness import QUIET
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.errors import HoverFastError
@@ -180,7 +181,7 @@ def _end_interrupted() -> NoReturn:
 
 def _shown(error: Exception) -> int:
     """The exit code for an error, once it is told; a defect of ours with its traceback."""
-    error = out_of_memory(error) or error
+    error = out_of_memory(error) or access_refused(error) or error
     if isinstance(error, ValidationError):
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])

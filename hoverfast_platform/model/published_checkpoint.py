@@ -113,12 +113,15 @@ def load_weights_only(path: Path) -> Any:
 
     Raises:
         CheckpointError: If it is missing, damaged, or holds anything but weights and numbers.
+        PermissionError: If this user may not read it.
     """
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}.") from error
+    except PermissionError:
+        raise
     except Exception as error:  # damaged bytes make the unpickler raise anything
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint without running code from it.",

@@ -61,12 +61,24 @@ def check_complete(path: Path) -> None:
 
 
 def check_is_file(path: Path) -> None:
-    """Pass if there is a file: a pipe would be waited for without end.
+    """Pass if there is a file that may be read: a pipe would be waited for without end.
 
     Raises:
         AbsentSlideError: If there is nothing.
-        UnreadableSlideError: If it is a folder, a pipe or a device.
+        UnreadableSlideError: If it is a folder, a pipe or a device, or may not be read.
     """
+    try:
+        _check_is_file(path)
+        path.open("rb").close()
+    except OSError as error:
+        raise UnreadableSlideError(
+            f"{path} cannot be read: {error.strerror}.",
+            "Usually it or its folder belongs to another user: ask for the right to read it. "
+            "On a network drive, look whether it is there.",
+        ) from error
+
+
+def _check_is_file(path: Path) -> None:
     if not path.exists():
         raise AbsentSlideError(f"{path} does not exist.", "Check the path.")
     if not path.is_file():

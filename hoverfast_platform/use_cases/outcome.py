@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from hoverfast_platform.access_errors import access_refused
 from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.interruption import raise_if_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
@@ -123,10 +124,10 @@ def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -
 
 
 def _made(item: _Item, make: Callable[[_Item], _Product]) -> _Product:
-    """Make a product; a lack of memory becomes one kind of error, whichever library reported it."""
+    """Make a product; lack of memory and of rights is one kind of error, whoever reported it."""
     try:
         return make(item)
     except Exception as error:
-        if named := out_of_memory(error):
+        if named := out_of_memory(error) or access_refused(error):
             raise named from error
         raise

@@ -1,0 +1,17 @@
+"""Files that this user may not read or write: a matter of rights, not a defect of ours."""
+
+from __future__ import annotations
+
+from hoverfast_platform.errors import HoverFastError, StorageError
+
+
+def access_refused(error: BaseException) -> StorageError | None:
+    """The error to show instead of the system's, if that refused a file to this user."""
+    if isinstance(error, HoverFastError) or not isinstance(error, PermissionError):
+        return None
+    what = f"{error.filename} may not be read or written" if error.filename else "Refused"
+    return StorageError(
+        f"{what}: {error.strerror or error}.",
+        "Usually it or its folder belongs to another user, or is read-only: ask for the right, "
+        "or choose another place.",
+    )
