@@ -28,6 +28,7 @@ from hoverfast_platform.slide.tiff_tiles import TiffTiles
 _ASIDE = re.compile(r"label|macro|thumbnail|overview", re.IGNORECASE)
 _RGB_AXES = frozenset({"YXS", "YXC", "CYX", "SYX", "YX"})
 _SAMPLE_PX = 2048
+_APERIO_MPP = re.compile(r"\|\s*MPP\s*=\s*(\d+(?:[.,]\d+)?)")
 
 
 class TiffReader:
@@ -216,13 +217,14 @@ def _axes(path: Path, series: Any) -> str:
 
 
 def _mpp(file: Any, path: Path, series: Any) -> Mpp:
-    """By the OME-XML, else by the resolution of the first page."""
+    """By the OME-XML, else by Aperio's words, else by the resolution of the first page."""
     number = list(file.series).index(series)
-    found = _ome_mpp(file.ome_metadata, number) or _tag_mpp(series.keyframe)
+    page = series.keyframe
+    found = _ome_mpp(file.ome_metadata, number) or _aperio_mpp(page) or _tag_mpp(page)
     if found is None:
         raise MissingMppError(
             f"{path.name} does not say how many micrometres a pixel has (no PhysicalSizeX and -Y "
-            "in OME-XML, no resolution in its tags), and it is never guessed.",
+            "in OME-XML, no MPP of Aperio, no resolution in its tags), and it is never guessed.",
             "Look it up at the scanner and give it: --mpp 0.25 on the command line; in Dagster "
             f"materialize `slide_inventory` with the config mpp: {{{path.name}: 0.25}}. It is "
             "recorded as an override.",
@@ -244,6 +246,14 @@ def _ome_mpp(xml: str | None, index: int) -> Mpp | None:
     except (ElementTree.ParseError, KeyError, ValueError, IndexError):
         return None
     return Mpp(x, y) if x > 0 and y > 0 and math.isfinite(x * y) else None
+
+
+def _aperio_mpp(page: Any) -> Mpp | None:
+    """Where the file is not here, OpenSlide cannot read it."""
+    said = page.description if page.description.startswith("Aperio") else ""
+    number = _APERIO_MPP.search(said)
+    mpp = float(number.group(1).replace(",", ".")) if number else 0.0
+    return Mpp(mpp, mpp) if mpp > 0 else None
 
 
 def _tag_mpp(page: Any) -> Mpp | None:

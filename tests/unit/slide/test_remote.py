@@ -98,6 +98,28 @@ def test_what_a_slide_says_of_itself_costs_a_few_kilobytes(server):
     assert server.n_bytes < len(server.content) / 8
 
 
+@pytest.mark.parametrize("said", ["0.4990", "0,499"])
+def test_an_aperio_slide_says_its_scale_where_openslide_cannot_read_it(server, tmp_path, said):
+    path = tmp_path / "a.tif"
+    words = f"Aperio Image Library v11.2.1|AppMag = 20|MPP = {said}|Left = 25.6"
+    tifffile.imwrite(
+        path, RGB, photometric="rgb", tile=(256, 256), metadata=None, description=words
+    )
+    server.content = path.read_bytes()
+
+    with open_remote(server.url) as reader:
+        assert reader.info.mpp.mean == pytest.approx(0.499)
+
+
+def test_an_aperio_slide_has_the_same_scale_there_as_here(server, shared_data):
+    path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    server.content = path.read_bytes()
+
+    with open_remote(server.url) as there, open_slide(path) as here:
+        assert there.info.mpp == here.info.mpp
+        assert (there.info.width, there.info.height) == (here.info.width, here.info.height)
+
+
 def test_pixels_are_read_by_ranges(server):
     with open_remote(server.url) as reader:
         found = reader.read_level(0, Box.of(x=300, y=200, width=90, height=70))
