@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     "-l",
     "--magnification",
     type=float,
-    help="Magnification a published checkpoint works at: 40 is 0.25 um per pixel. Our own models "
-    "say it themselves.",
+    help="Magnification to work at: 40 is 0.25 um per pixel. Without -m it chooses the model that "
+    "ships for it; with -m it says what a published checkpoint does not say itself.",
 )
 @click.option(
     "-t",
@@ -90,7 +90,6 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     from hoverfast_platform.cli.summarise import count_in_regions
     from hoverfast_platform.inference.engine import SegmentationEngine
     from hoverfast_platform.ingest.units import list_slides
-    from hoverfast_platform.model.registry import DEFAULT_MODEL
     from hoverfast_platform.use_cases.segment_slides import (
         ResultOptions,
         model_at,
@@ -103,7 +102,7 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         tiling=Tiling(tile_size_px=options["tile_size"]),
     )
     paths = expand(slides, lambda folder: list_slides(folder).units)
-    model = model_at(options["model"] or DEFAULT_MODEL, options["magnification"])
+    model = model_at(options["model"], options["magnification"])
     n_failed, tables = 0, []
     with (
         SegmentationEngine.of(model, compute_of(options), for_slides=True) as engine,

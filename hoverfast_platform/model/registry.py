@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hoverfast_platform.errors import CheckpointError
+from hoverfast_platform.errors import CheckpointError, SettingsError
 from hoverfast_platform.files import file_sha256, read_settings_file
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR, check_builtin
 from hoverfast_platform.model.card import ModelCard
 
 DEFAULT_MODEL = "cross-organ"
 """Used where no model is named; docs/models.md says what it learned from and what it gets wrong."""
+
+_SAME_SCALE = 0.01
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -45,6 +47,27 @@ def available_models() -> dict[str, ModelCard]:
         path.stem: read_card(path.with_suffix(".json"))
         for path in sorted(BUILTIN_DIR.glob("*.safetensors"))
     }
+
+
+def builtin_at(mpp: float) -> str:
+    """The name of the model that ships for a scale; the default one, if it works there.
+
+    Args:
+        mpp: Micrometres per pixel at which the network works.
+
+    Raises:
+        SettingsError: If none does.
+    """
+    scales = {name: card.mpp for name, card in available_models().items()}
+    names = [name for name, its in scales.items() if abs(mpp / its - 1) < _SAME_SCALE]
+    if not names:
+        raise SettingsError(
+            f"No model that ships works at {mpp:g} um per pixel, magnification {10 / mpp:g}.",
+            "Leave -l out, or ask for "
+            + " or ".join(f"{10 / its:g}" for its in sorted({*scales.values()}, reverse=True))
+            + ".",
+        )
+    return DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
 
 
 def read_card(path: Path) -> ModelCard:

@@ -18,6 +18,7 @@ from hoverfast_platform.ingest.names import check_name, printable
 from hoverfast_platform.mask.imported import find_mask_file
 from hoverfast_platform.mask.mask_file import read_levels, split_levels
 from hoverfast_platform.model.checkpoint import LoadedModel, load_model
+from hoverfast_platform.model.registry import DEFAULT_MODEL, builtin_at
 from hoverfast_platform.progress import OnProgress, ignore_progress
 from hoverfast_platform.regions.reading import find_regions_file
 from hoverfast_platform.slide import open_slide
@@ -197,24 +198,30 @@ def record_appearance(
     return appearance
 
 
-def model_at(name_or_path: str, magnification: float | None) -> LoadedModel:
+def model_at(name_or_path: str | None, magnification: float | None) -> LoadedModel:
     """A model, at the magnification given if its file does not say it.
 
+    Args:
+        name_or_path: None takes the model that ships for the magnification.
+        magnification: 40 is 0.25 um per pixel; None: what the model's card says.
+
     Raises:
-        SettingsError: If the magnification is absurd or contradicts the model's card.
+        SettingsError: If the magnification is absurd, contradicts the model's card, or no model
+            that ships works at it.
     """
-    model = load_model(name_or_path)
     if magnification is None:
-        return model
+        return load_model(name_or_path or DEFAULT_MODEL)
     if not 1 <= magnification <= 100:
         raise SettingsError(f"Magnification {magnification} was asked for; 40 is usual.")
     mpp = 10 / magnification
+    model = load_model(name_or_path or builtin_at(mpp))
     if abs(mpp / model.card.mpp - 1) < 0.01:
         return model
     if model.path.suffix == ".safetensors":
         raise SettingsError(
             f"Magnification {magnification:g} ({mpp:g} um per pixel) was asked for, but "
             f"{model.card.name} was trained at {model.card.mpp:g} um per pixel.",
-            "Leave -l out: slides of any magnification are resampled to the model's.",
+            "Leave -l out: slides of any magnification are resampled to the model's. Or leave -m "
+            "out: then the model that ships for the magnification is taken.",
         )
     return replace(model, card=model.card.model_copy(update={"mpp": mpp}))

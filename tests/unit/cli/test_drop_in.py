@@ -5,6 +5,9 @@ import pytest
 from click.testing import CliRunner
 
 from hoverfast_platform.cli import infer_roi, infer_wsi, train
+from hoverfast_platform.errors import SettingsError
+from hoverfast_platform.model.registry import DEFAULT_MODEL
+from hoverfast_platform.use_cases.segment_slides import model_at
 
 PUBLISHED = {
     infer_wsi: (
@@ -69,7 +72,15 @@ def test_a_magnification_against_the_models_card_is_refused(tmp_path):
     slide = tmp_path / "x.svs"
     slide.write_bytes(b"opened only after the model")
     done = CliRunner().invoke(
-        infer_wsi.command, [str(slide), "-l", "20", "-o", str(tmp_path / "out")]
+        infer_wsi.command,
+        [str(slide), "-m", DEFAULT_MODEL, "-l", "20", "-o", str(tmp_path / "out")],
     )
 
     assert "trained at 0.25" in str(done.exception)
+
+
+def test_a_magnification_alone_chooses_the_model_that_ships_for_it():
+    assert model_at(None, 20).card.name == "cross-organ-20x"
+    assert model_at(None, 40).card.name == model_at(None, None).card.name == DEFAULT_MODEL
+    with pytest.raises(SettingsError, match=r"No model that ships works at 1 um .* 20 or 40"):
+        model_at(None, 10)

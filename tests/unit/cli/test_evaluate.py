@@ -53,11 +53,11 @@ def test_two_models_are_measured_compared_and_recorded(folder):
         "--mpp", "0.25", "--device", "cpu", "--catalogue", folder / "c.sqlite",
     )  # fmt: skip
 
-    assert "cross-organ-5.0.0 against annotations, 2 images, 4 nuclei" in output
-    assert "untrained-0 - cross-organ-5.0.0: PQ -" in output
+    assert "cross-organ-6.0.0 against annotations, 2 images, 4 nuclei" in output
+    assert "untrained-0 - cross-organ-6.0.0: PQ -" in output
     rows = list(
         csv.DictReader(
-            (folder / "out" / "cross-organ-5.0.0" / "images.csv").read_text().splitlines()
+            (folder / "out" / "cross-organ-6.0.0" / "images.csv").read_text().splitlines()
         )
     )
     assert [row["image"] for row in rows] == ["a", "b"]

@@ -15,6 +15,7 @@ from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.checkpoint import load_model, save_model
 from hoverfast_platform.model.network import HoverFast, MapsFromPixels
 from hoverfast_platform.model.onnx_file import write_onnx
+from hoverfast_platform.model.registry import available_models
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -63,3 +64,20 @@ def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch, written)
     with pytest.raises(SettingsError, match=r"surely_not_installed.*\[onnx\]"):
         write_onnx(written[0], tmp_path / "small.onnx")
     assert not (tmp_path / "small.onnx").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(available_models()))
+def test_models_that_ship_run_without_this_platform(name, tmp_path):
+    model = load_model(name)
+    write_onnx(model, tmp_path / "m.onnx")
+    multiple = model.network.architecture.multiple_px
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (1, 3 * multiple, 5 * multiple, 3), dtype=np.uint8
+    )
+
+    (maps,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"pixels": pixels})
+
+    with torch.inference_mode():
+        wanted = MapsFromPixels(model.network).eval()(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(maps, wanted, atol=2e-4)
