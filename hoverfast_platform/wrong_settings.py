@@ -21,13 +21,16 @@ def wrong_fields(error: ValidationError, model: type[BaseModel]) -> str:
         model: The settings that were read.
     """
     problems = error.errors()
-    told = [_told(problem, model) for problem in problems[:_MAX_PROBLEMS]]
+    told: list[str] = []
+    listed: set[tuple[str | int, ...]] = set()  # places whose settings were named already
+    for problem in problems[:_MAX_PROBLEMS]:
+        told.append(_told(problem, model, listed))
     if len(problems) > _MAX_PROBLEMS:
         told.append(f"{len(problems) - _MAX_PROBLEMS} more fields are wrong.")
     return " ".join(told)
 
 
-def _told(problem: Any, model: type[BaseModel]) -> str:
+def _told(problem: Any, model: type[BaseModel], listed: set[tuple[str | int, ...]]) -> str:
     place: Sequence[str | int] = problem["loc"]
     name = ".".join(map(str, place))
     if problem["type"] == "extra_forbidden":
@@ -35,9 +38,10 @@ def _told(problem: Any, model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(str(place[-1]), known, n=1)
         if near:
             return f"{name} is not a setting; {near[0]} was probably meant."
-        return f"{name} is not a setting" + (
-            f"; settings are {', '.join(known)}." if known else "."
-        )
+        if not known or place[:-1] in listed:
+            return f"{name} is not a setting."
+        listed.add(tuple(place[:-1]))
+        return f"{name} is not a setting; settings are {', '.join(known)}."
     if problem["type"] == "missing":
         return f"{name} is missing."
     text = str(problem["msg"]).removeprefix("Value error, ")

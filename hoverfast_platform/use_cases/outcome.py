@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -69,6 +72,7 @@ def each(
     *,
     record_failure: Callable[[_Item, Exception], None],
     retries: Retries = Retries(),
+    n_at_once: int = 1,
 ) -> Iterator[Outcome[_Item, _Product]]:
     """Make the product of every item, in order.
 
@@ -77,20 +81,45 @@ def each(
         make: Makes one product, and records it.
         record_failure: Called before a failed outcome is yielded.
         retries: How failures that may pass are tried again.
+        n_at_once: In so many threads, if more than one; then ``make`` must allow that.
 
     Raises:
         Interrupted: If somebody ended the work; what is done stays done.
     """
-    for item in items:
+    for item, product_of in _begun(items, make, retries, n_at_once):
         raise_if_interrupted()
         try:
-            product = _attempt(item, make, retries)
+            product = product_of()
         except Exception as error:  # a defect with one odd item must not stop the others
             raise_if_interrupted()  # a library gave a signal on as an error of its own
             _record(item, error, record_failure)
             yield Outcome(item, error=error)
         else:
             yield Outcome(item, product)
+
+
+def _begun(
+    items: Iterable[_Item], make: Callable[[_Item], _Product], retries: Retries, n_at_once: int
+) -> Iterator[tuple[_Item, Callable[[], _Product]]]:
+    """Items with what gives their product; with several at once, the next are begun already."""
+    if n_at_once == 1:
+        for item in items:
+            yield item, functools.partial(_attempt, item, make, retries)
+        return
+    ahead: deque[tuple[_Item, Future[_Product]]] = deque()
+    with ThreadPoolExecutor(n_at_once, thread_name_prefix="item") as threads:
+        try:
+            for item in items:
+                ahead.append((item, threads.submit(_attempt, item, make, retries)))
+                if len(ahead) > n_at_once:
+                    first, future = ahead.popleft()
+                    yield first, future.result
+            while ahead:
+                first, future = ahead.popleft()
+                yield first, future.result
+        finally:
+            for _, future in ahead:
+                future.cancel()
 
 
 def _record(

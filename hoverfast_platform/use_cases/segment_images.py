@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.config import SegmentationSettings
+from hoverfast_platform.cores import available_cores
 from hoverfast_platform.errors import UnreadableSlideError
 from hoverfast_platform.files import file_sha256
 from hoverfast_platform.inference.engine import SegmentationEngine
@@ -31,6 +34,9 @@ class PublishedImage:
     found: SegmentedImage
     summary: SegmentationSummary
 
+
+_AT_ONCE = 3
+"""Images in hand: while one is predicted, others are read and decoded, and one is written."""
 
 ImageOutcome: TypeAlias = Outcome[Path, PublishedImage]
 
@@ -58,20 +64,43 @@ def segment_images(
     scale = settings.scale.model_copy(update={"mpp_override": mpp})
     recorded = settings.model_copy(update={"scale": scale})
 
-    def segment(path: Path) -> PublishedImage:
+    def find(path: Path) -> _Found:
         check_name(path)
         image = read_flat_image(path)
-        rgb = image.rgb
         found = segment_image(
-            rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=recorded
+            image.rgb, mpp=mpp or engine.model.card.mpp, engine=engine, settings=recorded
         )
         summary = image_summary(_sha256(path), found, engine, recorded)
         summary = summary.model_copy(update={"warnings": (*image.notes, *summary.warnings)})
-        publish_roi(out_dir, path.stem, rgb, found.nuclei, found.instance_map, summary, line)
-        return PublishedImage(found, summary)
+        return _Found(image.rgb, found, summary)
 
-    # Results of flat images are files alone: no catalogue is kept beside them.
-    return each(images, segment, record_failure=lambda _path, _error: None)
+    n_at_once = min(_AT_ONCE, available_cores())
+    for outcome in each(images, find, record_failure=_not_at_all, n_at_once=n_at_once):
+        if outcome.product is None:
+            yield Outcome(outcome.item, error=outcome.error)
+            continue
+        publish = functools.partial(_published, outcome.product, out_dir, line)
+        # In order, so that of two images with one stem the first always gets the plain name.
+        yield from each([outcome.item], publish, record_failure=_not_at_all)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image's pixels with its nuclei, not yet on disk."""
+
+    rgb: RgbImage
+    found: SegmentedImage
+    summary: SegmentationSummary
+
+
+def _published(made: _Found, out_dir: Path, line: Line, path: Path) -> PublishedImage:
+    nuclei, instance_map = made.found.nuclei, made.found.instance_map
+    publish_roi(out_dir, path.stem, made.rgb, nuclei, instance_map, made.summary, line)
+    return PublishedImage(made.found, made.summary)
+
+
+def _not_at_all(_path: Path, _error: Exception) -> None:
+    """Results of flat images are files alone: no catalogue is kept beside them."""
 
 
 def _sha256(path: Path) -> str:

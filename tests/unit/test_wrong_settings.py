@@ -34,3 +34,13 @@ def test_each_wrong_field_is_named_with_what_was_meant(tmp_path, model, text, to
 
     assert told in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def test_the_settings_there_are_are_listed_once(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text('{"xyz1": 1, "xyz2": 2, "labels": {"xyz3": 3}}')
+
+    with pytest.raises(SettingsError) as caught:
+        read_settings_file(path, CohortPlan, what="settings")
+
+    assert str(caught.value).count("settings are") == 2, "of a plan, and of its labels"
