@@ -227,7 +227,9 @@ def viewer(made: Made) -> None:
             ("viewer-density.jpg", "", ()),
             ("viewer-nuclei.jpg", f"&x={x:.0f}&y={y:.0f}&r=0.5", ("Enter",)),
         ):
-            page.goto(f"{root}{place}", timeout=_PATIENCE_MS)
+            # A busy machine is idle on the network before it asks for the first pixels.
+            with page.expect_response(lambda answer: "/image/" in answer.url, timeout=_PATIENCE_MS):
+                page.goto(f"{root}{place}", timeout=_PATIENCE_MS)
             page.wait_for_load_state("networkidle", timeout=_PATIENCE_MS)
             for key in keys:
                 page.locator("#frame").focus()
