@@ -16,6 +16,7 @@ from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.files import written_atomically
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.regions.counting import RegionFigures
+from hoverfast_platform.storage.nuclei_table import DAMAGED_TABLE
 
 REGIONS_TABLE = "regions"
 """Stem of the table in a folder of results, as ``.csv`` and ``.parquet``."""
@@ -113,7 +114,7 @@ def read_region_table(path: Path) -> list[dict[str, Any]]:
 def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED_TABLE as error:
         raise StorageError(f"{path} is not a readable table: {error}.", "Make it anew.") from error
 
 

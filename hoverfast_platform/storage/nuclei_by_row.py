@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.nuclei_table import nuclei_of_rows
+from hoverfast_platform.storage.nuclei_table import DAMAGED_TABLE, nuclei_of_rows
 
 _NEEDED = ["geometry", "centroid_x", "centroid_y", "tile"]
 _KEPT_VERTICES = 4_000_000
@@ -41,7 +40,7 @@ class NucleiByRow:
         self._kept: OrderedDict[int, Nuclei] = OrderedDict()
         try:
             self._file = pq.ParquetFile(path)
-        except (OSError, pa.ArrowException) as error:
+        except DAMAGED_TABLE as error:
             raise self._unreadable(error) from error
         first = Nuclei.empty()
         centroids, lows, highs = [first.centroid_xy], *([box] for box in first.boxes_xy())
@@ -98,7 +97,7 @@ class NucleiByRow:
     def _read(self, index: int) -> Nuclei:
         try:
             return nuclei_of_rows(self._file.read_row_group(index, columns=_NEEDED))
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except DAMAGED_TABLE as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> StorageError:

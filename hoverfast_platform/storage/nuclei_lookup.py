@@ -20,7 +20,12 @@ import pyarrow.parquet as pq
 
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.nucleus import Nuclei
-from hoverfast_platform.storage.nuclei_table import PLACE_COLUMNS, column_values, nuclei_of_rows
+from hoverfast_platform.storage.nuclei_table import (
+    DAMAGED_TABLE,
+    PLACE_COLUMNS,
+    column_values,
+    nuclei_of_rows,
+)
 
 _KEPT_BYTES = 32 << 20
 """Most bytes of decoded blocks kept in memory."""
@@ -69,7 +74,7 @@ class NucleiLookup:
             names = self._file.schema_arrow.names
             self.columns = tuple(n for n in names if n not in PLACE_COLUMNS)
             self._boxes = _boxes(metadata, names.index("centroid_x"), names.index("centroid_y"))
-        except (OSError, pa.ArrowException, ValueError) as error:
+        except DAMAGED_TABLE as error:
             raise StorageError(
                 f"{path} is not a readable nuclei table: {error}.", "Make the result anew."
             ) from error
@@ -157,7 +162,7 @@ class NucleiLookup:
         try:
             with self._lock:  # a Parquet file is no file for two threads
                 return self._file.read_row_group(group, columns=columns, use_threads=False)
-        except (OSError, pa.ArrowException) as error:
+        except DAMAGED_TABLE as error:
             raise StorageError(f"{self._path} cannot be read: {error}.", "") from error
 
 

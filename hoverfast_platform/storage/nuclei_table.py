@@ -37,6 +37,8 @@ _WKB_HEAD = np.dtype(
     [("is_little_endian", "u1"), ("kind", "<u4"), ("n_rings", "<u4"), ("n_points", "<u4")]
 )
 _BYTES_PER_VERTEX = 16
+DAMAGED_TABLE: tuple[type[Exception], ...] = (OSError, pa.ArrowException, KeyError, ValueError)
+"""What reading a damaged table raises; ValueError where names of columns are no text any more."""
 
 PLACE_COLUMNS = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
 """Columns that say which nucleus and where; all others are measurements."""
@@ -177,7 +179,7 @@ def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
             yield nuclei_of_rows(file.schema_arrow.empty_table())
             for index in range(file.num_row_groups):
                 yield nuclei_of_rows(file.read_row_group(index))
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except DAMAGED_TABLE as error:
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hoverfast_platform.errors import SettingsError, StorageError
@@ -20,7 +19,11 @@ from hoverfast_platform.storage.exporters.exporter import NucleiSource
 from hoverfast_platform.storage.exporters.table import exporter_for
 from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
-from hoverfast_platform.storage.nuclei_table import iter_nuclei_table, read_table_metadata
+from hoverfast_platform.storage.nuclei_table import (
+    DAMAGED_TABLE,
+    iter_nuclei_table,
+    read_table_metadata,
+)
 from hoverfast_platform.storage.qupath_shards import NUCLEI_PER_SHARD
 from hoverfast_platform.version import __version__
 
@@ -132,7 +135,7 @@ def _source_of_table(path: Path, mpp: float | None) -> NucleiSource:
     try:
         n_nuclei: int = pq.read_metadata(path).num_rows
         provenance = read_table_metadata(path)
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED_TABLE as error:
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
     columns = tuple(next(iter_nuclei_table(path)).measurements)
     contents = _Contents(n_nuclei, columns, lambda: iter_nuclei_table(path))

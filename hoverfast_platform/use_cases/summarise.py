@@ -29,7 +29,11 @@ from hoverfast_platform.regions.reading import (
 from hoverfast_platform.regions.region_table import SlideFigures
 from hoverfast_platform.storage.foreign_outlines import read_outlines
 from hoverfast_platform.storage.imported_nuclei import import_nuclei
-from hoverfast_platform.storage.nuclei_table import PLACE_COLUMNS, read_table_metadata
+from hoverfast_platform.storage.nuclei_table import (
+    DAMAGED_TABLE,
+    PLACE_COLUMNS,
+    read_table_metadata,
+)
 from hoverfast_platform.storage.publish import SUMMARY, TABLE
 from hoverfast_platform.use_cases.outcome import Outcome, each
 
@@ -211,7 +215,7 @@ def _read_table(path: Path, mpp: float | None) -> _Result:
     try:
         table = _without_outlines(path)
         metadata = read_table_metadata(path)
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED_TABLE as error:
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
     measured = [name for name in table.column_names if name not in PLACE_COLUMNS]
     nuclei = NucleiColumns(

@@ -64,3 +64,12 @@ def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "n.parquet").write_bytes(b"PAR1")
     with pytest.raises(StorageError, match="not a readable nuclei table"):
         NucleiByRow(tmp_path / "n.parquet")
+
+
+@pytest.mark.parametrize("read", [NucleiByRow, read_nuclei_table])
+def test_names_of_columns_that_are_no_text_any_more_are_a_damaged_table(table, read):
+    """Arrow raises UnicodeDecodeError, none of its own errors; found by fuzzing."""
+    table.write_bytes(table.read_bytes().replace(b"centroid_x", b"\xffentroid_x"))
+
+    with pytest.raises(StorageError, match="not a readable nuclei table"):
+        read(table)
