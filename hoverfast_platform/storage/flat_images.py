@@ -235,13 +235,20 @@ def _mat_pixels(path: Path) -> npt.NDArray[Any]:
         raise LabelError(f"{path} is too large for a label image.", "Save inst_map alone.")
     import scipy.io  # not at the top: it takes a quarter of a second, and few read such files
 
-    names = [name for name, _, _ in scipy.io.whosmat(path)]
-    if "inst_map" not in names:
+    try:
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        check_pixels(*shapes.get("inst_map", ()))
+        content = scipy.io.loadmat(path, variable_names=["inst_map"])
+    except (OSError, MemoryError, ValueError):
+        raise
+    except Exception as error:  # scipy and zlib raise whatever they like for damaged bytes
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if "inst_map" not in shapes:
         raise LabelError(
-            f"{path} has no inst_map; it has {', '.join(names[:5]) or 'nothing'}.",
+            f"{path} has no inst_map; it has {', '.join(list(shapes)[:5]) or 'nothing'}.",
             "Save the label image under the name inst_map, or as PNG, TIFF or NPY.",
         )
-    return np.asarray(scipy.io.loadmat(path, variable_names=["inst_map"])["inst_map"])
+    return np.asarray(content["inst_map"])
 
 
 def _one_channel(path: Path, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

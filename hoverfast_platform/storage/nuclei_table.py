@@ -38,7 +38,7 @@ _WKB_HEAD = np.dtype(
 )
 _BYTES_PER_VERTEX = 16
 DAMAGED_TABLE: tuple[type[Exception], ...] = (OSError, pa.ArrowException, KeyError, ValueError)
-"""What reading a damaged table raises; ValueError where names of columns are no text any more."""
+"""What reading a damaged table raises; ValueError where its names cannot be decoded."""
 
 PLACE_COLUMNS = {"id", "geometry", "centroid_x", "centroid_y", "tile"}
 """Columns that say which nucleus and where; all others are measurements."""

@@ -100,6 +100,7 @@ def test_tables_of_any_bytes_are_read_or_refused(tmp_path, content):
 
 def image_bytes(tmp_path, suffix):
     import numpy as np
+    import scipy.io
     import tifffile
     from PIL import Image
 
@@ -109,6 +110,8 @@ def image_bytes(tmp_path, suffix):
         tifffile.imwrite(path, pixels)
     elif suffix == ".npy":
         np.save(path, pixels)
+    elif suffix == ".mat":
+        scipy.io.savemat(path, {"inst_map": pixels}, do_compression=True)
     else:
         Image.fromarray(pixels).save(path)
     return path.read_bytes()
@@ -121,6 +124,7 @@ def image_bytes(tmp_path, suffix):
         (read_instance_map, ".png"),
         (read_instance_map, ".tif"),
         (read_instance_map, ".npy"),
+        (read_instance_map, ".mat"),
         (read_rgb, ".png"),
         (read_rgb, ".tif"),
         (read_foreign_tissue, ".png"),
