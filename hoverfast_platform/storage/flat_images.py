@@ -243,7 +243,7 @@ def _mat_pixels(path: Path) -> npt.NDArray[Any]:
         raise
     except Exception as error:  # scipy and zlib raise whatever they like for damaged bytes
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    if "inst_map" not in shapes:
+    if "inst_map" not in content:
         raise LabelError(
             f"{path} has no inst_map; it has {', '.join(list(shapes)[:5]) or 'nothing'}.",
             "Save the label image under the name inst_map, or as PNG, TIFF or NPY.",
