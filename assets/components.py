@@ -27,6 +27,7 @@ from hoverfast_platform.assets.jobs import (
     nightly,
     segmentation_jobs,
 )
+from hoverfast_platform.assets.label_sets import label_set_spec
 from hoverfast_platform.assets.launchpad import SegmentationConfig, with_defaults
 from hoverfast_platform.assets.learning import Learning, build_learning
 from hoverfast_platform.assets.names import Names
@@ -281,6 +282,7 @@ class Segmentation(dg.Component, dg.Resolvable, dg.Model):
                     ]
                 ),
                 corrections_spec(names),
+                label_set_spec(names),
             ],
             jobs=segmentation_jobs(names),
             schedules=[nightly(names, self.nightly, automation.schedule_status)],

@@ -22,10 +22,6 @@ from hoverfast_platform.files import text_sha256
 from hoverfast_platform.model.registry import weights_digest
 from hoverfast_platform.texts import markdown
 
-_AGREEMENT_LEGEND = (
-    "white: student and labels agree; green: only the student; magenta: only the labels"
-)
-
 _MAX_PICTURES = 4
 """How many images of the evaluation are shown inline: the first of the validation set."""
 
@@ -80,7 +76,7 @@ def _build_cohort(of: Learning) -> dg.AssetsDefinition:
         key=names.learning_key("cohort"),
         partitions_def=names.cohorts,
         required_resource_keys=names.needs("store"),
-        deps=[names.key("corrections"), drawn(names.key("slide"))],
+        deps=[names.key("corrections"), *map(drawn, map(names.key, ("label_set", "slide")))],
         group_name=names.learning_word("learning"),
         kinds={"sqlalchemy"},
         owners=["team:platform"],
@@ -296,6 +292,7 @@ def _build_model_evaluation(of: Learning) -> dg.AssetsDefinition:
         import numpy as np
         from PIL import Image
 
+        from hoverfast_platform.evaluation.agreement import AGREEMENT_LEGEND
         from hoverfast_platform.use_cases.learn import judge_student
 
         with (
@@ -328,9 +325,8 @@ def _build_model_evaluation(of: Learning) -> dg.AssetsDefinition:
         }
         for i, path in enumerate(judged.picture_paths[:_MAX_PICTURES]):
             with Image.open(path) as picture:
-                metadata[f"agreement_{i + 1}"] = inline_picture(
-                    np.asarray(picture), path.stem, _AGREEMENT_LEGEND
-                )
+                pixels = np.asarray(picture)
+            metadata[f"agreement_{i + 1}"] = inline_picture(pixels, path.stem, AGREEMENT_LEGEND)
         metadata["report"] = dg.MetadataValue.path(str(judged.report_path))
         yield dg.MaterializeResult(
             metadata=metadata,

@@ -79,6 +79,11 @@ class Names:
         return dg.DynamicPartitionsDefinition(name=self.word("slides"))
 
     @property
+    def label_sets(self) -> dg.DynamicPartitionsDefinition:
+        """One label set is one partition; its key is the name by which plans name it."""
+        return dg.DynamicPartitionsDefinition(name=self.word("label_sets"))
+
+    @property
     def cohorts(self) -> dg.DynamicPartitionsDefinition | dg.StaticPartitionsDefinition:
         """One cohort is one partition; its key is the name of its plan."""
         if self.cohort:

@@ -15,6 +15,7 @@ import dagster as dg
 
 from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.corrections import corrections_made
+from hoverfast_platform.assets.label_sets import label_sets_made
 from hoverfast_platform.assets.learning import Learning
 from hoverfast_platform.assets.learning_sensors import (
     cohort_changes,
@@ -53,6 +54,7 @@ def segmentation_sensors(names: Names, automation: Automation) -> list[dg.Sensor
         _sensor(returned_slides, names, on, ("store",), of_slides, 60),
         _sensor(model_changes, names, on, device, models),
         _sensor(corrections_made, names, on, ("store",)),
+        _sensor(label_sets_made, names, on, ("store",)),
         _sensor(resegment_slides, names, resegments, device, nuclei, 60),
         dg.AutomationConditionSensorDefinition(
             names.word("segment_slides"),

@@ -169,10 +169,11 @@ def _signature(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) 
         plan = folder.read_plan(name)
         sha.add(plan.model_dump_json())
         labels_dir = folder.labels_of(plan)
-        if labels_dir is not None:
-            for path in sorted(labels_dir.iterdir()):
-                status = path.stat()
-                sha.add(f"{path.name} {status.st_size} {status.st_mtime_ns}\n")
+        of_labels = sorted(labels_dir.iterdir()) if labels_dir is not None else []
+        of_sets = [path for named in folder.label_sets_of(plan) for path in named.files]
+        for path in (*of_labels, *of_sets):
+            status = path.stat()
+            sha.add(f"{path.name} {status.st_size} {status.st_mtime_ns}\n")
     except (HoverFastError, OSError) as error:  # gone or wrong: resolving it will say so
         sha.add(str(error))
     for slide in slides:

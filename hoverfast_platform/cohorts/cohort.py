@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hoverfast_platform.catalogue import CohortRecord, KnownSlide
+from hoverfast_platform.cohorts.label_sets import LabelSet, label_set
 from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import one_name, text_sha256
@@ -60,6 +61,19 @@ class LearningFolder:
         return self.root / "cohorts" / plan.labels.folder if plan.labels is not None else None
 
     @property
+    def label_sets(self) -> Path:
+        """Where the label sets are that plans can name."""
+        return self.root / "label_sets"
+
+    def label_sets_of(self, plan: CohortPlan) -> tuple[LabelSet, ...]:
+        """The label sets that a plan names.
+
+        Raises:
+            LabelError: If one is missing.
+        """
+        return tuple(label_set(self.label_sets, name) for name in plan.label_sets)
+
+    @property
     def corrections(self) -> Path:
         """Where the viewer saves what people corrected, and where people put exports of QuPath."""
         return self.root / "corrections"
@@ -87,10 +101,14 @@ def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str)
     Raises:
         SettingsError: If its plan is missing or wrong.
         TrainingError: If no slide matches.
-        LabelError: If its folder of labels is missing.
+        LabelError: If its folder of labels or one of its label sets is missing.
+        StorageError: If a label set is damaged.
     """
     plan = folder.read_plan(name)
     found = choose_members(name, plan, slides, _stems(folder, plan, slides))
+    if plan.label_sets:
+        sets = " ".join(named.digest() for named in folder.label_sets_of(plan))
+        found = replace(found, digest=text_sha256(f"{found.digest} {sets}"))
     if plan.labels is None:
         return found
     # corrected labels make a new version, too

@@ -74,6 +74,10 @@ class CohortPlan(Settings):
     labels: LabelFolder | None = None
     """Labels to use instead of a teacher; slides without one are left out."""
 
+    label_sets: tuple[str, ...] = ()
+    """Names of label sets to learn from too, or, in a plan without slides, from alone: then the
+    student is judged on what the first of them holds out."""
+
     sampling: Sampling = Sampling()
     training: TrainingSettings = TrainingSettings()
 
@@ -153,7 +157,7 @@ def choose_members(
         for key in sorted(chosen.difference(gone))
         if label_stems is None or Path(known[key].name).stem in label_stems
     )
-    if not members:
+    if not members and not (plan.label_sets and not plan.slides and not plan.slides_like):
         raise TrainingError(
             f"Cohort {name} is empty: of {len(known)} registered slides none matches.",
             "Check slides and slides_like in its plan, and that labels have the slides' names.",

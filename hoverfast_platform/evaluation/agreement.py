@@ -17,6 +17,11 @@ BOTH_COLOUR = (255, 255, 255)
 STUDENT_COLOUR = (0, 255, 0)
 REFERENCE_COLOUR = (255, 0, 255)
 
+AGREEMENT_LEGEND = (
+    "white: student and labels agree; green: only the student; magenta: only the labels"
+)
+"""The colours in words, for whoever shows the picture."""
+
 _DIMMED = 0.78
 """Tissue is shown this bright, so that white lines stand out on pale stroma and glass."""
 

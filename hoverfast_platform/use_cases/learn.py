@@ -80,6 +80,8 @@ def make_teacher_labels(
         HoverFastError: As :func:`~hoverfast_platform.teachers.labelling.label_cohort` does.
     """
     plan = folder.read_plan(cohort.name)
+    if not cohort.members:  # label sets alone, which are labelled already
+        return _noted(catalogue, _training_set(folder, plan, cohort))
     if plan.labels is not None and plan.labels.only_reviewed:
         sources, teacher = _reviewed_regions(folder, catalogue, cohort, plan)
     else:
@@ -104,6 +106,11 @@ def make_teacher_labels(
         folder.labels(cohort),
         on_progress=on_progress,
     )
+    return _noted(catalogue, made)
+
+
+def _noted(catalogue: Catalogue, made: TrainingSet) -> TrainingSet:
+    """The same training set, once the catalogue knows what it was made from."""
     for table in (made.training, made.validation):
         if table is not None:
             catalogue.descent.record_training_set(training_set_record(table))
@@ -181,12 +188,16 @@ def train_student(
         TrainingError: If the labels cannot teach, or the loss is not finite.
     """
     plan = folder.read_plan(cohort.name)
-    made = _training_set(folder, cohort)
+    made = _training_set(folder, plan, cohort)
+    tables = [made.training]
+    for named in folder.label_sets_of(plan)[0 if cohort.members else 1 :]:
+        tables.append(named.training())
+        catalogue.descent.record_training_set(training_set_record(tables[-1]))
     parent = load_model(plan.parent) if plan.parent else None
     if parent is not None:
         catalogue.models.note(model_record(parent))
     student = fit(
-        TrainingData((made.training,), made.held_out()),
+        TrainingData(tuple(tables), made.held_out()),
         plan.training,
         folder.student(cohort),
         guides=Guides(parent=parent),
@@ -245,9 +256,10 @@ def judge_student(
     )
     in_place = model_in_use(catalogue, plan.scope)
     against = load_model(in_place.path)
-    dataset = open_labelled_set(_training_set(folder, cohort).held_out().path)
+    dataset = open_labelled_set(_training_set(folder, plan, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
-    reference = "annotations" if plan.labels is not None else f"teacher {plan.teacher}"
+    is_given = plan.labels is not None or not cohort.members
+    reference = "annotations" if is_given else f"teacher {plan.teacher}"
 
     def measure(measured: LoadedModel, folder: Path) -> Evaluation:
         return measure_model(
@@ -330,7 +342,11 @@ def promote_student(
     return promoted
 
 
-def _training_set(folder: LearningFolder, cohort: CohortRecord) -> TrainingSet:
+def _training_set(folder: LearningFolder, plan: CohortPlan, cohort: CohortRecord) -> TrainingSet:
+    """What was made of the cohort's slides; of a cohort without slides, its first label set."""
+    if not cohort.members:
+        first = folder.label_sets_of(plan)[0]
+        return TrainingSet(first.training(), first.held_out())
     labels = folder.labels(cohort)
     return TrainingSet(
         PatchTable(labels / f"{cohort.name}_train.pytable"),
