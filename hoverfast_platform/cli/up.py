@@ -88,8 +88,9 @@ def _running(
     """Processes that end together; the first is waited for."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for words in commands:
-            processes.append(subprocess.Popen(words, env=dict(environment)))
+        with _heard(signal.SIGINT):
+            for words in commands:
+                processes.append(subprocess.Popen(words, env=dict(environment)))
         yield processes[0]
     finally:
         for process in processes:
@@ -101,3 +102,20 @@ def _running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _heard(number: signal.Signals) -> Iterator[None]:
+    """Have processes started here hear a signal that this one ignores.
+
+    A program that a script starts with ``&`` ignores Ctrl-C, and so would the processes that it
+    starts and has to end with it.
+    """
+    is_ignored = signal.getsignal(number) is signal.SIG_IGN
+    if is_ignored:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if is_ignored:
+            signal.signal(number, signal.SIG_IGN)

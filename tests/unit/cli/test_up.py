@@ -37,14 +37,19 @@ def start(tmp_path):
     dg.chmod(0o755)
     words = [sys.executable, "-c", START, str(dg), "up", str(tmp_path / "lab"), "--no-viewer"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HOVER", "DAGSTER"))}
-    return lambda: subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    return lambda **options: subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
-def test_sigterm_ends_dagster_as_ctrl_c_does(start, tmp_path):
+def _ignore_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("before", [None, _ignore_ctrl_c], ids=["terminal", "script"])
+def test_sigterm_ends_dagster_as_ctrl_c_does(start, tmp_path, before):
     home = tmp_path / "lab/dagster"
-    process = start()
+    process = start(preexec_fn=before)
     while not (home / "called").is_file():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
