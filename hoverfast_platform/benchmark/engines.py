@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.benchmark.instanseg_peer import NETWORK, WHOLE, instanseg_engines
 from hoverfast_platform.benchmark.spread import Spread
 from hoverfast_platform.cores import available_cores, has_bfloat16
 from hoverfast_platform.inference.backends.openvino_predictor import (
@@ -47,7 +48,8 @@ class EngineTime:
         n_threads: It may use.
         seconds: Wall clock.
         cpu_seconds: Processor time of all threads.
-        giga_operations: Multiplications and additions of one call, in thousands of millions.
+        giga_operations: Multiplications and additions of one call, in thousands of millions; 0
+            where they are not counted.
         skipped: Why it was not run; empty if it was.
     """
 
@@ -104,7 +106,7 @@ def time_engines(
                 )
         for name, rounds in taken.items():
             seconds, cpu = zip(*rounds, strict=True)
-            n = 2e-9 * _PRODUCT_SIDE**3 if name == _PRODUCT else operations
+            n = {_PRODUCT: 2e-9 * _PRODUCT_SIDE**3, NETWORK: 0.0, WHOLE: 0.0}.get(name, operations)
             found.append(EngineTime(name, n_threads, seconds, cpu, n))
     torch.set_num_threads(available_cores())
     return found
@@ -124,7 +126,7 @@ def engine_table(times: Sequence[EngineTime]) -> str:
         if t.skipped:
             lines.append(f"| {t.name} | {t.n_threads} | not run: {t.skipped} | | | | |")
             continue
-        rate = t.giga_operations / statistics.median(t.cpu_seconds)
+        rate = f"{t.giga_operations / statistics.median(t.cpu_seconds):.0f}"
         ratios = ["", ""]
         if t.name != _PRODUCT:
             base = eager[t.n_threads]
@@ -134,7 +136,7 @@ def engine_table(times: Sequence[EngineTime]) -> str:
             ]
         lines.append(
             f"| {t.name} | {t.n_threads} | {Spread.of(t.seconds)} | {Spread.of(t.cpu_seconds)} "
-            f"| {rate:.0f} | {ratios[0]} | {ratios[1]} |"
+            f"| {rate if t.giga_operations else ''} | {ratios[0]} | {ratios[1]} |"
         )
     return "\n".join(lines)
 
@@ -251,5 +253,6 @@ _ENGINES: dict[str, Callable[[LoadedModel, int], _Predict]] = {
     "OpenVINO fp32": _openvino("fp32"),
     "OpenVINO bf16": _openvino("bf16"),
     "OpenVINO int8": _openvino("int8"),
+    **instanseg_engines(_NotHereError),
     _PRODUCT: _matrix_product,
 }
