@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Collects wheels, source, models and checksums in one folder that installs without internet.
+# Collects wheels (the models are in ours), source and checksums in one folder that installs without internet.
 #   make_bundle.sh FOLDER PLATFORM PYTHON VARIANT
 # PLATFORM is Linux on a processor (x86_64, aarch64), PYTHON a version (3.12), VARIANT light or full.
 set -euo pipefail
@@ -27,12 +27,13 @@ if [ "$variant" = light ]; then
 else
   "$here" -m pip download "${options[@]}" "$folder"/wheels/hoverfast_platform-*.whl
 fi
-# The light bundle has no checkpoints of trainings that go on: they are 40 MiB.
+# The models that ship are in the wheel. The source of the light bundle is without them, and without
+# the checkpoints of trainings that go on: together they are 60 MiB.
 left_out=()
-[ "$variant" = light ] && left_out=(':(exclude)deploy/training/checkpoints')
+[ "$variant" = light ] &&
+  left_out=(':(exclude)deploy/training/checkpoints' ':(exclude)hoverfast_platform/model/builtin')
 git -C "$checkout" archive --format=tar.gz --output "$folder/source/hoverfast_platform.tar.gz" HEAD \
   -- . "${left_out[@]}"
-cp -r "$checkout/hoverfast_platform/model/builtin" "$folder/models"
 cp "$checkout/deploy/bundle/install.sh" "$folder/"
 (cd "$folder" && find . -type f ! -name SHA256SUMS -print0 | sort -z | xargs -0 sha256sum > SHA256SUMS)
 du -sm "$folder" | awk '{print $1 " MiB"}'
