@@ -42,11 +42,10 @@ def weights_digest(path: Path) -> str:
 
 
 def available_models() -> dict[str, ModelCard]:
-    """Cards of the models that ship with the platform, by name."""
-    return {
-        path.stem: read_card(path.with_suffix(".json"))
-        for path in sorted(BUILTIN_DIR.glob("*.safetensors"))
-    }
+    """Cards of the models that ship with the platform, by name, the default one first."""
+    names = sorted(path.stem for path in BUILTIN_DIR.glob("*.safetensors"))
+    names.sort(key=lambda name: name != DEFAULT_MODEL)
+    return {name: read_card(BUILTIN_DIR / f"{name}.json") for name in names}
 
 
 def builtin_at(mpp: float) -> str:

@@ -70,6 +70,8 @@ def check_is_file(path: Path) -> None:
     try:
         _check_is_file(path)
         path.open("rb").close()
+    except UnreadableSlideError:  # is an OSError, too
+        raise
     except OSError as error:
         raise UnreadableSlideError(
             f"{path} cannot be read: {error.strerror}.",

@@ -13,7 +13,7 @@ def test_a_machine_that_runs_these_tests_is_ready(tmp_path):
     found = {one.subject: one for one in examine_machine(tmp_path).findings}
 
     assert found["slide formats"].state == "ok", found["slide formats"]
-    assert found["models"].text == "cross-organ: as released"
+    assert found["models"].text == "cross-organ, cross-organ-20x, cross-organ-lean: as released"
     assert str(tmp_path) in found["output folder"].text
     assert "is not there yet" in found["catalogue"].text
     assert list(tmp_path.iterdir()) == []  # nothing is left behind, no catalogue is made
