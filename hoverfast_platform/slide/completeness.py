@@ -156,8 +156,21 @@ def _check_one_series(path: Path) -> None:
         )
 
 
+def _next_directory(tiff: tifffile.TiffFile, size: int) -> int:
+    """Where the directory after the last one that was found begins, beyond the file's end; else 0.
+
+    tifffile leaves directories out that a cut-off file does not hold any more, and only logs it.
+    """
+    at = tiff.pages.next_page_offset
+    if at is None:
+        return 0
+    tiff.filehandle.seek(at)
+    (offset,) = struct.unpack(tiff.tiff.offsetformat, tiff.filehandle.read(tiff.tiff.offsetsize))
+    return int(offset) + 1 if offset >= size else 0
+
+
 def _check_tiff(path: Path) -> None:
-    """Every tile or strip that the directories point to must end within the file."""
+    """Every directory, and every tile or strip that one points to, must lie within the file."""
     size = path.stat().st_size
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -169,6 +182,7 @@ def _check_tiff(path: Path) -> None:
                 ),
                 default=0,
             )
+            end = max(end, _next_directory(tiff, size))
     except tifffile.TiffFileError:
         return  # not a TIFF, or its first bytes are damaged: opening it will say what is wrong
     except TIFF_DAMAGE as error:
