@@ -27,6 +27,8 @@ from hoverfast_platform.training.targets import MAX_INSTANCES
 
 _KEPT_SHARE = 0.25
 """Share of the free memory in which all loaders together keep prepared patches."""
+_MOST_KEPT_BYTES = 2**30
+"""The most that one loader keeps: a container's limit may be far below what is free."""
 MARGIN_PX = 16
 """Around a crop; cut off once targets are made, so that nuclei at the crop's edge keep their
 true centre."""
@@ -126,7 +128,8 @@ class Crops(Dataset[Crop]):
 
 def _room_bytes(n_loaders: int) -> int:
     """How much memory one loader may keep patches in: all loaders a quarter of what is free."""
-    return int(psutil.virtual_memory().available * _KEPT_SHARE) // max(1, n_loaders)
+    free_bytes = int(psutil.virtual_memory().available * _KEPT_SHARE) // max(1, n_loaders)
+    return min(free_bytes, _MOST_KEPT_BYTES)
 
 
 def reduction_to(mpp: float | None, patch_mpp: float) -> float:

@@ -38,6 +38,9 @@ class PublishedImage:
 _AT_ONCE = 3
 """Images in hand: while one is predicted, others are read and decoded, and one is written."""
 
+_LARGE_FILE_BYTES = 2**23
+"""A JPEG of so many bytes has tens of megapixels: such images are taken one after another."""
+
 ImageOutcome: TypeAlias = Outcome[Path, PublishedImage]
 
 
@@ -74,14 +77,23 @@ def segment_images(
         summary = summary.model_copy(update={"warnings": (*image.notes, *summary.warnings)})
         return _Found(image.rgb, found, summary)
 
-    n_at_once = min(_AT_ONCE, available_cores())
-    for outcome in each(images, find, record_failure=_not_at_all, n_at_once=n_at_once):
+    paths = list(images)
+    n_at_once = 1 if any(map(_is_large, paths)) else min(_AT_ONCE, available_cores())
+    for outcome in each(paths, find, record_failure=_not_at_all, n_at_once=n_at_once):
         if outcome.product is None:
             yield Outcome(outcome.item, error=outcome.error)
             continue
         publish = functools.partial(_published, outcome.product, out_dir, line)
         # In order, so that of two images with one stem the first always gets the plain name.
         yield from each([outcome.item], publish, record_failure=_not_at_all)
+
+
+def _is_large(path: Path) -> bool:
+    """Whether several such images would be too much memory; one that is not there fails later."""
+    try:
+        return path.stat().st_size > _LARGE_FILE_BYTES
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

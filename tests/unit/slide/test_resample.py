@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from openslide import OpenSlide
@@ -137,6 +138,23 @@ def test_pixels_are_those_of_openslides_own_bindings(tmp_path):
             on_white.alpha_composite(theirs)
             ours = reader.read_level(level, Box.of(x=x, y=y, width=301, height=207))
             assert np.array_equal(ours, np.asarray(on_white)[..., :3])
+
+
+def test_a_thumbnail_is_the_same_however_many_threads_read_its_bands(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (1300, 700, 3), dtype=np.uint8)
+    write_pyramid(tmp_path / "s.tiff", pixels, mpp=0.25)
+    seen = []
+    with open_slide(tmp_path / "s.tiff") as reader:
+        for n_cores in (1, 4):
+            monkeypatch.setattr(
+                "hoverfast_platform.slide.thumbnail.available_cores", lambda n=n_cores: n
+            )
+            seen.append(read_thumbnail(reader, 1000))
+        whole = reader.read_level(0, Box.at_origin(width=700, height=1300))
+
+    plain = cv2.resize(whole, seen[0].shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.array_equal(seen[0], plain)
+    assert np.array_equal(seen[1], plain)
 
 
 def test_threads_do_not_draw_into_each_others_regions(tmp_path):

@@ -363,3 +363,15 @@ def test_crops_and_validation_are_shown_in_the_stain_slides_are_shown_in(data, t
     assert torch.equal(plain[0].instance_map, shown[0].instance_map)
     student = fit(data, TINY, tmp_path / "run")
     assert load_model(student.model_path).card.appearance == TINY.appearance
+
+
+def test_patches_that_are_kept_give_the_same_crops_as_patches_read_anew(data, monkeypatch):
+    keeping = Crops(data.training, TINY)
+    monkeypatch.setattr("hoverfast_platform.training.crops._MOST_KEPT_BYTES", 0)
+    reading = Crops(data.training, TINY)
+
+    for i in (0, 3, 0, 7, 3):
+        for kept, read in zip(keeping[i], reading[i], strict=True):
+            assert kept.equal(read)
+    assert keeping._prepared
+    assert not reading._prepared
