@@ -59,13 +59,15 @@ def info(place: str, mpp: float | None, as_json: bool) -> None:
 @command.command("extract")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--scene", help="Name or number of the image, where SOURCE holds several.")
-@click.option("--z", type=click.IntRange(0), help="Plane of a Zarr stack; the first is 0.")
+@click.option("--scene", help="Name of the image, or its number from 1, of several.")
+@click.option("--z", type=click.IntRange(0), help="Plane of a stack (CZI, Zarr); the first is 0.")
 @click.option("--mpp", type=float, help="Micrometres per level-0 pixel, instead of the file's.")
 def extract(
     source: Path, target: Path, scene: str | None, z: int | None, mpp: float | None
 ) -> None:
     """Make the slide TARGET, a TIFF, of one image of SOURCE: a file, or a folder of Zarr.
+
+    CZI needs the extra `czi`.
 
     No pixel of the finest level is changed. The new slide has its own bytes, so masks, results and
     the catalogue never take one scene for another.
@@ -105,5 +107,6 @@ def formats(as_json: bool) -> None:
         return
     width = max(len(kind.name) for kind in FORMATS)
     for kind in FORMATS:
-        how = f"{kind.reader}; tried on: {kind.tried_on}." if kind.reader else "not read."
+        tried = f"; tried on: {kind.tried_on}" if kind.tried_on else ""
+        how = f"{kind.reader or 'not read as it is'}{tried}."
         say(f"{kind.name:{width}}  {' '.join(kind.suffixes)}\n{'':{width}}  {how} {kind.remedy}")

@@ -38,6 +38,7 @@ EXTRAS = {
     "onnx": ("onnx",),
     "anndata": ("anndata",),
     "gpu": ("pynvml",),
+    "czi": ("pylibCZIrw",),
 }
 """Extra to the modules that tell whether it is installed."""
 

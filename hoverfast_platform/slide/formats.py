@@ -24,6 +24,11 @@ class SlideFormat:
     remedy: str = ""
 
 
+_FROM_CZI = (
+    "Make a slide of one of several planes or scenes: hoverfast slide extract FILE.czi SLIDE.tiff "
+    "--z N --scene NAME (extra `czi`)."
+)
+
 FORMATS = (
     SlideFormat("Aperio", (".svs", ".tif"), "OpenSlide", "real slides"),
     SlideFormat("Hamamatsu", (".ndpi", ".vms", ".vmu"), "OpenSlide", "no file was at hand"),
@@ -37,9 +42,11 @@ FORMATS = (
         "Zeiss CZI, one plane",
         (".czi",),
         "OpenSlide",
-        "no scanner's file was at hand; stacks of planes are refused",
-        "Export one plane, or an OME-TIFF.",
+        "no scanner's file was at hand",
+        _FROM_CZI,
     ),
+    SlideFormat("Zeiss CZI of several planes, scenes or dimensions", (".czi",), "",
+                "files made by pylibCZIrw", _FROM_CZI),
     SlideFormat("tiled TIFF in JPEG, LZW, deflate", (".tif", ".tiff"), "OpenSlide", "files made"),
     SlideFormat(
         "TIFF in JPEG 2000, JPEG XL, JPEG XR, WebP, zstd, LERC, PNG, LZMA; big-endian; strips",
@@ -56,7 +63,7 @@ FORMATS = (
     SlideFormat("OME-TIFF, levels in SubIFDs, scale in XML", (".ome.tif", ".ome.tiff"),
                 "tifffile", "files made by tifffile"),
     SlideFormat("Akoya QPTIFF, in colour", (".qptiff",), "OpenSlide, tifffile", "a file made"),
-    SlideFormat("OME-Zarr 0.4 and 0.5, plain Zarr", (".zarr",), "", "",
+    SlideFormat("OME-Zarr 0.4 and 0.5, plain Zarr", (".zarr",), "", "folders made by zarr",
                 "Make a slide of it: hoverfast slide extract FOLDER.zarr SLIDE.tiff."),
     SlideFormat("Philips iSyntax", (".isyntax",), "", "",
                 "Export it from Philips' own program as TIFF or DICOM."),

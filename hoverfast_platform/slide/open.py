@@ -12,6 +12,7 @@ from hoverfast_platform.errors import (
     UnsupportedScaleError,
 )
 from hoverfast_platform.slide.completeness import check_complete, check_is_file
+from hoverfast_platform.slide.czi_reader import CZI_START, CziReader
 from hoverfast_platform.slide.digest import slide_files
 from hoverfast_platform.slide.openslide_reader import OpenSlideReader
 from hoverfast_platform.slide.reader import SlideReader
@@ -39,13 +40,7 @@ def open_slide(path: Path | str, scale: Scale = Scale()) -> SlideReader:
         UnsupportedScaleError: If its mpp is outside 0.02..50.
     """
     path = Path(path)
-    reader = _opened(path, scale)
-    try:
-        _refuse_hollow(path, reader)
-    except UnreadableSlideError:
-        reader.close()
-        raise
-    return reader
+    return _substantial(path, _opened(path, scale))
 
 
 def open_scene(
@@ -54,10 +49,10 @@ def open_scene(
     """Open one image of a file that holds several, or a Zarr folder, to make a slide of it.
 
     Args:
-        path: A slide file, or a folder of Zarr.
+        path: A slide file, a CZI of several planes or scenes, or a folder of Zarr.
         mpp_override: Micrometres per pixel, instead of what it says.
         scene: Name or number of the image.
-        z: Plane of a Zarr stack.
+        z: Plane of a stack, in CZI and Zarr.
 
     Raises:
         HoverFastError: As :func:`open_slide` does, and SettingsError for a scene that is not there.
@@ -66,12 +61,15 @@ def open_scene(
         from hoverfast_platform.slide.zarr_reader import ZarrReader
 
         return ZarrReader(path, mpp_override=mpp_override, scene=scene, z=z)
+    check_is_file(path)
+    if _start(path) == CZI_START:
+        return _substantial(path, CziReader(path, mpp_override=mpp_override, scene=scene, z=z))
     if scene is None and z is None:
         return open_slide(path, Scale(mpp_override=mpp_override))
     check_complete(path)
     if z is not None or not _is_tiff(path):
         raise UnreadableSlideError(
-            f"{path.name}: scenes are chosen in TIFF and Zarr, planes in Zarr alone.",
+            f"{path.name}: scenes are chosen in TIFF, CZI and Zarr, planes in CZI and Zarr.",
             "Export the plane or scene from the scanner's own program.",
         )
     return TiffReader(path, mpp_override=mpp_override, scene=scene)
@@ -97,20 +95,26 @@ def _opened(path: Path, scale: Scale) -> SlideReader:
     return reader
 
 
-def _refuse_hollow(path: Path, reader: SlideReader) -> None:
-    """A header of some bytes can announce any size, and blank tiles are read for minutes."""
+def _substantial(path: Path, reader: SlideReader) -> SlideReader:
+    """The reader itself, unless a header of some bytes announces blank tiles without end."""
     width, height = reader.info.level_sizes[-1]
     if width * height <= _ALWAYS_PIXELS:
-        return
+        return reader
     n_bytes = sum(file.stat().st_size for file in slide_files(path))
     if width * height > _MAX_PIXELS_PER_BYTE * n_bytes:
+        reader.close()
         raise UnreadableSlideError(
             f"{path.name} announces {width:,} x {height:,} px and has {n_bytes:,} bytes, too few "
             "for a slide of that size.",
             "Its header is damaged, or its pixels are missing; copy it again.",
         )
+    return reader
 
 
 def _is_tiff(path: Path) -> bool:
+    return _start(path)[:4] in _TIFF_STARTS
+
+
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4) in _TIFF_STARTS
+        return file.read(len(CZI_START))

@@ -1,8 +1,9 @@
 """What a slide offers to the rest of the engine; ``slide.open`` opens one.
 
-Four readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files),
-``tiff_reader`` (TIFF that OpenSlide does not read, or reads wrongly), ``zarr_reader`` (folders from
-which a slide is made) and ``array_reader`` (an RGB image in memory: ROIs, tests).
+Five readers implement :class:`SlideReader`: ``openslide_reader`` (whole slide files),
+``tiff_reader`` (TIFF that OpenSlide does not read, or reads wrongly), ``czi_reader`` and
+``zarr_reader`` (from which a slide is made) and ``array_reader`` (an RGB image in memory: ROIs,
+tests).
 """
 
 from __future__ import annotations

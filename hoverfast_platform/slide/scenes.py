@@ -23,14 +23,16 @@ def scene_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_scene(path: Path, scenes: Sequence[str], wanted: str) -> int:
-    """Place of the scene.
+    """Place of the scene that has the name, else of the one that has the number, from 1.
 
     Raises:
-        SettingsError: If there is none of that name.
+        SettingsError: If there is none.
     """
     if wanted in scenes:
         return scenes.index(wanted)
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(scenes):
+        return int(wanted) - 1
     raise SettingsError(
         f"{path.name} has no scene {wanted!r}; it has {', '.join(scenes[:20])}.",
-        "`hoverfast slide info` lists them.",
+        "Give one of these names, or a number; the first is 1.",
     )

@@ -1,0 +1,331 @@
+"""Zeiss CZI through pylibCZIrw (extra ``czi``), from which `hoverfast slide extract` makes a slide.
+
+OpenSlide reads CZI of one plane and refuses the others: stacks (Z), and files that name further
+dimensions even where each has one value.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from xml.etree import ElementTree
+
+import numpy as np
+
+from hoverfast_platform.arrays import RgbImage
+from hoverfast_platform.bit_depth import white_level
+from hoverfast_platform.errors import (
+    HoverFastError,
+    MissingMppError,
+    SettingsError,
+    UnreadableSlideError,
+)
+from hoverfast_platform.geometry import Box, Mpp
+from hoverfast_platform.slide.colours import UM_PER_UNIT, to_rgb
+from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
+from hoverfast_platform.slide.scenes import find_scene, scene_names
+
+CZI_START = b"ZISRAWFILE"
+
+_CACHE_BYTES = 256 * 2**20
+"""Unpacked tiles that are kept: a tile of the scanner reaches over several rows of ours."""
+_SAMPLE_PX = 1024
+_BYTES_PER_PIXEL = {"Gray8": 1, "Gray16": 2, "Bgr24": 3, "Bgr48": 6}
+_DIMENSIONS = {
+    "C": "channels",
+    "T": "points in time",
+    "R": "rotations",
+    "I": "illuminations",
+    "H": "phases",
+    "V": "views",
+    "B": "blocks",
+}
+_DAMAGED = "The file is damaged or incomplete; copy it again."
+
+
+@dataclass
+class _Scene:
+    """What a file holds of one scene, by its directory of tiles.
+
+    Attributes:
+        box: What its tiles of full resolution cover, in the file's pixels.
+        values: Dimension to the values that occur in it.
+        pixel_types: Forms of pixels that occur in it.
+        tile_px: Pixels of its largest tile.
+    """
+
+    box: Box
+    values: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    pixel_types: set[str] = field(default_factory=set)
+    tile_px: int = 0
+
+    @property
+    def planes(self) -> list[int]:
+        return sorted(self.values["Z"])
+
+    def add(self, coordinate: dict[str, int], box: Box, pixel_type: str) -> None:
+        """Take in a tile of full resolution."""
+        self.box = Box(
+            x0=min(self.box.x0, box.x0),
+            y0=min(self.box.y0, box.y0),
+            x1=max(self.box.x1, box.x1),
+            y1=max(self.box.y1, box.y1),
+        )
+        for dimension in ("Z", *_DIMENSIONS):
+            self.values[dimension].add(coordinate.get(dimension, 0))
+        self.pixel_types.add(pixel_type)
+        self.tile_px = max(self.tile_px, box.width * box.height)
+
+
+class CziReader:
+    """One plane of one scene of a CZI.
+
+    Args:
+        path: The file.
+        mpp_override: Instead of the scale that it says.
+        scene: Name of the scene, or its number from 1; None: the only one.
+        z: Plane of a stack, by the file's own number; None: the only one.
+
+    Raises:
+        UnreadableSlideError: If it is not a CZI in grey or colour, is damaged, or lacks the plane.
+        MissingMppError: If it does not say its scale and none is given.
+        SettingsError: If it has no scene of that name, or pylibCZIrw is not installed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        mpp_override: float | None = None,
+        scene: str | None = None,
+        z: int | None = None,
+    ) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        library = _library(path)
+        try:
+            kept = library.CacheOptions(max_memory_usage=_CACHE_BYTES)
+            self._file = library.CziReader(str(path), cache_options=kept)
+        except Exception as error:  # libCZI raises whatever it likes for damaged bytes
+            raise _unreadable(path, error) from error
+        try:
+            self._open(mpp_override, scene, z)
+        except (HoverFastError, MemoryError):
+            self.close()
+            raise
+        except Exception as error:  # as above
+            self.close()
+            raise _unreadable(path, error) from error
+
+    def _open(self, mpp_override: float | None, scene: str | None, z: int | None) -> None:
+        metadata = _parsed(self._file.raw_metadata)
+        scenes = self._scenes()
+        names = _names(metadata, list(scenes))
+        if not scenes or (scene is None and len(scenes) > 1):
+            raise UnreadableSlideError(
+                f"{self.path.name} holds {len(scenes)} scenes: {', '.join(names[:20]) or 'none'}.",
+                "Choose one with --scene.",
+            )
+        at = 0 if scene is None else find_scene(self.path, names, scene)
+        self._scene, found = list(scenes.items())[at]
+        self._box = found.box
+        self._plane = _plane(self.path, found, z)
+        self._pixel_type = _pixel_type(self.path, found)
+        check_tile(self.path, found.tile_px * _BYTES_PER_PIXEL[self._pixel_type])
+        mpp = Mpp(mpp_override, mpp_override) if mpp_override else _mpp(self.path, metadata)
+        check_plausible(self.path, mpp)
+        self._white = self._white_level(metadata)
+        notes: tuple[str, ...] = (GREY_NOTE,) if self._pixel_type.startswith("Gray") else ()
+        if self._white != 255:
+            notes += (f"Its values were scaled: {self._white:g} is white.",)
+        size = (self._box.width, self._box.height)
+        self.info = SlideInfo(
+            name=self.path.name,
+            vendor="zeiss",
+            width=size[0],
+            height=size[1],
+            mpp=mpp,
+            mpp_source="override" if mpp_override else "file",
+            level_sizes=(size,),
+            notes=notes,
+            scenes=names,
+        )
+
+    def _scenes(self) -> dict[int | None, _Scene]:
+        """Number in the file to scene, in order; None where the file has no scenes."""
+        scenes: dict[int | None, _Scene] = {}
+
+        def take(_index: int, tile: Any) -> bool:
+            rect, stored = tile.logicalRect, tile.physicalSize
+            if (rect.w, rect.h) == (stored.w, stored.h):  # else of a coarser level
+                box = Box.of(x=rect.x, y=rect.y, width=rect.w, height=rect.h)
+                coordinate = tile.coordinate.to_dict()
+                scene = scenes.setdefault(coordinate.get("S"), _Scene(box))
+                scene.add(coordinate, box, tile.pixelType.name)
+            return True
+
+        self._file.enumerate_subblocks(take)
+        return dict(sorted(scenes.items(), key=lambda item: -1 if item[0] is None else item[0]))
+
+    def _white_level(self, metadata: ElementTree.Element) -> float:
+        """The brightest value there can be: by the file's own word, else by its values."""
+        if _BYTES_PER_PIXEL[self._pixel_type] in (1, 3):
+            return 255.0
+        stated = metadata.findtext(".//Information/Image/ComponentBitCount") or ""
+        if stated.isdecimal() and 8 <= int(stated) <= 16:
+            return float(2 ** int(stated) - 1)
+        zoom = min(1.0, _SAMPLE_PX / max(self._box.width, self._box.height))
+        level = white_level("u", float(self._pixels(self._box, zoom, background=0.0).max()))
+        return level or 65535.0
+
+    def read_level(self, level: int, box: Box) -> RgbImage:
+        """Pixels of ``box``; outside and where nothing was scanned is white."""
+        out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
+        part = box.clipped(Box.at_origin(width=self.info.width, height=self.info.height))
+        if level != 0 or part.is_empty:
+            return out
+        wanted = Box.of(
+            x=part.x0 + self._box.x0,
+            y=part.y0 + self._box.y0,
+            width=part.width,
+            height=part.height,
+        )
+        try:
+            pixels = self._pixels(wanted, 1.0, background=1.0)
+        except MemoryError:
+            raise
+        except Exception as error:  # libCZI raises whatever it likes for damaged bytes
+            raise UnreadableSlideError(
+                f"{self.path.name}: {box.width}x{box.height} px at ({box.x0}, {box.y0}) cannot be "
+                f"read: {error}.",
+                "A tile is damaged, usually by a broken copy; copy it again.",
+            ) from error
+        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = to_rgb(
+            pixels, self._white
+        )
+        return out
+
+    def _pixels(self, box: Box, zoom: float, *, background: float) -> np.ndarray[Any, Any]:
+        """``(H, W, colours)`` as stored, red first; ``box`` in the file's pixels."""
+        with self._lock:
+            bgr = self._file.read(
+                roi=(box.x0, box.y0, box.width, box.height),
+                plane=self._plane,
+                scene=self._scene,
+                zoom=zoom,
+                pixel_type=self._pixel_type,
+                background_pixel=(background, background, background),
+            )
+        return np.ascontiguousarray(bgr[..., ::-1])
+
+    def expect_readers(self, n_threads: int) -> None:
+        """See ``SlideReader``. One region is read at a time."""
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _library(path: Path) -> Any:
+    try:
+        from pylibCZIrw import czi
+    except ImportError as error:
+        raise SettingsError(
+            f"{path.name} needs the package pylibCZIrw, which cannot be imported: {error}.",
+            "pip install 'hoverfast-platform[czi]'",
+        ) from error
+    return czi
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableSlideError:
+    return UnreadableSlideError(f"{path.name} is not a readable CZI: {error}.", _DAMAGED)
+
+
+def _parsed(xml: str) -> ElementTree.Element:
+    """What the file says of itself; nothing where that is damaged, so that --mpp can help."""
+    try:
+        return ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return ElementTree.Element("nothing")
+
+
+def _names(metadata: ElementTree.Element, numbers: list[int | None]) -> tuple[str, ...]:
+    said = {
+        one.get("Index", ""): one.get("Name", "")
+        for one in metadata.findall(".//Information/Image/Dimensions/S/Scenes/Scene")
+    }
+    return scene_names([said.get(str(number), "") for number in numbers])
+
+
+def _plane(path: Path, scene: _Scene, z: int | None) -> dict[str, int]:
+    """The value of every dimension; raises UnreadableSlideError where there is no single one."""
+    for dimension, what in _DIMENSIONS.items():
+        if len(scene.values[dimension]) > 1:
+            raise UnreadableSlideError(
+                f"{path.name} has {len(scene.values[dimension])} {what} ({dimension}).",
+                "One image in grey or colour is read; fluorescence and time series are not.",
+            )
+    planes = scene.planes
+    if z is None and len(planes) > 1:
+        raise UnreadableSlideError(
+            f"{path.name} is a stack of {len(planes)} planes: {_listed(planes)}.",
+            f"Choose one: --z {planes[len(planes) // 2]} is in the middle.",
+        )
+    if z is not None and z not in planes:
+        raise UnreadableSlideError(
+            f"{path.name} has no plane {z}; it has {_listed(planes)}.",
+            "Choose one of these with --z.",
+        )
+    single = {dimension: next(iter(scene.values[dimension])) for dimension in _DIMENSIONS}
+    return {**single, "Z": planes[0] if z is None else z}
+
+
+def _listed(planes: list[int]) -> str:
+    if planes == list(range(planes[0], planes[-1] + 1)) and len(planes) > 2:
+        return f"{planes[0]} to {planes[-1]}"
+    return ", ".join(map(str, planes[:20]))
+
+
+def _pixel_type(path: Path, scene: _Scene) -> str:
+    if len(scene.pixel_types) != 1 or not scene.pixel_types <= _BYTES_PER_PIXEL.keys():
+        raise UnreadableSlideError(
+            f"{path.name}: its pixels are {', '.join(sorted(scene.pixel_types))}.",
+            "Expected grey or colour of 8 or 16 bits.",
+        )
+    return next(iter(scene.pixel_types))
+
+
+def _mpp(path: Path, metadata: ElementTree.Element) -> Mpp:
+    """The scale: the format keeps metres, and names the unit in which programs show them."""
+    sides = []
+    for axis in "XY":
+        distance = metadata.find(f".//Scaling/Items/Distance[@Id='{axis}']")
+        value = (distance.findtext("Value") if distance is not None else None) or ""
+        shown_in = (distance.findtext("DefaultUnitFormat") if distance is not None else None) or ""
+        um = _number(value) * UM_PER_UNIT["m"]
+        if not (um > 0 and math.isfinite(um)) or (shown_in and shown_in not in UM_PER_UNIT):
+            raise MissingMppError(
+                f"{path.name} does not say how many micrometres a pixel has"
+                f"{f' (its scale is {value} {shown_in})' if value else ''}, and it is never "
+                "guessed.",
+                "Look it up at the scanner and give it: --mpp 0.25.",
+            )
+        sides.append(um)
+    return Mpp(*sides)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
