@@ -7,21 +7,37 @@ import cv2
 import numpy as np
 import pytest
 
-_RUN = """
+_REFUSE_TORCH = """
 import sys
 class _Refused:
     def find_spec(self, name, path=None, target=None):
         if name == "torch" or name.startswith("torch."):
             raise AssertionError("torch was imported")
 sys.meta_path.insert(0, _Refused())
+"""
+_COMMAND = """
 from hoverfast_platform.cli.main import main
 main()
 """
+_ASSETS = """
+from pathlib import Path
+import dagster as dg
+from hoverfast_platform.assets.definitions import build_definitions
+from tests.dagster.parts import nuclei, slide, stain, tissue_mask
+resources = dict(build_definitions(Path(sys.argv[2])).resources)
+key = resources["store"].register(Path(sys.argv[1]))
+with dg.DagsterInstance.ephemeral() as instance:
+    instance.add_dynamic_partitions("slides", [key])
+    assets = [slide, stain, tissue_mask, nuclei]
+    result = dg.materialize(assets, partition_key=key, instance=instance, resources=resources)
+(made,) = result.asset_materializations_for_node("nuclei")
+print(made.metadata["n_nuclei"].value)
+"""
 
 
-def run(*arguments):
+def run(*arguments, program=_COMMAND):
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, *map(str, arguments)],
+        [sys.executable, "-c", _REFUSE_TORCH + program, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -64,3 +80,9 @@ def test_an_image_is_segmented(tmp_path):
     run("infer_roi", tmp_path / "roi.png", "-o", tmp_path / "out", "--device", "cpu")
 
     assert list((tmp_path / "out").rglob("*.json*"))
+
+
+def test_dagsters_steps_mask_and_segment_a_slide(slide, tmp_path):
+    n_nuclei = run(slide, tmp_path / "artefacts", program=_ASSETS)
+
+    assert int(n_nuclei) > 10
