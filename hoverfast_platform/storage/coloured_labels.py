@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import label
 
 from hoverfast_platform.errors import LabelError
 
@@ -25,6 +24,8 @@ def ids_of_colours(path: Path, colours: npt.NDArray[np.uint8]) -> npt.NDArray[np
             a picture of an overlay has, or if the ground is not black: all would lose or make up
             nuclei.
     """
+    from skimage.measure import label  # not at the top: it takes 0.2 s, and few labels are colours
+
     weights = np.array([1, 1 << 8, 1 << 16], dtype=np.int32)
     coded: npt.NDArray[np.int32] = (colours.astype(np.int32) * weights).sum(axis=2, dtype=np.int32)
     ids, sizes = np.unique(coded[coded > 0], return_counts=True)
