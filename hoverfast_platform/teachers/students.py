@@ -6,6 +6,7 @@ unlabelled tissue (self-distillation; Radosavovic et al., CVPR 2018, "data disti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,6 @@ from hoverfast_platform.model.checkpoint import LoadedModel
 from hoverfast_platform.slide.samples import samples_of_image
 from hoverfast_platform.teachers.teacher import TeacherDescription, TileImage
 
-_MULTIPLE_PX = 8
 Maps = npt.NDArray[np.float32]
 """``(2, H, W)``: foreground probability, steepness of borders. Neither knows a direction."""
 
@@ -58,6 +58,7 @@ class StudentsTeacher:
             )
         self.mpp = scales.pop()
         self._models = tuple(models)
+        self._multiple_px = math.lcm(*(m.card.architecture.multiple_px for m in models))
         self._predictors = [make_predictor(model, compute) for model in models]
         self._views: list[View] = [(bool(i & 4), bool(i & 2), bool(i & 1)) for i in range(n_views)]
         self._decoding = decoding
@@ -91,11 +92,8 @@ class StudentsTeacher:
         ]
         for view in self._views:
             seen = np.ascontiguousarray(turn_image(rgb, view))
-            padded = np.pad(
-                seen,
-                ((0, -seen.shape[0] % _MULTIPLE_PX), (0, -seen.shape[1] % _MULTIPLE_PX), (0, 0)),
-                mode="edge",
-            )
+            down, right = (-side % self._multiple_px for side in seen.shape[:2])
+            padded = np.pad(seen, ((0, down), (0, right), (0, 0)), mode="edge")
             for predictor in predictors:
                 maps = predictor.predict([padded])[0, :, : seen.shape[0], : seen.shape[1]]
                 total += turn_maps_back(maps.astype(np.float32), view)

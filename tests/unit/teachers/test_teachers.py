@@ -85,6 +85,15 @@ def test_average_of_views_does_not_depend_on_how_the_image_lies():
     assert teacher.label(_tile(rgb)).max() > 0
 
 
+def test_a_deeper_network_labels_an_image_of_any_size():
+    rgb, _ = _tissue(n=4, shape=(60, 203))
+    teacher = StudentsTeacher(
+        [load_model("cross-organ"), load_model("cross-organ-lean")], Compute(device="cpu")
+    )
+
+    assert teacher.predict_maps(rgb).shape == (2, 60, 203)
+
+
 def test_students_must_have_one_mpp():
     with pytest.raises(SettingsError):
         StudentsTeacher([])
