@@ -26,7 +26,7 @@ from hoverfast_platform.errors import HoverFastError
 from hoverfast_platform.files import text_sha256
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice
-from hoverfast_platform.use_cases.models_in_use import outdated_slides
+from hoverfast_platform.use_cases.models_in_use import models_in_use, outdated_slides
 
 MAX_RESEGMENTED_PER_RUN = 32
 """One run at a time, so that new slides find the device free in between."""
@@ -174,7 +174,8 @@ def model_changes(
     """Looks every 30 s whether slides are still segmented with what `segmentation_model` says."""
     try:
         scopes = store.scope_rules().names()
-        now = models_version({scope: compute.model_in_use(store, scope).sha256 for scope in scopes})
+        models = models_in_use(partial(compute.model_in_use, store), scopes)
+        now = models_version({kind: model.sha256 for kind, model in models.items()})
     except (HoverFastError, OSError) as error:
         return dg.SkipReason(f"the model in use cannot be read: {error}")
     asset, tags_of_run = names.key("segmentation_model"), why(_MODEL, names)

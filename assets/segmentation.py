@@ -1,5 +1,7 @@
 """The ``nuclei`` asset: every nucleus of a slide."""
 
+from functools import partial
+
 import dagster as dg
 
 from hoverfast_platform.assets.automation import when_inputs_change
@@ -70,8 +72,9 @@ def build_nuclei(
         **Which settings.** Those of `segmentation_settings`, unless a run is launched with others;
         it then says so in `override`.
 
-        **Which model.** The one promoted in the slide's scope, see `segmentation_model`; `scope`
-        and `model` say what was really used, also where the run's config asked for another one.
+        **Which model.** The one promoted in the slide's scope, else the one that ships for the
+        slide's scale, see `segmentation_model`; `scope` and `model` say what was really used, also
+        where the run's config asked for another one.
 
         **Running it again.** With nothing changed the result is found complete and nothing is
         computed; a run that died goes on from its finished tile blocks.
@@ -82,7 +85,11 @@ def build_nuclei(
         """
         from hoverfast_platform.reports.lineage import story_of
         from hoverfast_platform.reports.lineage_graph import LineageGraph
-        from hoverfast_platform.use_cases.models_in_use import model_in_use
+        from hoverfast_platform.use_cases.models_in_use import (
+            kind_of_slides,
+            model_in_use,
+            models_in_use,
+        )
         from hoverfast_platform.use_cases.segment_slides import (
             ResultOptions,
             record_appearance,
@@ -99,12 +106,12 @@ def build_nuclei(
             path, mask, staining = slide.path(), slide.mask_path, slide.staining()
             settings, stain = config.settings(slide.scale(), staining), staining.stain
             own_scope = slide.scope()
-            scope = config.scope or own_scope
+            scope, mpp = config.scope or own_scope, slide.mpp()
             with store.open_catalogue() as catalogue:
                 done = segment_and_record(
                     path,
                     slide.nuclei_dir,
-                    engine=compute.engine(store, scope, config.model),
+                    engine=compute.engine(store, scope, mpp, config.model),
                     catalogue=catalogue,
                     mask=mask,
                     settings=settings,
@@ -122,7 +129,7 @@ def build_nuclei(
                 identity = done.summary.provenance.segmentation_id
                 (entry,) = catalogue.results.lineage(identity).entries
                 graph = LineageGraph.of(story_of(catalogue, entry))
-                in_use = {name: model_in_use(catalogue, name).sha256 for name in scopes}
+                in_use = models_in_use(partial(model_in_use, catalogue), scopes)
             facts = NucleiFacts(
                 summary=done.summary,
                 qupath_path=done.qupath_path,
@@ -142,7 +149,9 @@ def build_nuclei(
                 verdicts(NUCLEI_CHECKS, facts, policy),
                 {
                     names.key("segmentation_model").to_user_string(): used_version(
-                        done.summary.provenance.model.sha256, own_scope, in_use
+                        done.summary.provenance.model.sha256,
+                        kind_of_slides(own_scope, mpp),
+                        {kind: model.sha256 for kind, model in in_use.items()},
                     )
                 },
             )

@@ -13,10 +13,10 @@ from hoverfast_platform.files import text_sha256
 
 
 def models_version(in_use: Mapping[str, str]) -> str:
-    """Version of the models in use: the model's digest where all scopes have the same one.
+    """Version of the models in use: the model's digest where all slides have the same one.
 
     Args:
-        in_use: Scope to digest.
+        in_use: Kind of slides to digest.
     """
     digests = set(in_use.values())
     if len(digests) == 1:
@@ -24,18 +24,19 @@ def models_version(in_use: Mapping[str, str]) -> str:
     return text_sha256(json.dumps(in_use, sort_keys=True))
 
 
-def used_version(digest: str, scope: str, in_use: Mapping[str, str]) -> str:
+def used_version(digest: str, kind: str, in_use: Mapping[str, str]) -> str:
     """Version of `segmentation_model` that a slide was made with.
 
-    A slide made with another model than its scope's has that model's own digest, and so turns
-    stale.
+    A slide made with another model than that of its kind has that model's own digest, and so
+    turns stale.
 
     Args:
         digest: Digest of the model that was really used.
-        scope: The slide's own.
-        in_use: Scope to digest.
+        kind: The slide's own, see
+            :func:`~hoverfast_platform.use_cases.models_in_use.kind_of_slides`.
+        in_use: Kind of slides to digest.
     """
-    return models_version(in_use) if in_use.get(scope) == digest else digest
+    return models_version(in_use) if in_use.get(kind) == digest else digest
 
 
 def build_segmentation_model(
@@ -62,8 +63,8 @@ def build_segmentation_model(
         """The models that slides are segmented with: the promoted one of each scope.
 
         **Which.** The model promoted in a slide's scope, else the one promoted in `default`, else
-        the one that ships. The attribute `scopes` of `SlideFolder` says which slides belong to
-        which scope.
+        the one that ships: for slides scanned at 20x another than for those at 40x. The attribute
+        `scopes` of `SlideFolder` says which slides belong to which scope.
 
         **Where it is.** The catalogue says which is promoted; `path` is its weights file.
 
@@ -75,25 +76,23 @@ def build_segmentation_model(
         `resegment_slides`, which does it bit by bit.
         """
         from hoverfast_platform.model.checkpoint import load_model
-        from hoverfast_platform.use_cases.models_in_use import outdated_slides
+        from hoverfast_platform.use_cases.models_in_use import models_in_use, outdated_slides
 
         store, compute = names.store(context), names.compute(context)
-        models = {
-            scope: compute.model_in_use(store, scope) for scope in store.scope_rules().names()
-        }
+        models = models_in_use(partial(compute.model_in_use, store), store.scope_rules().names())
         with store.open_catalogue() as catalogue:
             older = outdated_slides(
                 catalogue, store.scope_of(), partial(compute.model_in_use, store)
             )
-        cards = {scope: load_model(model.path).card for scope, model in models.items()}
-        first_scope, first = next(iter(models.items()))
-        card, standing = cards[first_scope], first.standing
+        cards = {kind: load_model(model.path).card for kind, model in models.items()}
+        first_kind, first = next(iter(models.items()))
+        card, standing = cards[first_kind], first.standing
         rows = [
-            f"| {scope} | {cards[scope].name} {cards[scope].version} | {model.sha256[:10]} | "
+            f"| {kind} | {cards[kind].name} {cards[kind].version} | {model.sha256[:10]} | "
             f"{model.standing.reason if model.standing else 'ships with the platform'} |"
-            for scope, model in models.items()
+            for kind, model in models.items()
         ]
-        table = "\n".join(["| scope | model | digest | why |", "|---|---|---|---|", *rows])
+        table = "\n".join(["| slides | model | digest | why |", "|---|---|---|---|", *rows])
         return dg.MaterializeResult(
             metadata={
                 "model": f"{card.name} {card.version}",
@@ -108,7 +107,7 @@ def build_segmentation_model(
                 "path": dg.MetadataValue.path(str(first.path)),
             },
             data_version=dg.DataVersion(
-                models_version({scope: model.sha256 for scope, model in models.items()})
+                models_version({kind: model.sha256 for kind, model in models.items()})
             ),
         )
 

@@ -193,6 +193,11 @@ class SlideView:
         with self.store.open_catalogue() as catalogue:
             return Scale(mpp_override=catalogue.slides.mpp_override(self.key))
 
+    def mpp(self) -> float:
+        """Micrometres per level-0 pixel, as registered."""
+        with self.store.open_catalogue() as catalogue:
+            return catalogue.slides.mpp(self.key)
+
     def staining(self) -> Staining:
         """What it is stained with, by the rules of the pipeline; else H&E."""
         return self.store.stain_rules().staining(self.path())

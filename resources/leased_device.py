@@ -34,7 +34,7 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     artefact folder."""
     model: str = ""
     """Name or file, for all slides; empty takes the model promoted in a slide's scope, else the one
-    promoted by default, else the one that ships."""
+    promoted by default, else the one that ships for its scale."""
     scope: str = ""
     """For all slides; empty takes each slide's own, by the rules of the pipeline."""
     device: str = "auto"
@@ -44,18 +44,23 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     _leases: list[FileLock] = PrivateAttr(default_factory=list)
 
     def engine(
-        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+        self,
+        store: ArtefactFolder,
+        scope: str = DEFAULT_SCOPE,
+        mpp: float | None = None,
+        model: str = "",
     ) -> SegmentationEngine:
         """The engine for slides of a scope; waits while another run holds the device.
 
-        One at a time: slides of another scope in the same run get an engine of their own.
+        One at a time: slides of another model in the same run get an engine of their own.
 
         Args:
             store: Whose catalogue knows the promoted model.
             scope: Whose promoted model is taken.
+            mpp: Micrometres per pixel of the slide, for which the model that ships is chosen.
             model: Name or file, where the run is launched with one.
         """
-        wanted = self.model_in_use(store, scope, model)
+        wanted = self.model_in_use(store, scope, mpp, model)
         if self._engine is not None and self._engine.model.digest != wanted.sha256:
             self._engine.close()
             self._engine = None
@@ -97,9 +102,13 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
         return ",".join(devices)
 
     def model_in_use(
-        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+        self,
+        store: ArtefactFolder,
+        scope: str = DEFAULT_SCOPE,
+        mpp: float | None = None,
+        model: str = "",
     ) -> ModelInUse:
-        """What slides of a scope are segmented with, unless a setting here says otherwise.
+        """What slides of a scope and scale are segmented with, unless a setting says otherwise.
 
         Raises:
             CheckpointError: If its file is missing, or is not the one that was promoted.
@@ -110,7 +119,7 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
             path = find_model(model or self.model)
             return ModelInUse(scope, weights_digest(path), path)
         with store.open_catalogue() as catalogue:
-            return model_in_use(catalogue, self.scope or scope)
+            return model_in_use(catalogue, self.scope or scope, mpp)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End the workers and give the device back."""

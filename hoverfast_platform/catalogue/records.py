@@ -215,7 +215,8 @@ class KnownSlide:
         name: File name when it was last seen.
         path: Where it was last seen.
         sha256: Digest of its content.
-        mpp_override: Micrometres per level-0 pixel that a person gave.
+        mpp: Micrometres per level-0 pixel; None where only its file is spoken of.
+        mpp_override: What a person gave for it.
         is_replaced: Whether its file holds something else now, which is another slide.
         is_missing: Whether its file is gone from its watched folder.
         is_withdrawn: Whether it was withdrawn and must not be used any more.
@@ -225,6 +226,7 @@ class KnownSlide:
     name: str
     path: str
     sha256: str
+    mpp: float | None = None
     mpp_override: float | None = None
     is_replaced: bool = False
     is_missing: bool = False

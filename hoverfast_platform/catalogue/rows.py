@@ -111,6 +111,7 @@ def known_slide(row: Slide, gone: Gone | None = None) -> KnownSlide:
     gone = gone or Gone()
     return KnownSlide(
         *(row.key, row.name, row.path, row.sha256),
+        mpp=row.mpp_x,
         mpp_override=row.mpp_x if row.mpp_source == "override" else None,
         is_replaced=row.id in gone.replaced,
         is_missing=row.id in gone.missing,

@@ -106,6 +106,11 @@ class Slides:
         with Session(self._database.reader) as session:
             return find_slide(session, key).sha256
 
+    def mpp(self, key: str) -> float:
+        """Micrometres per level-0 pixel."""
+        with Session(self._database.reader) as session:
+            return find_slide(session, key).mpp_x
+
     def mpp_override(self, key: str) -> float | None:
         """Micrometres per pixel that a person gave for a slide; None if the file's own are used."""
         with Session(self._database.reader) as session:

@@ -46,7 +46,7 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
     from hoverfast_platform.cli.inputs import expand
     from hoverfast_platform.cli.show import exit_with, show_failure, show_notes
     from hoverfast_platform.inference.engine import SegmentationEngine
-    from hoverfast_platform.model.registry import DEFAULT_MODEL
+    from hoverfast_platform.model.registry import shipped_for
     from hoverfast_platform.storage.flat_images import list_images
     from hoverfast_platform.storage.previews import Line
     from hoverfast_platform.use_cases.segment_images import segment_images
@@ -54,7 +54,7 @@ def command(images: tuple[str, ...], outdir: Path, **options: Any) -> None:
     mpp, paths, n_failed = options["mpp"], expand(images, list_images), 0
     line = Line.of(options["color"], options["width_px"])
     settings = settings_of(options)
-    with SegmentationEngine.of(options["model"] or DEFAULT_MODEL, compute_of(options)) as engine:
+    with SegmentationEngine.of(options["model"] or shipped_for(mpp), compute_of(options)) as engine:
         if mpp is None:
             say(
                 f"No --mpp was given: images are taken to have {engine.model.card.mpp} um per "

@@ -12,7 +12,9 @@ from hoverfast_platform.cli.say import say
 from hoverfast_platform.config import Scale, Tiling
 
 if TYPE_CHECKING:
+    from hoverfast_platform.inference.engine import SegmentationEngine
     from hoverfast_platform.inference.segment_slide import SegmentedSlide
+    from hoverfast_platform.use_cases.engines import ShippedEngines
 
 
 @click.command("infer_wsi")
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     "--magnification",
     type=float,
     help="Magnification to work at: 40 is 0.25 um per pixel. Without -m it chooses the model that "
-    "ships for it; with -m it says what a published checkpoint does not say itself.",
+    "ships for it; with -m it says what a published checkpoint does not say itself. Without "
+    "either, each slide has the model that ships for its scale.",
 )
 @click.option(
     "-t",
@@ -88,13 +91,8 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     from hoverfast_platform.cli.inputs import expand
     from hoverfast_platform.cli.show import Bars, exit_with, show_failure
     from hoverfast_platform.cli.summarise import count_in_regions
-    from hoverfast_platform.inference.engine import SegmentationEngine
     from hoverfast_platform.ingest.units import list_slides
-    from hoverfast_platform.use_cases.segment_slides import (
-        ResultOptions,
-        model_at,
-        segment_slides,
-    )
+    from hoverfast_platform.use_cases.segment_slides import ResultOptions, segment_slides
 
     settings = settings_of(
         options,
@@ -102,14 +100,12 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
         tiling=Tiling(tile_size_px=options["tile_size"]),
     )
     paths = expand(slides, lambda folder: list_slides(folder).units)
-    model = model_at(options["model"], options["magnification"])
     n_failed, tables = 0, []
     with (
-        SegmentationEngine.of(model, compute_of(options), for_slides=True) as engine,
+        _engines(options) as engine,
         Catalogue.open(outdir / CATALOGUE_NAME) as catalogue,
         Bars("tile") as bars,
     ):
-        say(f"Model {engine.model.source.title} on {engine.arithmetic}, {engine.n_workers} workers")
         for outcome in segment_slides(
             paths,
             outdir,
@@ -133,6 +129,23 @@ def command(slides: tuple[str, ...], outdir: Path, **options: Any) -> None:
     if options["regions"] is not None:
         count_in_regions(tables, options["regions"], outdir)
     exit_with(n_failed, len(paths), "slides")
+
+
+def _engines(options: dict[str, Any]) -> SegmentationEngine | ShippedEngines:
+    """The engine of the model that is asked for, or those of the models that ship."""
+    from hoverfast_platform.inference.engine import SegmentationEngine
+    from hoverfast_platform.use_cases.engines import ShippedEngines
+    from hoverfast_platform.use_cases.segment_slides import model_at
+
+    def tell(engine: SegmentationEngine) -> None:
+        say(f"Model {engine.model.source.title} on {engine.arithmetic}, {engine.n_workers} workers")
+
+    compute, name, magnification = compute_of(options), options["model"], options["magnification"]
+    if name is None and magnification is None:
+        return ShippedEngines(compute, tell)
+    engine = SegmentationEngine.of(model_at(name, magnification), compute, for_slides=True)
+    tell(engine)
+    return engine
 
 
 def _show(done: SegmentedSlide) -> None:

@@ -31,7 +31,12 @@ _OPTIONS = (
         help="Folder for results.",
     ),
     click.option(
-        "-m", "--model_path", "--model", "model", help="Built-in name (`hoverfast models`) or file."
+        "-m",
+        "--model_path",
+        "--model",
+        "model",
+        help="Built-in name (`hoverfast models`) or file. "
+        "[default: cross-organ; cross-organ-20x from 0.35 to 0.7 um per pixel]",
     ),
     click.option(
         "-p",

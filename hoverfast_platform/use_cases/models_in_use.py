@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from hoverfast_platform.catalogue import (
     DEFAULT_SCOPE,
@@ -16,7 +17,14 @@ from hoverfast_platform.catalogue import (
     ModelStanding,
 )
 from hoverfast_platform.errors import CheckpointError
-from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model, weights_digest
+from hoverfast_platform.model.registry import (
+    DEFAULT_MODEL,
+    find_model,
+    shipped_for,
+    weights_digest,
+)
+
+_MPP_AT_20X = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,15 @@ class ModelInUse:
     since: datetime.datetime | None = None
 
 
-def model_in_use(catalogue: Catalogue, scope: str = DEFAULT_SCOPE) -> ModelInUse:
+def model_in_use(
+    catalogue: Catalogue, scope: str = DEFAULT_SCOPE, mpp: float | None = None
+) -> ModelInUse:
     """The model promoted in a scope; else the one promoted by default; else the one that ships.
+
+    Args:
+        catalogue: Knows what is promoted.
+        scope: Scope of the slides.
+        mpp: Micrometres per pixel of the slides, for which the one that ships is chosen.
 
     Raises:
         CheckpointError: If its file is missing, or is not the one that was promoted.
@@ -50,7 +65,7 @@ def model_in_use(catalogue: Catalogue, scope: str = DEFAULT_SCOPE) -> ModelInUse
         standing = catalogue.models.promoted(name)
         if standing is not None:
             return ModelInUse(scope, standing.sha256, _file_of(standing), standing, since)
-    path = find_model(DEFAULT_MODEL)
+    path = find_model(shipped_for(mpp))
     return ModelInUse(scope, weights_digest(path), path, None, since)
 
 
@@ -63,6 +78,21 @@ def _file_of(standing: ModelStanding) -> Path:
     if weights_digest(path) != standing.sha256:
         raise CheckpointError(f"{title} was {path}, which holds another model now.", remedy)
     return path
+
+
+ModelOf: TypeAlias = Callable[[str, float | None], ModelInUse]
+"""Returns the model of a scope for slides of a scale in um per pixel."""
+
+
+def kind_of_slides(scope: str, mpp: float | None) -> str:
+    """Which slides have one model: those of a scope, or those of it that are scanned at 20x."""
+    return scope if shipped_for(mpp) == DEFAULT_MODEL else f"{scope}, slides at 20x"
+
+
+def models_in_use(model_of: ModelOf, scopes: Iterable[str]) -> dict[str, ModelInUse]:
+    """The model of every kind of slides, see :func:`kind_of_slides`; scopes in their order."""
+    kinds = [(scope, mpp) for scope in scopes for mpp in (None, _MPP_AT_20X)]
+    return {kind_of_slides(scope, mpp): model_of(scope, mpp) for scope, mpp in kinds}
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,7 @@ class OutdatedSlide:
 def outdated_slides(
     catalogue: Catalogue,
     scope_of: Callable[[KnownSlide], str],
-    in_use: Callable[[str], ModelInUse],
+    model_of: ModelOf,
 ) -> tuple[OutdatedSlide, ...]:
     """The slides whose present nuclei were found by another model than the one in use.
 
@@ -99,16 +129,17 @@ def outdated_slides(
     Args:
         catalogue: Knows the results.
         scope_of: Returns the scope of a slide.
-        in_use: Returns the model of a scope.
+        model_of: Is asked once for each kind of slides.
     """
     models: dict[str, ModelInUse] = {}
     failures = catalogue.results.newest_failures()
     found = []
     for result in catalogue.results.current():
-        scope = scope_of(result.slide)
-        if scope not in models:
-            models[scope] = in_use(scope)
-        wanted = models[scope]
+        scope, mpp = scope_of(result.slide), result.slide.mpp
+        kind = kind_of_slides(scope, mpp)
+        if kind not in models:
+            models[kind] = model_of(scope, mpp)
+        wanted = models[kind]
         if result.model_sha256 != wanted.sha256:
             failure = failures.get(result.slide.key)
             since = max(filter(None, (wanted.since, result.since)))

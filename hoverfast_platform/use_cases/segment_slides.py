@@ -26,6 +26,7 @@ from hoverfast_platform.slide.thumbnail import read_thumbnail
 from hoverfast_platform.stain import measure_stain
 from hoverfast_platform.storage.publish import LABELS, TABLE
 from hoverfast_platform.storage.qupath_shards import QUPATH_ZIP_ABOVE
+from hoverfast_platform.use_cases.engines import ShippedEngines
 from hoverfast_platform.use_cases.outcome import Outcome, each
 from hoverfast_platform.use_cases.record import failure_record, segmentation_record
 
@@ -54,7 +55,7 @@ def segment_slides(
     slides: Iterable[Path],
     out_dir: Path,
     *,
-    engine: SegmentationEngine,
+    engine: SegmentationEngine | ShippedEngines,
     catalogue: Catalogue,
     masks: Path | None = None,
     regions: Path | None = None,
@@ -67,7 +68,7 @@ def segment_slides(
     Args:
         slides: Slide files.
         out_dir: Gets the results.
-        engine: Model and workers.
+        engine: Model and workers; or those of the models that ship, by each slide's scale.
         catalogue: Gets what was made from what, and what failed.
         masks: Folder or table of masks; without it, tissue is detected.
         regions: GeoJSON of the only slide's regions, or a folder with a file for each slide, named
@@ -89,7 +90,9 @@ def segment_slides(
         return segment_and_record(
             slide,
             out_dir,
-            engine=engine,
+            engine=engine.engine(slide, settings.scale)
+            if isinstance(engine, ShippedEngines)
+            else engine,
             catalogue=catalogue,
             mask=find_mask_file(masks, slide) if masks is not None else None,
             regions=regions_of(slide),

@@ -19,7 +19,7 @@ from hoverfast_platform.model.registry import DEFAULT_MODEL
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
 from hoverfast_platform.resources.leased_device import LeasedDevice, lease_name
 from hoverfast_platform.synthetic import write_synthetic_slide
-from tests.dagster.parts import nuclei, slide, stain, tissue_mask
+from tests.dagster.parts import nuclei, segmentation_model, slide, stain, tissue_mask
 
 ALL = [slide, stain, tissue_mask, nuclei]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,6 +35,26 @@ def registered(tmp_path, n, **deployment):
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions("slides", keys)
     return resources, instance, keys, paths
+
+
+def test_a_slide_at_20x_has_the_model_that_ships_for_it_and_is_not_stale(tmp_path):
+    resources, instance, _, _ = registered(tmp_path, 0)
+    path = tmp_path / "archive.tiff"
+    write_synthetic_slide(path, width_px=448, height_px=400, mpp=0.5)
+    key = resources["store"].register(path)
+    instance.add_dynamic_partitions("slides", [key])
+    with instance:
+        result = dg.materialize(ALL, partition_key=key, instance=instance, resources=resources)
+        models = dg.materialize([segmentation_model], instance=instance, resources=resources)
+    (made,) = result.asset_materializations_for_node("nuclei")
+    (told,) = models.asset_materializations_for_node("segmentation_model")
+
+    assert made.metadata["model"].value.startswith("cross-organ-20x")
+    assert "| default, slides at 20x | cross-organ-20x" in told.metadata["scopes"].value
+    assert (
+        made.tags["dagster/input_data_version/segmentation_model"]
+        == told.tags["dagster/data_version"]
+    )
 
 
 def test_one_slide_goes_all_the_way_and_again_computes_nothing(tmp_path):

@@ -156,6 +156,16 @@ def test_slides_are_made_with_the_model_of_their_scope(platform):
     assert platform.compute.model_in_use(platform.store, "skin").sha256 == shipped
 
 
+def test_slides_at_20x_are_made_with_the_model_that_ships_for_them(platform):
+    at_40x = platform.compute.model_in_use(platform.store).sha256
+    at_20x = platform.compute.model_in_use(platform.store, mpp=0.5).sha256
+    platform.slide("a", at_40x)
+    platform.slide("b", at_20x, mpp=0.5)
+    older = platform.slide("c", at_40x, mpp=0.5)
+
+    assert asked_for(platform)[0] == (older, older)
+
+
 def test_one_run_at_a_time_makes_slides_again(platform):
     platform.slide("a", "old")
     platform.run({"hoverfast/why": "made by another model"})

@@ -45,9 +45,9 @@ class Platform:
             )
         )
 
-    def slide(self, name, *models):
+    def slide(self, name, *models, mpp=0.25):
         """A slide of the catalogue and of Dagster, segmented by these models."""
-        record = SlideRecord(name.ljust(64, "0"), name, name, "v", 1, 1, 0.25, 0.25, "file")
+        record = SlideRecord(name.ljust(64, "0"), name, name, "v", 1, 1, mpp, mpp, "file")
         with self.store.open_catalogue() as catalogue:
             key = catalogue.slides.register(record)
             for model in models:
