@@ -50,14 +50,22 @@ _scope = click.option(
 
 @click.group("models", invoke_without_command=True)
 @json_option
+@click.option(
+    "--bench",
+    "benches",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Record of `hoverfast bench` (bench.json or its folder): shows what a model takes there, "
+    "in processor seconds per mm2; may be given several times.",
+)
 @click.pass_context
-def command(context: click.Context, as_json: bool) -> None:
+def command(context: click.Context, as_json: bool, benches: tuple[Path, ...]) -> None:
     """List models, show where they come from, promote and retire them.
 
     Alone it lists the models that ship with the platform.
     """
     if context.invoked_subcommand is None:
-        list_builtin(as_json=as_json)
+        list_builtin(as_json=as_json, benches=benches)
 
 
 command.add_command(show)
