@@ -170,7 +170,7 @@ test-wheel:  ## The wheel, built and used in a clean environment
 	PYTHON=$(PYTHON) .ci/wheel
 
 .PHONY: release
-release:  ## sdist, wheel, SBOM, digests in dist/, used in clean environments; uploads nothing
+release: $(STAMP)  ## sdist, wheel, SBOM, digests in dist/, used in clean environments, images' steps; uploads nothing
 	PYTHON=$(PYTHON) .ci/release
 
 test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
