@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hoverfast_platform.slide.digest import slide_files
 from hoverfast_platform.slide.formats import SLIDE_SUFFIXES
+from hoverfast_platform.slide.offline import may_have_no_bytes
 from hoverfast_platform.texts import clean
 
 
@@ -57,19 +58,20 @@ def list_slides(root: Path) -> FolderListing:
 
 
 def signature(path: Path) -> str:
-    """Size, newest time, number and readability of a slide's files.
+    """Size, newest time, number and readability of a slide's files, and whether all are on disk.
 
     Raises:
         OSError: If a file is not there.
     """
     files = slide_files(path) if path.suffix.lower() in _MULTI_FILE else (path,)
-    size, newest_ns = 0, 0
+    size, newest_ns, n_elsewhere = 0, 0, 0
     for file in files:
         status = file.stat()
         size += status.st_size
         newest_ns = max(newest_ns, status.st_mtime_ns)
+        n_elsewhere += may_have_no_bytes(status)
     readable = all(os.access(file, os.R_OK) for file in files)
-    return f"{size}:{newest_ns}:{len(files)}:{'r' if readable else '-'}"
+    return f"{size}:{newest_ns}:{len(files)}:{'r' if readable else '-'}:{n_elsewhere}"
 
 
 _MULTI_FILE = {".mrxs", ".vms", ".vmu", ".dcm"}

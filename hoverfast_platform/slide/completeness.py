@@ -12,6 +12,7 @@ import tifffile
 
 from hoverfast_platform.errors import AbsentSlideError, IncompleteSlideError, UnreadableSlideError
 from hoverfast_platform.slide.digest import slide_files
+from hoverfast_platform.slide.offline import refuse_offline
 
 _NOT_SLIDES = (
     (b"<!doctype html", "a web page", "The download failed or needs a login; download it again."),
@@ -48,6 +49,7 @@ def check_complete(path: Path) -> None:
     check_is_file(path)
     if path.stat().st_size == 0:
         raise IncompleteSlideError(f"{path.name} is empty.", _COPY_AGAIN)
+    refuse_offline(path)
     _refuse_text(path)
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
@@ -100,12 +102,15 @@ def _refuse_text(path: Path) -> None:
 
 
 def _check_files(path: Path, expected: Iterable[Path]) -> None:
-    missing = [file.name for file in expected if not file.is_file()]
+    files = list(expected)
+    missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise IncompleteSlideError(
             f"{path.name} lacks {len(missing)} of its files: {', '.join(missing[:5])}.",
             _COPY_AGAIN,
         )
+    for file in files:
+        refuse_offline(file)
 
 
 def _mrxs_files(path: Path) -> list[Path]:
