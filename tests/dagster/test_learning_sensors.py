@@ -12,10 +12,11 @@ from hoverfast_platform.assets.learning_sensors import (
     model_changes,
 )
 from hoverfast_platform.assets.names import Names
+from hoverfast_platform.assets.segmentation_model import models_version
 from hoverfast_platform.catalogue import ModelRecord
 from hoverfast_platform.cohorts.cohort import find_cohort
 from hoverfast_platform.model.builtin_digests import BUILTIN_DIR
-from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
+from hoverfast_platform.model.registry import weights_digest
 from tests.builders import verdict
 from tests.dagster.parts import (
     cohort,
@@ -242,8 +243,14 @@ def test_promotion_makes_no_slide_again_by_itself(platform):
 
 def test_model_in_use_is_looked_at_after_every_promotion(platform):
     assert len(platform.tick(model_changes, compute=platform.compute)) == 1
-    built_in = BUILTIN_DIR / f"{DEFAULT_MODEL}.safetensors"
-    platform.report("segmentation_model", weights_digest(built_in))
+    shipped = {
+        slides: weights_digest(BUILTIN_DIR / f"{name}.safetensors")
+        for slides, name in (
+            ("default", "cross-organ"),
+            ("default, slides at 20x", "cross-organ-20x"),
+        )
+    }
+    platform.report("segmentation_model", models_version(shipped))
     assert "still" in platform.tick(model_changes, compute=platform.compute)
 
     other = Path(platform.store.root) / "other.safetensors"
