@@ -94,7 +94,7 @@ class CohortPlan(Settings):
     def _has_one_group(cls, pattern: str) -> str:
         try:
             n_groups = re.compile(pattern).groups
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"is not a regular expression: {error}") from error
         if pattern and n_groups != 1:
             raise ValueError("needs exactly one group in parentheses, the patient")

@@ -90,17 +90,19 @@ class ForeignOutlines:
             return self
         left_out = Counter(self.left_out)
         left_out[what] += int(is_out.sum())
-        kept = ~is_out
+        return replace(self.only(~is_out), left_out=left_out)
+
+    def only(self, is_kept: npt.NDArray[np.bool_]) -> ForeignOutlines:
+        """Some of them; the others are not counted, because they are read as something else."""
         return replace(
             self,
-            polygons=self.polygons[kept],
-            class_names=self.class_names[kept],
-            ids=self.ids[kept],
-            names=self.names[kept],
-            kinds=self.kinds[kept],
-            objects=self.objects[kept],
-            measured=self.measured[kept],
-            left_out=left_out,
+            polygons=self.polygons[is_kept],
+            class_names=self.class_names[is_kept],
+            ids=self.ids[is_kept],
+            names=self.names[is_kept],
+            kinds=self.kinds[is_kept],
+            objects=self.objects[is_kept],
+            measured=self.measured[is_kept],
         )
 
     def without_regions(self, pixel_um2: float | None) -> ForeignOutlines:

@@ -75,9 +75,10 @@ class GeoJsonFile:
             return
         if not isinstance(content, dict):
             raise _damaged(self.path, "it has no list of features")
-        if content.get("type") == "Feature":
+        kind = str(content.get("type"))
+        if kind == "Feature":
             self._whole = [content]
-        elif content.get("type") in _GEOMETRIES:
+        elif kind in _GEOMETRIES:
             self._whole = [{"type": "Feature", "geometry": content}]
         else:
             self.is_collection = True

@@ -78,7 +78,7 @@ def read_correction_head(path: Path) -> CorrectionFile:
     try:
         said, _ = json.JSONDecoder().raw_decode(head.split(_KEY, 1)[1].lstrip())
         return _of_provenance(path, said)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise LabelError(
             f"{path} begins with a provenance that cannot be read: {error}.", "Export it again."
         ) from error

@@ -27,7 +27,11 @@ from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.slide import SlideInfo, SlideReader, open_slide
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import read_region_at
-from hoverfast_platform.storage.foreign_outlines import MAX_NUCLEUS_UM2, read_outlines
+from hoverfast_platform.storage.foreign_outlines import (
+    MAX_NUCLEUS_UM2,
+    ForeignOutlines,
+    read_outlines,
+)
 from hoverfast_platform.storage.foreign_table import read_table
 from hoverfast_platform.teachers.annotations import paint, rings_of
 from hoverfast_platform.teachers.correction_files import read_correction_head
@@ -189,6 +193,7 @@ def _read_edited(path: Path, info: SlideInfo, *, needs_region: bool = True) -> _
         found = read_outlines(path)
     except StorageError as error:
         raise LabelError(error.message, error.remedy) from error
+    found = found.without(_is_flat_region(found), "region without an area")
     is_region = found.class_names == REVIEWED
     if needs_region and not is_region.any():
         raise LabelError(
@@ -197,12 +202,8 @@ def _read_edited(path: Path, info: SlideInfo, *, needs_region: bool = True) -> _
             "around what you looked at, give it that class, export again.",
         )
     regions = _repaired(found.polygons[is_region])
-    nuclei = replace(
-        found,
-        polygons=_repaired(found.polygons[~is_region]),
-        class_names=found.class_names[~is_region],
-        ids=found.ids[~is_region],
-    )
+    nuclei = found.only(~is_region)
+    nuclei = replace(nuclei, polygons=_repaired(nuclei.polygons))
     areas_um2 = shapely.area(nuclei.polygons) * info.mpp.pixel_area_um2
     if (areas_um2 > MAX_NUCLEUS_UM2).any():
         worst = int(np.argmax(areas_um2))
@@ -217,6 +218,13 @@ def _read_edited(path: Path, info: SlideInfo, *, needs_region: bool = True) -> _
             f"{path.name}: {misfit}.", f"Export it from {info.name} in QuPath, in pixels."
         )
     return _Edited(regions, nuclei.polygons, tuple(nuclei.ids), nuclei.notes())
+
+
+def _is_flat_region(found: ForeignOutlines) -> npt.NDArray[np.bool_]:
+    """Which regions enclose nothing, such as those of a click by mistake."""
+    is_flat: npt.NDArray[np.bool_] = found.class_names == REVIEWED
+    is_flat[is_flat] = shapely.area(_repaired(found.polygons[is_flat])) == 0
+    return is_flat
 
 
 def _repaired(polygons: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:

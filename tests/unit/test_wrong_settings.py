@@ -22,6 +22,7 @@ from hoverfast_platform.ingest.stain_rules import StainRules
         (CohortPlan, '{"labels": {}}', "labels.folder is missing."),
         (CohortPlan, '{"slides": 3}', "slides = 3: Input should be a valid"),
         (CohortPlan, '{"patient_pattern": "p"}', "patient_pattern = 'p': needs exactly one group"),
+        (CohortPlan, '{"patient_pattern": "(p{99999999999})"}', "is not a regular expression"),
         (CohortPlan, "{", "Invalid JSON"),
     ],
 )

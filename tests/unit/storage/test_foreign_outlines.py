@@ -65,6 +65,12 @@ def test_a_file_of_any_form_has_the_same_nuclei(tmp_path, content):
     assert found.polygons[3].exterior.coords[2] == (130, 80)
 
 
+@pytest.mark.parametrize("kind", [{}, [], None, 3])
+def test_a_type_that_is_not_a_name_is_our_error(tmp_path, kind):
+    with pytest.raises(StorageError, match="no list of features"):
+        read_outlines(written(tmp_path / "t.geojson", json.dumps({"type": kind})))
+
+
 def test_one_feature_alone_is_a_file(tmp_path):
     assert len(read_outlines(written(tmp_path / "t.geojson", json.dumps(NUCLEI[0])))) == 1
 

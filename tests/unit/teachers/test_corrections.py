@@ -187,6 +187,39 @@ def test_exports_that_say_too_little_are_refused(slide, tmp_path, features, mess
     assert not (tmp_path / "set").exists()
 
 
+def test_an_annotation_around_nuclei_is_left_out_and_said(slide, tmp_path):
+    small = [feature(square(x, 110, side=8)) for x in (110, 130, 150)]
+    around = feature(square(105, 100, side=60), kind="annotation", name="tumour")
+    edited = export(tmp_path / "e.geojson", [reviewed(100, 100, 200, 160), *small, around])
+
+    done = import_review(Review(slide, edited), tmp_path / "set")
+
+    assert done.n_nuclei == 3
+    assert "1 annotation around nuclei" in done.notes[0]
+
+
+def test_a_region_without_an_area_is_left_out_and_said(slide, tmp_path):
+    line = feature([[5, 5], [50, 5], [20, 5], [5, 5]], kind="annotation", name="Reviewed")
+    edited = export(tmp_path / "e.geojson", [*EDITED, line])
+
+    done = import_review(Review(slide, edited), tmp_path / "set")
+
+    assert len(done.stems) == 1
+    assert "1 region without an area" in done.notes[0]
+    with pytest.raises(LabelError, match="no annotation of the class Reviewed"):
+        import_review(Review(slide, export(tmp_path / "f.geojson", [line])), tmp_path / "set")
+
+
+@pytest.mark.parametrize("said", ['{"n_regions": 1e999}', '{"reviewed_by": 3}', "[" * 60_000])
+def test_a_provenance_that_cannot_be_read_is_one_line(slide, tmp_path, said):
+    path = tmp_path / "e.geojson"
+    path.write_text(f'{{"type": "FeatureCollection", "provenance": {said}, "features": []}}')
+
+    with pytest.raises(LabelError, match="provenance that cannot be read") as caught:
+        import_review(Review(slide, path), tmp_path / "set")
+    assert len(str(caught.value)) < 400
+
+
 def test_command_says_what_changed_and_what_to_do_next(slide, tmp_path):
     edited = export(tmp_path / "e.geojson", EDITED)
     original = export(tmp_path / "o.geojson", ORIGINAL)
