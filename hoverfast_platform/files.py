@@ -19,6 +19,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hoverfast_platform.errors import HoverFastError, SettingsError, StorageError
+from hoverfast_platform.stand_ins import refuse_stand_in
 from hoverfast_platform.wrong_settings import wrong_fields
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -243,6 +244,7 @@ def reporting_content(
     try:
         yield
     except (OSError, ValueError) as error:
+        refuse_stand_in(path, what, raises)
         raise raises(f"{path} is not {what}: {error}", remedy) from error
 
 

@@ -28,6 +28,7 @@ from hoverfast_platform.geometry import Mpp
 from hoverfast_platform.mask.findings import Finding
 from hoverfast_platform.mask.statistics import MaskStatistics, mask_statistics
 from hoverfast_platform.mask.tissue_mask import MaskEngineName, TissueMask
+from hoverfast_platform.stand_ins import refuse_stand_in
 from hoverfast_platform.version import __version__
 
 _CHUNK = "hoverfast-mask"
@@ -208,6 +209,7 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         struct.error,
         Image.DecompressionBombError,  # beyond twice Pillow's own limit
     ) as error:
+        refuse_stand_in(path, "a mask", MaskError)
         raise MaskError(f"{path} is not a readable image: {error}.", "Make it anew.") from error
 
 

@@ -24,6 +24,7 @@ from hoverfast_platform.model.card import ModelCard
 from hoverfast_platform.model.registry import find_model, read_card, weights_digest
 from hoverfast_platform.model.weights import Weights, misfit_of, weight_shapes
 from hoverfast_platform.provenance import ModelSource
+from hoverfast_platform.stand_ins import refuse_stand_in
 
 if TYPE_CHECKING:
     from hoverfast_platform.model.network import HoverFast
@@ -117,6 +118,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
         weights: Mapping[str, Any] = load_file(path)
     except (SafetensorError, OSError, KeyError) as error:  # KeyError: a kind of number not known
+        refuse_stand_in(path, "weights", CheckpointError)
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}",
             "It is damaged or half copied; copy it again.",

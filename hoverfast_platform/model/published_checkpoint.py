@@ -16,6 +16,7 @@ import torch
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.card import ModelCard
+from hoverfast_platform.stand_ins import refuse_stand_in
 
 _PUBLISHED_FORM: dict[str, object] = {
     "n_classes": 2,
@@ -123,10 +124,11 @@ def load_weights_only(path: Path) -> Any:
     except PermissionError:
         raise
     except Exception as error:  # damaged bytes make the unpickler raise anything
+        refuse_stand_in(path, "a checkpoint", CheckpointError)
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint without running code from it.",
-            "It is damaged, a web page instead of a download, or holds objects of a program beside "
-            "its weights: save its 'model_dict' and settings alone.",
+            "It is damaged, or holds objects of a program beside its weights: save its "
+            "'model_dict' and settings alone.",
         ) from error
 
 

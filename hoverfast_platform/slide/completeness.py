@@ -13,15 +13,8 @@ import tifffile
 from hoverfast_platform.errors import AbsentSlideError, IncompleteSlideError, UnreadableSlideError
 from hoverfast_platform.slide.digest import slide_files
 from hoverfast_platform.slide.offline import refuse_offline
+from hoverfast_platform.stand_ins import refuse_stand_in
 
-_NOT_SLIDES = (
-    (b"<!doctype html", "a web page", "The download failed or needs a login; download it again."),
-    (b"<html", "a web page", "The download failed or needs a login; download it again."),
-    (b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<error>", "an error message of a store",
-     "The download failed; download it again."),
-    (b"version https://git-lfs", "a pointer of Git LFS", "Run `git lfs pull` where it lies."),
-    (b"/annex/objects/", "a pointer of git-annex", "Run `git annex get` where it lies."),
-)  # fmt: skip
 TIFF_DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
@@ -36,6 +29,8 @@ TIFF_DAMAGE: tuple[type[Exception], ...] = (
 )
 """What tifffile raises where a directory is cut off or damaged; found by damaging some."""
 
+_MAX_DIGITS = 4
+"""A slide has some dozen files of pixels."""
 _COPY_AGAIN = "Wait until the copy is finished, or copy it again; it is taken up by itself then."
 
 
@@ -50,7 +45,7 @@ def check_complete(path: Path) -> None:
     if path.stat().st_size == 0:
         raise IncompleteSlideError(f"{path.name} is empty.", _COPY_AGAIN)
     refuse_offline(path)
-    _refuse_text(path)
+    refuse_stand_in(path, "a slide", IncompleteSlideError)
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         _check_files(path, _mrxs_files(path))
@@ -93,17 +88,9 @@ def _check_is_file(path: Path) -> None:
         raise UnreadableSlideError(f"{path} is {what}, not a slide file.", remedy)
 
 
-def _refuse_text(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n")
-    for start, what, remedy in _NOT_SLIDES:
-        if head[: len(start)].lower() == start:
-            raise IncompleteSlideError(f"{path.name} is {what}, not a slide.", remedy)
-
-
 def _check_files(path: Path, expected: Iterable[Path]) -> None:
     files = list(expected)
-    missing = [file.name for file in files if not file.is_file()]
+    missing = [file.name for file in files if not _is_there(file)]
     if missing:
         raise IncompleteSlideError(
             f"{path.name} lacks {len(missing)} of its files: {', '.join(missing[:5])}.",
@@ -111,6 +98,13 @@ def _check_files(path: Path, expected: Iterable[Path]) -> None:
         )
     for file in files:
         refuse_offline(file)
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):  # a damaged index has names that no file can have
+        return False
 
 
 def _mrxs_files(path: Path) -> list[Path]:
@@ -121,9 +115,19 @@ def _mrxs_files(path: Path) -> list[Path]:
         return [index]
     listed = _read_ini(index)
     files = [folder / listed.get("HIERARCHICAL", "INDEXFILE", fallback="Index.dat")]
-    for i in range(listed.getint("DATAFILE", "FILE_COUNT", fallback=0)):
+    for i in range(_n_files(path, listed)):
         files.append(folder / listed.get("DATAFILE", f"FILE_{i}", fallback=f"Data{i:04d}.dat"))
     return files
+
+
+def _n_files(path: Path, listed: configparser.ConfigParser) -> int:
+    """How many files of pixels there should be; a damaged number is not counted up to."""
+    said = listed.get("DATAFILE", "FILE_COUNT", fallback="0").strip()
+    if not (said.isascii() and said.isdigit() and len(said) <= _MAX_DIGITS):
+        raise IncompleteSlideError(
+            f"{path.name} says in its Slidedat.ini that it has {said[:20]!r} files.", _COPY_AGAIN
+        )
+    return int(said)
 
 
 def _hamamatsu_files(path: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from hoverfast_platform.bit_depth import white_level
 from hoverfast_platform.errors import LabelError, UnreadableSlideError
 from hoverfast_platform.slide.completeness import check_is_file
 from hoverfast_platform.slide.reader import GREY_NOTE
+from hoverfast_platform.stand_ins import refuse_stand_in
 from hoverfast_platform.storage.coloured_labels import ids_of_colours
 from hoverfast_platform.storage.limits import MAX_FLAT_PIXELS, check_pixels
 
@@ -94,6 +95,7 @@ def read_flat_image(path: Path) -> FlatImage:
     except UnreadableSlideError:
         raise
     except _DAMAGE as error:
+        refuse_stand_in(path, "an image", UnreadableSlideError)
         raise _unreadable(path, str(error)) from error
 
 
@@ -194,6 +196,7 @@ def read_instance_map(path: Path) -> InstanceMap:
     except LabelError:
         raise
     except _DAMAGE as error:
+        refuse_stand_in(path, "a label image", LabelError)
         raise LabelError(
             f"{path} is not a readable label image: {error}.", "Expected PNG, TIFF, NPY or MAT."
         ) from error

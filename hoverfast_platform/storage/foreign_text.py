@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO, cast
 from isal import igzip, isal_zlib
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.stand_ins import refuse_stand_in
 from hoverfast_platform.storage import limits
 from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
 
@@ -55,6 +56,7 @@ def opened_text(path: Path) -> Iterator[IO[str]]:
         StorageError: If it cannot be read, is damaged, not text in a Unicode encoding, or holds
             far more than its size lets expect. The message never repeats what is in the file.
     """
+    refuse_stand_in(path, "what its name says", StorageError)
     try:
         with path.open("rb") as raw, _unpacked(path, raw) as plain:
             text = io.TextIOWrapper(io.BufferedReader(plain), encoding=_encoding(path, plain))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from numcodecs.blosc import Blosc
 
 from hoverfast_platform.errors import HoverFastError, StorageError
+from hoverfast_platform.stand_ins import refuse_stand_in
 
 _BLOSC = 32001
 """Number of PyTables' usual filter, which h5py does not bring."""
@@ -178,6 +179,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5File]:
     except HoverFastError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        refuse_stand_in(path, "a training set", StorageError)
         raise StorageError(
             f"{path} cannot be read as a training set: {error}.",
             "Expected an HDF5 file with the arrays img, label and numpixels; it may be half "

@@ -17,6 +17,7 @@ import shapely
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.nuclei.identity import id_texts, nucleus_ids
 from hoverfast_platform.nuclei.nucleus import Nuclei
+from hoverfast_platform.stand_ins import refuse_stand_in
 from hoverfast_platform.storage.summary import Distribution
 
 _GEO = {
@@ -180,6 +181,7 @@ def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
             for index in range(file.num_row_groups):
                 yield nuclei_of_rows(file.read_row_group(index))
     except DAMAGED_TABLE as error:
+        refuse_stand_in(path, "a nuclei table", StorageError)
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
 
 
