@@ -114,12 +114,14 @@ if TYPE_CHECKING:
     from hoverfast_platform.use_cases.gpu_check import GpuCheckRequest, check_gpu
     from hoverfast_platform.use_cases.label import LabellingRequest, label
     from hoverfast_platform.use_cases.make_masks import make_masks
-    from hoverfast_platform.use_cases.models import (
+    from hoverfast_platform.use_cases.model_making import (
         adapt_model,
         average_models,
+        quantise_model,
+    )
+    from hoverfast_platform.use_cases.model_stages import (
         find_registered,
         promote_model,
-        quantise_model,
         register_model,
         retire_model,
         roll_back,
@@ -271,15 +273,9 @@ _HOMES = {
     "use_cases.gpu_check": "GpuCheckRequest check_gpu",
     "use_cases.label": "LabellingRequest label",
     "use_cases.make_masks": "make_masks",
-    "use_cases.models": (
-        "adapt_model "
-        "average_models "
-        "find_registered "
-        "promote_model "
-        "quantise_model "
-        "register_model "
-        "retire_model "
-        "roll_back "
+    "use_cases.model_making": "adapt_model average_models quantise_model",
+    "use_cases.model_stages": (
+        "find_registered promote_model register_model retire_model roll_back"
     ),
     "use_cases.neighbours": "MeasuredNeighbours measure_neighbours",
     "use_cases.outcome": "Outcome",

@@ -52,7 +52,7 @@ def _card_of(model: str) -> dict[str, Any]:
 def _registered(catalogue: Path | str, model: str) -> dict[str, Any]:
     """All that a catalogue knows of a model."""
     from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.use_cases.models import find_registered
+    from hoverfast_platform.use_cases.model_stages import find_registered
 
     with Catalogue.open(catalogue) as opened:
         sha256 = find_registered(opened, model)

@@ -133,20 +133,22 @@ def promote(  # noqa: PLR0913 - one per option
     labels of an allowed licence. Refused: exit code 1 and the reasons.
     """
     from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.use_cases import models
+    from hoverfast_platform.use_cases import model_stages
 
     if roll_back and not reason:
         raise click.UsageError("--roll-back needs a --reason: what is wrong with the model?")
     with Catalogue.open(catalogue) as opened:
         if roll_back:
-            replaced = models.roll_back(opened, model, reason=reason, scope=scope, dry_run=dry_run)
+            replaced = model_stages.roll_back(
+                opened, model, reason=reason, scope=scope, dry_run=dry_run
+            )
             say(
                 f"Would replace {replaced.name if replaced else 'none'} by {model}."
                 if dry_run
                 else f"Promoted {model} in scope {scope} again."
             )
             return
-        judgement = models.promote_model(
+        judgement = model_stages.promote_model(
             opened,
             model,
             scope=scope,
@@ -179,7 +181,7 @@ def average(members: tuple[str, ...], out: Path, catalogue: Path | str | None, s
 
     Measure it like any other: the mean is often better on other slides, not always.
     """
-    from hoverfast_platform.use_cases.models import average_models
+    from hoverfast_platform.use_cases.model_making import average_models
 
     with _opened(catalogue) as opened:
         card = average_models(members, out, catalogue=opened, scope=scope)
@@ -218,7 +220,7 @@ def adapt(
     Only the statistics by which the network normalises what it sees are taken anew. On images
     of that lab it is often better, on others worse: average it with MODEL for a compromise.
     """
-    from hoverfast_platform.use_cases.models import adapt_model
+    from hoverfast_platform.use_cases.model_making import adapt_model
 
     with _opened(catalogue) as opened:
         card = adapt_model(model, dataset, out, n_patches=patches, catalogue=opened, scope=scope)
@@ -252,7 +254,7 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
     from hoverfast_platform.cli.show import progress_bar
     from hoverfast_platform.evaluation.labelled_set import open_labelled_set
     from hoverfast_platform.progress import Progress
-    from hoverfast_platform.use_cases import models
+    from hoverfast_platform.use_cases.model_making import quantise_model
 
     calibrate, check = (open_labelled_set(path, mpp=mpp) for path in (calibrate_on, check_on))
     n_seen = 0
@@ -263,7 +265,7 @@ def quantise_model(model: str, calibrate_on: Path, check_on: Path, mpp: float | 
             n_seen += 1
             show(Progress("checking", n_seen, 2 * len(check), "images"))
 
-        made = models.quantise_model(model, calibrate, check, on_progress=count)
+        made = quantise_model(model, calibrate, check, on_progress=count)
     for arithmetic, agreement in made.checks.items():
         failures = agreement.failures()
         say(
@@ -291,7 +293,7 @@ def export(model: str, out: Path) -> None:
 
     The file's metadata says how images are prepared and how nuclei are made of the maps.
     """
-    from hoverfast_platform.use_cases.models import export_model
+    from hoverfast_platform.use_cases.model_making import export_model
 
     say(export_model(model, out))
 
@@ -304,7 +306,7 @@ def export(model: str, out: Path) -> None:
 def register(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     """Register MODEL, a built-in name or a file, as a candidate; nothing is measured."""
     from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.use_cases.models import register_model
+    from hoverfast_platform.use_cases.model_stages import register_model
 
     with Catalogue.open(catalogue) as opened:
         sha256 = register_model(opened, model, scope=scope, reason=reason)
@@ -319,7 +321,7 @@ def register(model: str, catalogue: Path | str, scope: str, reason: str) -> None
 def retire(model: str, catalogue: Path | str, scope: str, reason: str) -> None:
     """Take MODEL out of use; if it was promoted, its scope is left without a model."""
     from hoverfast_platform.catalogue import Catalogue
-    from hoverfast_platform.use_cases.models import retire_model
+    from hoverfast_platform.use_cases.model_stages import retire_model
 
     with Catalogue.open(catalogue) as opened:
         retire_model(opened, model, reason=reason, scope=scope)

@@ -11,7 +11,7 @@ from hoverfast_platform.assets.learning_sensors import MAX_RESEGMENTED_PER_RUN, 
 from hoverfast_platform.catalogue import FailureRecord, ModelRecord, SlideRecord
 from hoverfast_platform.catalogue.watched_files import Judged
 from hoverfast_platform.model.registry import DEFAULT_MODEL, weights_digest
-from hoverfast_platform.use_cases.models import roll_back
+from hoverfast_platform.use_cases.model_stages import roll_back
 from tests.builders import verdict
 from tests.dagster.ticked_platform import Platform
 

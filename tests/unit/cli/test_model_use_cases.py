@@ -5,8 +5,8 @@ import pytest
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.use_cases.gpu_check import GpuCheckRequest, check_gpu
-from hoverfast_platform.use_cases.models import (
-    adapt_model,
+from hoverfast_platform.use_cases.model_making import adapt_model
+from hoverfast_platform.use_cases.model_stages import (
     find_registered,
     register_model,
     roll_back,
