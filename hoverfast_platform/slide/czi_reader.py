@@ -28,6 +28,7 @@ from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.colours import UM_PER_UNIT, to_rgb
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
 from hoverfast_platform.slide.scenes import find_scene, scene_names
+from hoverfast_platform.slide.white_ground import read_on_white
 
 CZI_START = b"ZISRAWFILE"
 
@@ -184,30 +185,23 @@ class CziReader:
 
     def read_level(self, level: int, box: Box) -> RgbImage:
         """Pixels of ``box``; outside and where nothing was scanned is white."""
-        out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
-        part = box.clipped(Box.at_origin(width=self.info.width, height=self.info.height))
-        if level != 0 or part.is_empty:
-            return out
+        return read_on_white(
+            box,
+            width=self.info.width,
+            height=self.info.height,
+            name=self.path.name,
+            read=self._read,
+        )
+
+    def _read(self, part: Box) -> RgbImage:
+        """Pixels of a part of the slide."""
         wanted = Box.of(
             x=part.x0 + self._box.x0,
             y=part.y0 + self._box.y0,
             width=part.width,
             height=part.height,
         )
-        try:
-            pixels = self._pixels(wanted, 1.0, background=1.0)
-        except MemoryError:
-            raise
-        except Exception as error:  # libCZI raises whatever it likes for damaged bytes
-            raise UnreadableSlideError(
-                f"{self.path.name}: {box.width}x{box.height} px at ({box.x0}, {box.y0}) cannot be "
-                f"read: {error}.",
-                "A tile is damaged, usually by a broken copy; copy it again.",
-            ) from error
-        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = to_rgb(
-            pixels, self._white
-        )
-        return out
+        return to_rgb(self._pixels(wanted, 1.0, background=1.0), self._white)
 
     def _pixels(self, box: Box, zoom: float, *, background: float) -> np.ndarray[Any, Any]:
         """``(H, W, colours)`` as stored, red first; ``box`` in the file's pixels."""

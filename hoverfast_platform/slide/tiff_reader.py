@@ -24,6 +24,7 @@ from hoverfast_platform.slide.completeness import TIFF_DAMAGE
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible
 from hoverfast_platform.slide.scenes import find_scene, scene_names
 from hoverfast_platform.slide.tiff_tiles import TiffTiles
+from hoverfast_platform.slide.white_ground import read_on_white
 
 _ASIDE = re.compile(r"label|macro|thumbnail|overview", re.IGNORECASE)
 _RGB_AXES = frozenset({"YXS", "YXC", "CYX", "SYX", "YX"})
@@ -148,24 +149,13 @@ class TiffReader:
     def read_level(self, level: int, box: Box) -> RgbImage:
         """Pixels of ``box`` (pixels of ``level``); outside is white."""
         tiles = self._levels[level]
-        out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
-        part = box.clipped(Box.at_origin(width=tiles.width, height=tiles.height))
-        if part.is_empty:
-            return out
-        try:
-            pixels = tiles.read(part)
-        except MemoryError:
-            raise  # a tile's size was looked at: it is this machine that has too little
-        except Exception as error:  # codecs raise whatever they like for damaged bytes
-            raise UnreadableSlideError(
-                f"{self.info.name}: level {level}, {box.width}x{box.height} px cannot be read: "
-                f"{type(error).__name__}.",
-                "The file is damaged there, usually by a broken copy; copy or scan it again.",
-            ) from error
-        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = to_rgb(
-            pixels, self._white
+        return read_on_white(
+            box,
+            width=tiles.width,
+            height=tiles.height,
+            name=self.info.name,
+            read=lambda part: to_rgb(tiles.read(part), self._white),
         )
-        return out
 
     def expect_readers(self, n_threads: int) -> None:
         """See ``SlideReader``. Every region decodes its own tiles."""

@@ -22,6 +22,7 @@ from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.colours import COLOUR_NAMES, UM_PER_UNIT, to_rgb
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
 from hoverfast_platform.slide.scenes import find_scene, scene_names
+from hoverfast_platform.slide.white_ground import read_on_white
 
 _T = TypeVar("_T")
 _PATIENCE_S = 120.0
@@ -143,25 +144,14 @@ class ZarrReader:
 
     def read_level(self, level: int, box: Box) -> RgbImage:
         """Pixels of ``box`` (pixels of ``level``); outside is white."""
-        out = np.full((box.height, box.width, 3), 255, dtype=np.uint8)
         width, height = self._sizes[level]
-        part = box.clipped(Box.at_origin(width=width, height=height))
-        if part.is_empty:
-            return out
-        try:
-            pixels = self._pixels(level, part)
-        except MemoryError:
-            raise
-        except Exception as error:  # codecs raise whatever they like for damaged bytes
-            raise UnreadableSlideError(
-                f"{self.path.name}: level {level}, {box.width}x{box.height} px cannot be read: "
-                f"{type(error).__name__}.",
-                "A chunk is damaged, usually by a broken copy; copy it again.",
-            ) from error
-        out[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0] = to_rgb(
-            pixels, self._white
+        return read_on_white(
+            box,
+            width=width,
+            height=height,
+            name=self.path.name,
+            read=lambda part: to_rgb(self._pixels(level, part), self._white),
         )
-        return out
 
     def _pixels(self, level: int, box: Box) -> np.ndarray[Any, Any]:
         """``(H, W, colours)`` as stored."""
