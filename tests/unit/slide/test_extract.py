@@ -165,7 +165,10 @@ def test_a_damaged_chunk_and_a_damaged_index_are_our_errors(tmp_path):
     source = ome_zarr(tmp_path / "a.zarr", axes="cyx", version="0.5")
     chunk = next(path for path in source.rglob("c/0/0/0"))
     chunk.write_bytes(b"\xff" * 20)
-    with ZarrReader(source) as reader, pytest.raises(UnreadableSlideError, match="of a level of 90x70 px cannot be read"):
+    with (
+        ZarrReader(source) as reader,
+        pytest.raises(UnreadableSlideError, match="a level of 90x70 px cannot"),
+    ):
         reader.read_level(0, ALL)
 
     (source / "zarr.json").write_text("{")
