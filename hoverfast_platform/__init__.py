@@ -9,6 +9,7 @@ Segment::
     segment_slides, segment_images    many, one outcome each: a failed one stops no other
     make_masks                        tissue masks of slides, one outcome each
     SegmentationEngine                a model on a device, shared by many slides
+    ShippedEngines                    the models that ship, each slide's by its scale
     SegmentationSettings, Compute     what decides the nuclei; device, precision, workers
     Scale, Staining, Tiling, InstanceDecoding, Outlines, MaskSettings, ResultOptions
 
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from hoverfast_platform.teachers.sampling import Sampling
     from hoverfast_platform.use_cases.benchmark import BenchmarkRequest, run_benchmark
     from hoverfast_platform.use_cases.convert import Converted, convert
+    from hoverfast_platform.use_cases.engines import ShippedEngines
     from hoverfast_platform.use_cases.evaluate import (
         Comparison,
         EvaluatedModel,
@@ -180,6 +182,7 @@ __all__ = [
     "SegmentedImage",
     "SegmentedSlide",
     "SettingsError",
+    "ShippedEngines",
     "SlideError",
     "Staining",
     "StorageError",
@@ -268,6 +271,7 @@ _HOMES = {
     "teachers.sampling": "Sampling",
     "use_cases.benchmark": "BenchmarkRequest run_benchmark",
     "use_cases.convert": "Converted convert",
+    "use_cases.engines": "ShippedEngines",
     "use_cases.evaluate": "Comparison EvaluatedModel compare_models evaluate_models",
     "use_cases.expand_cells": "ExpandedCells expand_cells",
     "use_cases.gpu_check": "GpuCheckRequest check_gpu",
