@@ -7,9 +7,10 @@ dimensions even where each has one value.
 from __future__ import annotations
 
 import math
-import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 from xml.etree import ElementTree
@@ -18,22 +19,16 @@ import numpy as np
 
 from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.bit_depth import white_level
-from hoverfast_platform.errors import (
-    HoverFastError,
-    MissingMppError,
-    SettingsError,
-    UnreadableSlideError,
-)
+from hoverfast_platform.errors import MissingMppError, SettingsError, UnreadableSlideError
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.colours import UM_PER_UNIT, to_rgb
+from hoverfast_platform.slide.czi_process import CziProcess, StoredTile, WantedPixels
 from hoverfast_platform.slide.reader import GREY_NOTE, SlideInfo, check_plausible, check_tile
 from hoverfast_platform.slide.scenes import find_scene, scene_names
 from hoverfast_platform.slide.white_ground import read_on_white
 
 CZI_START = b"ZISRAWFILE"
 
-_CACHE_BYTES = 256 * 2**20
-"""Unpacked tiles that are kept: a tile of the scanner reaches over several rows of ours."""
 _SAMPLE_PX = 1024
 _BYTES_PER_PIXEL = {"Gray8": 1, "Gray16": 2, "Bgr24": 3, "Bgr48": 6}
 _DIMENSIONS = {
@@ -45,7 +40,6 @@ _DIMENSIONS = {
     "V": "views",
     "B": "blocks",
 }
-_DAMAGED = "The file is damaged or incomplete; copy it again."
 
 
 @dataclass
@@ -68,18 +62,18 @@ class _Scene:
     def planes(self) -> list[int]:
         return sorted(self.values["Z"])
 
-    def add(self, coordinate: dict[str, int], box: Box, pixel_type: str) -> None:
+    def add(self, tile: StoredTile) -> None:
         """Take in a tile of full resolution."""
         self.box = Box(
-            x0=min(self.box.x0, box.x0),
-            y0=min(self.box.y0, box.y0),
-            x1=max(self.box.x1, box.x1),
-            y1=max(self.box.y1, box.y1),
+            x0=min(self.box.x0, tile.box.x0),
+            y0=min(self.box.y0, tile.box.y0),
+            x1=max(self.box.x1, tile.box.x1),
+            y1=max(self.box.y1, tile.box.y1),
         )
         for dimension in ("Z", *_DIMENSIONS):
-            self.values[dimension].add(coordinate.get(dimension, 0))
-        self.pixel_types.add(pixel_type)
-        self.tile_px = max(self.tile_px, box.width * box.height)
+            self.values[dimension].add(tile.coordinate.get(dimension, 0))
+        self.pixel_types.add(tile.pixel_type)
+        self.tile_px = max(self.tile_px, tile.box.width * tile.box.height)
 
 
 class CziReader:
@@ -106,25 +100,17 @@ class CziReader:
         z: int | None = None,
     ) -> None:
         self.path = path
-        self._lock = threading.Lock()
-        library = _library(path)
-        try:
-            kept = library.CacheOptions(max_memory_usage=_CACHE_BYTES)
-            self._file = library.CziReader(str(path), cache_options=kept)
-        except Exception as error:  # libCZI raises whatever it likes for damaged bytes
-            raise _unreadable(path, error) from error
+        _check_library(path)
+        self._file = CziProcess(path)
         try:
             self._open(mpp_override, scene, z)
-        except (HoverFastError, MemoryError):
-            self.close()
+        except BaseException:
+            self._file.close()
             raise
-        except Exception as error:  # as above
-            self.close()
-            raise _unreadable(path, error) from error
 
     def _open(self, mpp_override: float | None, scene: str | None, z: int | None) -> None:
-        metadata = _parsed(self._file.raw_metadata)
-        scenes = self._scenes()
+        xml, tiles = self._file.directory()
+        metadata, scenes = _parsed(xml), _scenes(tiles)
         names = _names(metadata, list(scenes))
         if not scenes or (scene is None and len(scenes) > 1):
             raise UnreadableSlideError(
@@ -155,22 +141,6 @@ class CziReader:
             notes=notes,
             scenes=names,
         )
-
-    def _scenes(self) -> dict[int | None, _Scene]:
-        """Number in the file to scene, in order; None where the file has no scenes."""
-        scenes: dict[int | None, _Scene] = {}
-
-        def take(_index: int, tile: Any) -> bool:
-            rect, stored = tile.logicalRect, tile.physicalSize
-            if (rect.w, rect.h) == (stored.w, stored.h):  # else of a coarser level
-                box = Box.of(x=rect.x, y=rect.y, width=rect.w, height=rect.h)
-                coordinate = tile.coordinate.to_dict()
-                scene = scenes.setdefault(coordinate.get("S"), _Scene(box))
-                scene.add(coordinate, box, tile.pixelType.name)
-            return True
-
-        self._file.enumerate_subblocks(take)
-        return dict(sorted(scenes.items(), key=lambda item: -1 if item[0] is None else item[0]))
 
     def _white_level(self, metadata: ElementTree.Element) -> float:
         """The brightest value there can be: by the file's own word, else by its values."""
@@ -205,16 +175,8 @@ class CziReader:
 
     def _pixels(self, box: Box, zoom: float, *, background: float) -> np.ndarray[Any, Any]:
         """``(H, W, colours)`` as stored, red first; ``box`` in the file's pixels."""
-        with self._lock:
-            bgr = self._file.read(
-                roi=(box.x0, box.y0, box.width, box.height),
-                plane=self._plane,
-                scene=self._scene,
-                zoom=zoom,
-                pixel_type=self._pixel_type,
-                background_pixel=(background, background, background),
-            )
-        return np.ascontiguousarray(bgr[..., ::-1])
+        wanted = WantedPixels(box, zoom, self._plane, self._scene, self._pixel_type, background)
+        return np.ascontiguousarray(self._file.pixels(wanted)[..., ::-1])
 
     def expect_readers(self, n_threads: int) -> None:
         """See ``SlideReader``. One region is read at a time."""
@@ -230,19 +192,20 @@ class CziReader:
         self.close()
 
 
-def _library(path: Path) -> Any:
-    try:
-        from pylibCZIrw import czi
-    except ImportError as error:
+def _check_library(path: Path) -> None:
+    if find_spec("pylibCZIrw") is None:
         raise SettingsError(
-            f"{path.name} needs the package pylibCZIrw, which cannot be imported: {error}.",
+            f"{path.name} needs the package pylibCZIrw, which is not installed.",
             "pip install 'hoverfast-platform[czi]'",
-        ) from error
-    return czi
+        )
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableSlideError:
-    return UnreadableSlideError(f"{path.name} is not a readable CZI: {error}.", _DAMAGED)
+def _scenes(tiles: Iterable[StoredTile]) -> dict[int | None, _Scene]:
+    """Number in the file to scene, in order; None where the file has no scenes."""
+    scenes: dict[int | None, _Scene] = {}
+    for tile in tiles:
+        scenes.setdefault(tile.coordinate.get("S"), _Scene(tile.box)).add(tile)
+    return dict(sorted(scenes.items(), key=lambda item: -1 if item[0] is None else item[0]))
 
 
 def _parsed(xml: str) -> ElementTree.Element:

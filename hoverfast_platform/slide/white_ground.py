@@ -33,7 +33,7 @@ def read_on_white(
         return out
     try:
         pixels = read(part)
-    except MemoryError:
+    except (MemoryError, UnreadableSlideError):
         raise
     except Exception as error:
         raise UnreadableSlideError(

@@ -1,7 +1,12 @@
 """CZI of several planes, scenes and dimensions: the same pixels and scale, or one clear line."""
 
+import multiprocessing
+import os
 import struct
 import sys
+import threading
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
 
 import numpy as np
 import openslide
@@ -16,7 +21,7 @@ from hoverfast_platform.errors import (
     UnsupportedScaleError,
 )
 from hoverfast_platform.geometry import Box
-from hoverfast_platform.slide import open_slide
+from hoverfast_platform.slide import czi_process, open_slide
 from hoverfast_platform.slide.open import open_scene
 
 czi = pytest.importorskip("pylibCZIrw.czi", reason="the extra czi is not installed")
@@ -29,6 +34,27 @@ OTHER = RGB[:50, :40]
 ALL = Box.at_origin(width=90, height=70)
 METADATA_AT, ATTACHMENTS_AT = 92, 104
 METRES = {"scale_x": 0.25e-6, "scale_y": 0.5e-6}
+
+
+class InAThread(threading.Thread):
+    """Stands for a process, which takes a second to start."""
+
+    def __init__(self, target, args, daemon):
+        theirs, path = args
+        self._end = Connection(os.dup(theirs.fileno()))  # the caller closes its own
+        super().__init__(target=target, args=(self._end, path), daemon=daemon)
+
+    def close(self):
+        assert not self.is_alive()
+        self._end.close()
+
+
+@pytest.fixture(autouse=True)
+def few_processes(request, monkeypatch):
+    """libCZI in a thread, but where a test is about its process."""
+    if "own_process" not in request.node.name:
+        context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=InAThread)
+        monkeypatch.setattr(czi_process, "get_context", lambda _how: context)
 
 
 def made(path, tiles, *, scale=METRES, compression=None):
@@ -86,6 +112,14 @@ def extracted(source, tmp_path, *options):
     done = CliRunner().invoke(command, ["extract", str(source), str(target), *options])
     assert done.exit_code == 0, (done.output, done.exception)
     return target
+
+
+def test_libczi_in_its_own_process_reads_the_same_and_ends(tmp_path):
+    source = stack(tmp_path / "a.czi")
+
+    with open_slide(extracted(source, tmp_path, "--z", "2")) as slide:
+        assert np.array_equal(slide.read_level(0, ALL), RGB // 3)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("compression", [None, "zstd1:ExplicitLevel=2", "zstd0:"])
@@ -284,6 +318,16 @@ def test_a_cut_file_and_a_damaged_tile_are_our_errors(tmp_path):
     source.write_bytes(whole)
     with open_scene(source, z=0) as slide, pytest.raises(UnreadableSlideError, match="damaged"):
         slide.read_level(0, ALL)
+
+
+def test_a_file_that_ends_libczi_in_its_own_process_is_our_error(tmp_path):
+    source = made(tmp_path / "a.czi", [(RGB[:12, :15], (0, 0), {"Z": z}, 0) for z in range(2)])
+    whole = source.read_bytes()
+    entry = whole.index(b"ZISRAWDIRECTORY") + 184
+    source.write_bytes(whole[:entry] + b"\xff" * 118 + whole[entry:])
+
+    with pytest.raises(UnreadableSlideError, match="libCZI ended its process on it"):
+        open_scene(source, z=0)
 
 
 def test_tiles_of_a_size_that_no_memory_holds_are_refused(tmp_path, monkeypatch):
