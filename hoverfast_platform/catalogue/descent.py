@@ -183,20 +183,26 @@ def _free_version(session: Session, record: ModelRecord) -> str:
 
 
 def _note_descent(session: Session, model: ModelVersion, record: ModelRecord) -> None:
+    """Add what is not known yet: a model is recorded again with every slide that it segmented."""
+    of_labels = select(LabelSet.digest).join(ModelLabels)
+    known = set(session.scalars(of_labels.where(ModelLabels.model_version_id == model.id)))
     for label in record.labels:
-        _link(
-            session,
-            ModelLabels(
-                model_version_id=model.id,
-                label_set_id=_label_set(session, label).id,
-                n_images=label.n_images,
-                n_nuclei=label.n_nuclei,
-                is_inherited=label.is_inherited,
-            ),
-        )
+        if _label_digest(label) not in known:
+            _link(
+                session,
+                ModelLabels(
+                    model_version_id=model.id,
+                    label_set_id=_label_set(session, label).id,
+                    n_images=label.n_images,
+                    n_nuclei=label.n_nuclei,
+                    is_inherited=label.is_inherited,
+                ),
+            )
+    known = _training_sets_known(session, model, record.cohort)
     for digest in record.training_sets:
-        known = _training_set(session, digest, record.cohort)
-        _link(session, ModelTrainingSet(model_version_id=model.id, training_set_id=known.id))
+        if digest not in known:
+            row = _training_set(session, digest, record.cohort)
+            _link(session, ModelTrainingSet(model_version_id=model.id, training_set_id=row.id))
     for how, ancestors in (("parent", record.parents), ("teacher", record.teachers)):
         for sha256 in ancestors:
             ancestor = _known_by_digest(session, sha256)
@@ -204,6 +210,18 @@ def _note_descent(session: Session, model: ModelVersion, record: ModelRecord) ->
                 session,
                 ModelDescent(model_version_id=model.id, ancestor_id=ancestor.id, how=how),
             )
+
+
+def _training_sets_known(session: Session, model: ModelVersion, cohort: str) -> set[str]:
+    """Digests of the model's training sets of which nothing new can be said."""
+    found = (
+        select(TrainingSet.digest)
+        .join(ModelTrainingSet)
+        .where(ModelTrainingSet.model_version_id == model.id)
+    )
+    if _cohort_version(session, cohort) is not None:
+        found = found.where(TrainingSet.cohort_version_id.is_not(None))
+    return set(session.scalars(found))
 
 
 def _link(
@@ -229,8 +247,12 @@ def _known_by_digest(session: Session, sha256: str) -> ModelVersion:
     return row
 
 
+def _label_digest(label: LabelUse) -> str:
+    return text_sha256(json.dumps([label.name, label.licence, label.citation]))
+
+
 def _label_set(session: Session, label: LabelUse) -> LabelSet:
-    digest = text_sha256(json.dumps([label.name, label.licence, label.citation]))
+    digest = _label_digest(label)
     row = session.scalar(select(LabelSet).where(LabelSet.digest == digest))
     if row is None:
         row = LabelSet(

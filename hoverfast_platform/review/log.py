@@ -12,7 +12,6 @@ import uuid
 from pathlib import Path
 
 from filelock import FileLock
-from pydantic import ValidationError
 
 from hoverfast_platform.errors import ReviewConflictError, SettingsError, StorageError
 from hoverfast_platform.files import reporting_storage
@@ -42,8 +41,8 @@ class ReviewLog:
         except OSError as error:
             raise StorageError(f"{self.path} cannot be read: {error}.", "") from error
         try:
-            return tuple(Edit.model_validate_json(line) for line in lines)
-        except ValidationError as error:
+            return tuple(_edit(line) for line in lines)
+        except ValueError as error:  # pydantic's too
             raise StorageError(
                 f"{self.path} holds a line that is not an edit: {error}.",
                 "If a newer version of the program wrote it, update the program. Otherwise remove "
@@ -83,6 +82,14 @@ class ReviewLog:
                     file.flush()
                     os.fsync(file.fileno())
         return edit
+
+
+def _edit(line: bytes) -> Edit:
+    edit = Edit.model_validate_json(line)
+    problem = edit.problem()
+    if problem or len(edit.made) != len(edit.outlines):
+        raise ValueError(problem or "every outline becomes an object with an id")
+    return edit
 
 
 def _check(proposal: Proposal, edits: tuple[Edit, ...], by: str) -> None:

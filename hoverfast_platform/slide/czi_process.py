@@ -140,7 +140,7 @@ def _answer(theirs: Connection, path: str) -> None:
         try:
             if file is None:
                 file = _opened(path)
-            answer = _directory(file) if wanted is None else _pixels(file, wanted)
+            answer: object = _directory(file) if wanted is None else _pixels(file, wanted)
         except Exception as error:  # libCZI raises whatever it likes for damaged bytes
             answer = _Failed(str(error) or type(error).__name__)
         theirs.send(answer)

@@ -1,6 +1,7 @@
 """Many tiny slides, some of them faulty, segmented by one process; a test kills it now and then.
 
-``python -m tests.attack.soak SLIDES OUT`` prints a line per slide and its memory.
+``python -m tests.attack.soak SLIDES OUT FIRST`` prints a line per slide from number FIRST on, and
+its memory.
 """
 
 import resource
@@ -12,8 +13,8 @@ from hoverfast_platform.use_cases.segment_slides import segment_slides
 from tests.scaling.fake_predictor import FakePredictor, fake_engine
 
 
-def main(slides: Path, out: Path) -> None:
-    paths = sorted(slides.iterdir())
+def main(slides: Path, out: Path, first: int) -> None:
+    paths = sorted(slides.iterdir())[first:]
     catalogue_path = out / "catalogue.sqlite"
     with fake_engine(FakePredictor()) as engine, Catalogue.open(catalogue_path) as catalogue:
         for outcome in segment_slides(paths, out, engine=engine, catalogue=catalogue):
@@ -23,4 +24,4 @@ def main(slides: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

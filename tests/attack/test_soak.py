@@ -50,9 +50,9 @@ def write_slides(folder, n_slides=N_SLIDES):
     return good, faulty
 
 
-def run(slides, out, kill_after):
-    """Run until it ends, or is killed after so many slides; its lines."""
-    command = [sys.executable, "-m", "tests.attack.soak", str(slides), str(out)]
+def run(slides, out, *, first=0, kill_after=-1):
+    """Run from a slide on until it ends, or is killed after so many slides; its lines."""
+    command = [sys.executable, "-m", "tests.attack.soak", str(slides), str(out), str(first)]
     lines = []
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -70,9 +70,11 @@ def test_nothing_is_lost_or_double_whatever_is_killed(tmp_path):
     out.mkdir()
     good, faulty = write_slides(slides)
 
-    for i in range(1, N_KILLS + 1):
-        run(slides, out, kill_after=i * N_SLIDES // (N_KILLS + 1))
-    lines = run(slides, out, kill_after=-1)
+    # Each run finds the slides of the one before again, and the last one finds all.
+    ends = [i * N_SLIDES // (N_KILLS + 1) for i in range(N_KILLS + 1)]
+    for before, end in zip([0, *ends], ends[1:], strict=False):
+        run(slides, out, first=before, kill_after=end - before)
+    lines = run(slides, out)
 
     assert {name for name, kind, _ in lines if kind != "done"} == faulty
     assert "defect" not in {kind for _, kind, _ in lines}
@@ -96,6 +98,6 @@ def test_memory_does_not_grow_with_the_number_of_slides(tmp_path):
     out.mkdir()
     write_slides(slides, min(N_SLIDES, _MOST_FOR_MEMORY))
 
-    mib = [int(peak) for _, kind, peak in run(slides, out, kill_after=-1) if kind == "done"]
+    mib = [int(peak) for _, kind, peak in run(slides, out) if kind == "done"]
 
     assert mib[-1] <= 1.1 * mib[len(mib) // 4]

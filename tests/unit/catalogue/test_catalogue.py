@@ -1,11 +1,13 @@
 import dataclasses
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from hoverfast_platform.catalogue import (
     Catalogue,
+    CohortRecord,
     FailureRecord,
     LabelUse,
     ModelRecord,
@@ -166,6 +168,36 @@ def test_labels_are_inherited_through_parents_and_teachers_however_far(catalogue
     }  # fmt: skip
     steps = [(a.name, a.how, a.n_steps) for a in catalogue.descent.ancestors("a" * 64)]
     assert steps == [("b", "parent", 1), ("c", "teacher", 1), ("d", "parent", 2)]
+
+
+def test_a_model_recorded_again_costs_little_and_adds_only_what_is_new(catalogue):
+    """It is recorded with every slide that it segmented."""
+    labels = tuple(LabelUse(f"set {i}", "CC0-1.0", n_images=1, n_nuclei=2) for i in range(30))
+    sets = tuple(letter * 64 for letter in "tuvwxyz")
+    record = ModelRecord(
+        "c" * 64, "m", "1", "", {}, labels=labels, training_sets=sets, cohort="breast v1"
+    )
+    catalogue.models.register(record)
+    statements = []
+
+    def count(*arguments):
+        statements.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        catalogue.models.register(record)
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert len(statements) < 15, statements
+
+    new = LabelUse("new", "CC0-1.0", n_images=1, n_nuclei=2)
+    catalogue.models.register(dataclasses.replace(record, labels=(*labels, new)))
+    assert len(catalogue.descent.labels("c" * 64)) == 31
+
+    catalogue.cohorts.record(CohortRecord("breast", 0, "d" * 64, ()), {})
+    catalogue.models.register(record)
+    known = catalogue.descent.training_sets("c" * 64)
+    assert [one.cohort for one in known] == ["breast v1"] * 7
 
 
 def test_run_is_kept_with_everything_that_it_records(catalogue_location):

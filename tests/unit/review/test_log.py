@@ -125,6 +125,15 @@ def test_a_line_of_a_newer_version_is_not_told_to_be_removed_first(log):
     assert refused.value.remedy.startswith("If a newer version of the program wrote it, update")
 
 
+@pytest.mark.parametrize("wrong", [{"rows": []}, {"targets": []}, {"made": ["x"]}])
+def test_a_line_whose_parts_do_not_fit_together_is_named(log, wrong):
+    edit = log.add(reject("n1"), "Ada").model_dump(mode="json")
+    log.path.write_text(json.dumps(edit | wrong) + "\n")
+
+    with pytest.raises(StorageError, match="not an edit"):
+        log.edits()
+
+
 def test_a_damaged_line_is_named(log):
     log.add(reject("n1"), "Ada")
     log.path.write_bytes(log.path.read_bytes() + b'{"kind":"rej')
