@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -38,6 +39,8 @@ class SlideProduct:
     Attributes:
         metadata: Shown in the UI.
         data_version: Digest of the content; equal content does not make others stale.
+        made: Its file or folder in the artefact folder, which is published where machines share a
+            store; None where nothing is kept.
         checks: Verdicts on it; see ``hoverfast_platform.assets.checks``.
         input_versions: What was really used of an input, by its asset's key, where that may be
             something else than the input's newest version.
@@ -45,6 +48,7 @@ class SlideProduct:
 
     metadata: Mapping[str, Any]
     data_version: str
+    made: Path | None
     checks: tuple[dg.AssetCheckResult, ...] = ()
     input_versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,9 +80,16 @@ def process_slides(
             *(key, attempt, N_ATTEMPTS, duration(pause_s), error),
         )
 
+    def make_and_publish(key: str) -> SlideProduct:
+        """Published before it is reported: a crash in between leaves a step to do again."""
+        product = make(key)
+        if product.made is None:
+            return product
+        return replace(product, metadata={**product.metadata, **store.publish(product.made)})
+
     outcomes = each(
         keys,
-        make,
+        make_and_publish,
         record_failure=lambda key, error: store.slide(key).record_failure(error, run_id, step),
         retries=Retries(N_ATTEMPTS, pause_s, warn),
     )

@@ -12,12 +12,22 @@ text of that setting, so that it is written once.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import Literal, Self
 
 import dagster as dg
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from hoverfast_platform.assets.alerts import Alerts
+from hoverfast_platform.assets.attributes import (
+    CheckAttribute,
+    MaskAttribute,
+    MppAttribute,
+    NeighbourAttribute,
+    PlanAttribute,
+    ScopeAttribute,
+    SegmentationAttribute,
+    StainAttribute,
+)
 from hoverfast_platform.assets.automation import Automation
 from hoverfast_platform.assets.code_references import in_source
 from hoverfast_platform.assets.corrections import corrections_spec
@@ -56,7 +66,6 @@ from hoverfast_platform.assets.statistics import build_neighbourhood, build_slid
 from hoverfast_platform.assets.tissue_masks import build_tissue_mask
 from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.checks.policy import CheckPolicy
-from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.config import MaskSettings
 from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.ingest.scope_rules import ScopeRules
@@ -72,35 +81,6 @@ _PIPELINE = (
 )
 
 _RUNS_BY_ITSELF = "Whether sensors run before anybody switched them on in the UI."
-
-_Settings = TypeVar("_Settings", bound=BaseModel)
-
-
-def _engine_settings(kind: type[_Settings]) -> Any:
-    """An attribute that is the engine's settings: its schema, its texts, its validation."""
-
-    def resolve(context: dg.ResolutionContext, given: _Settings) -> _Settings:
-        return kind.model_validate(context.resolve_value(given.model_dump(exclude_unset=True)))
-
-    return Annotated[Any, dg.Resolver(resolve, model_field_type=kind)]
-
-
-if TYPE_CHECKING:
-    MppAttribute: TypeAlias = MppRules
-    StainAttribute: TypeAlias = StainRules
-    ScopeAttribute: TypeAlias = ScopeRules
-    MaskAttribute: TypeAlias = MaskSettings
-    CheckAttribute: TypeAlias = CheckPolicy
-    SegmentationAttribute: TypeAlias = SegmentationConfig
-    PlanAttribute: TypeAlias = CohortPlan
-    NeighbourAttribute: TypeAlias = NeighbourhoodSettings
-else:  # Dagster itself would refuse fields with limits, such as `Field(gt=0)`
-    StainAttribute, MaskAttribute = _engine_settings(StainRules), _engine_settings(MaskSettings)
-    MppAttribute, ScopeAttribute = _engine_settings(MppRules), _engine_settings(ScopeRules)
-    CheckAttribute = _engine_settings(CheckPolicy)
-    SegmentationAttribute = _engine_settings(SegmentationConfig)
-    PlanAttribute = _engine_settings(CohortPlan)
-    NeighbourAttribute = _engine_settings(NeighbourhoodSettings)
 
 
 @dg.scaffold_with(SlideFolderScaffolder)
@@ -128,6 +108,12 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
     artefacts: str = Field(
         default="artefacts",
         description="Folder for masks, nuclei and students. All machines need it under one path.",
+    )
+    shared: str = Field(
+        default="",
+        description="`s3://bucket/folder` or another URL of fsspec: where finished artefacts are "
+        "published to and fetched from, so that machines need no folder in common. Empty: nothing "
+        "is copied.",
     )
     catalogue: str = Field(
         default="",
@@ -193,6 +179,7 @@ class SlideFolder(dg.Component, dg.Resolvable, dg.Model):
             resources={
                 names.word("store"): ArtefactFolder(
                     root=self.artefacts,
+                    shared=self.shared,
                     catalogue=catalogue or f"{self.artefacts}/{CATALOGUE_NAME}",
                     pseudonyms=self.pseudonyms,
                     viewer_url=self.viewer_url,

@@ -26,6 +26,7 @@ NEIGHBOURS_FILE = "neighbours.json"
 def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deployment
     root: Path,
     *,
+    shared: str = "",
     catalogue: str | dg.EnvVar = "",
     slide_folders: Sequence[Path] = (),
     settle_s: float = 30.0,
@@ -42,6 +43,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
 
     Args:
         root: Folder of the artefacts.
+        shared: Object store that finished artefacts are published to; empty: they stay here.
         catalogue: SQLite file or PostgreSQL URL, also as `dg.EnvVar`; empty: a file in ``root``.
         slide_folders: Where slides arrive.
         settle_s: How long a file must stay unchanged before it counts.
@@ -57,6 +59,7 @@ def build_definitions(  # noqa: PLR0913 - one parameter per setting of a deploym
     slides = SlideFolder(
         folders=[str(folder) for folder in slide_folders],
         artefacts=str(root),
+        shared=shared,
         catalogue=catalogue if not isinstance(catalogue, dg.EnvVar) else "",
         catalogue_variable=(catalogue.env_var_name if isinstance(catalogue, dg.EnvVar) else ""),
         settle_s=settle_s,
@@ -103,6 +106,7 @@ def defs() -> dg.Definitions:
     environment = Environment()
     return build_definitions(
         environment.artefacts,
+        shared=environment.shared,
         # Its name, not its value: a URL holds a password, and the UI shows resources.
         catalogue=dg.EnvVar("HOVERFAST_CATALOGUE") if environment.catalogue else "",
         slide_folders=environment.slides,

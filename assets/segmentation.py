@@ -129,7 +129,8 @@ def build_nuclei(
                 identity = done.summary.provenance.segmentation_id
                 (entry,) = catalogue.results.lineage(identity).entries
                 graph = LineageGraph.of(story_of(catalogue, entry))
-                in_use = models_in_use(partial(model_in_use, catalogue), scopes)
+                models = partial(model_in_use, catalogue, elsewhere=store.learning().model_file)
+                in_use = models_in_use(models, scopes)
             facts = NucleiFacts(
                 summary=done.summary,
                 qupath_path=done.qupath_path,
@@ -146,6 +147,7 @@ def build_nuclei(
                 | {"lineage_graph": inline_drawing(graph.svg(), "what it was made from")}
                 | ({"override": override} if override else {}),
                 identity,
+                done.table_path.parent,
                 verdicts(NUCLEI_CHECKS, facts, policy),
                 {
                     names.key("segmentation_model").to_user_string(): used_version(

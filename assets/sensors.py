@@ -13,7 +13,7 @@ from hoverfast_platform.assets.names import Names
 from hoverfast_platform.assets.partitions import first_block, missing_slides, range_tags
 from hoverfast_platform.assets.unfinished import has_unfinished_run, why
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
-from hoverfast_platform.resources.heartbeat import silent_runs
+from hoverfast_platform.resources.heartbeat import of_this_machine, silent_runs
 from hoverfast_platform.resources.slide_folders import SlideFolders
 
 INTAKE = "new files"
@@ -113,7 +113,8 @@ def lost_runs(
 
     Dagster alone would show them as running for ever, and their slides would wait. Once
     failed they are retried as `run_retries` in dagster.yaml says; finished slides and tile
-    blocks are not computed again.
+    blocks are not computed again. Where machines share a store instead of a folder, only runs of
+    this machine are looked at: the run launcher's own monitoring watches the others.
     """
     running = context.instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
@@ -122,6 +123,8 @@ def lost_runs(
         record.dagster_run.run_id: record.start_time or record.create_timestamp.timestamp()
         for record in running
     }
+    if store.shared:
+        started_s = of_this_machine(store.root, started_s)
     lost = silent_runs(store.root, started_s, lost_after_s=lost_after_s)
     for record in running:
         run = record.dagster_run

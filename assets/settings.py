@@ -104,6 +104,7 @@ def build_stain(names: Names, rules: StainRules) -> dg.AssetsDefinition:
             return SlideProduct(
                 metadata=staining.model_dump(mode="json"),
                 data_version=text_sha256(staining.model_dump_json()),
+                made=None,
             )
 
         yield from process_slides(context, store, look)

@@ -63,6 +63,7 @@ def build_slide(names: Names) -> dg.AssetsDefinition:
                 data_version=content
                 if info.mpp_source == "file"
                 else f"{content} {info.mpp.x} mpp",
+                made=None,
                 input_versions={names.key("slide_inventory").to_user_string(): INVENTORY_VERSION},
             )
 

@@ -86,7 +86,7 @@ def _measured(path: Path, n_nuclei: int) -> SlideProduct:
     }
     version = text_sha256(str(table.schema.metadata) + str(sorted(medians.items())))
     metadata = {"n_nuclei": n_nuclei, **medians, "path": dg.MetadataValue.path(str(path))}
-    return SlideProduct(metadata, version)
+    return SlideProduct(metadata, version, made=path.parent)
 
 
 def build_slide_statistics(names: Names) -> dg.AssetsDefinition:
@@ -126,7 +126,8 @@ def build_slide_statistics(names: Names) -> dg.AssetsDefinition:
         rows = as_table(counted.figures).to_pylist()
         page = write_slides_page(folder / "slides.html", rows, counted.tables, counted.cohorts)
         compared = compare_cohorts(rows, COMPARED, counted.cohorts)
-        return dg.MaterializeResult(metadata=_metadata(rows, compared, counted, page))
+        published = store.publish(folder)
+        return dg.MaterializeResult(metadata=_metadata(rows, compared, counted, page) | published)
 
     return slide_statistics
 

@@ -84,6 +84,7 @@ def build_tissue_mask(
                 | _metadata(made)
                 | ({"override": override} if override else {}),
                 data_version=made.mask.digest(),
+                made=made.path,
                 checks=verdicts(MASK_CHECKS, made.record.statistics, policy),
             )
 

@@ -17,6 +17,7 @@ The tree::
     ├── LabelError               (ValueError)    labelled images that cannot be used
     ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
     ├── StorageError             (OSError)       results cannot be written, or were damaged
+    │   └── SharedStoreUnavailableError          the shared store does not answer just now
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
     ├── ReviewConflictError      (RuntimeError)  two people corrected the same nucleus
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
@@ -139,6 +140,13 @@ class StorageError(HoverFastError, OSError):
     """A file that could not be written, or that is not what was written."""
 
     kind = "storage"
+
+
+class SharedStoreUnavailableError(StorageError):
+    """The object store that machines share cannot be reached just now."""
+
+    kind = "shared_store_unavailable"
+    is_transient = True
 
 
 class ComputeError(HoverFastError, RuntimeError):

@@ -17,12 +17,12 @@ from hoverfast_platform.catalogue.database import CATALOGUE_NAME
 from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.cohorts.plan import CohortPlan
 from hoverfast_platform.config import Scale, Staining
-from hoverfast_platform.errors import CatalogueError
-from hoverfast_platform.files import one_name
+from hoverfast_platform.errors import CatalogueError, SettingsError
 from hoverfast_platform.ingest.scope_rules import ScopeRules
 from hoverfast_platform.ingest.stain_rules import StainRules
 from hoverfast_platform.resources.heartbeat import Heartbeat
 from hoverfast_platform.resources.kept_connections import KeptConnections
+from hoverfast_platform.storage.shared_artefacts import SharedArtefacts
 
 
 class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -30,6 +30,9 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str
     """Folder for masks, results and the catalogue; made if need be."""
+    shared: str = ""
+    """Where finished artefacts are published to and fetched from, `s3://bucket/folder` or another
+    URL of fsspec: then each machine has a root of its own. Empty: nothing is copied."""
     catalogue: str = ""
     """SQLite file or PostgreSQL URL; empty: `catalogue.sqlite` in the root. A URL with a password
     comes from the environment (`dg.EnvVar`): the UI shows what is written here."""
@@ -50,6 +53,7 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
     _heartbeat: Heartbeat | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
     _connections: KeptConnections | None = PrivateAttr(default=None)
+    _artefacts: SharedArtefacts | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Every run that touches the store shows that it is alive, and keeps its connections."""
@@ -90,6 +94,8 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
         slide asks some ten times.
         """
         location = self.catalogue or Path(self.root) / CATALOGUE_NAME
+        if self.shared:
+            _refuse_own_file(location, Path(self.root))
         if self._heartbeat is None:
             return Catalogue.open(location, run_id=self._run_id)
         if self._catalogue is None:
@@ -120,7 +126,20 @@ class ArtefactFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
         Args:
             plans: Those of components; None: the plans are files.
         """
-        return LearningFolder(Path(self.root), plans)
+        if self.shared and self._artefacts is None:  # one connection for all that a run asks
+            self._artefacts = SharedArtefacts.at(Path(self.root), self.shared)
+        return LearningFolder(Path(self.root), plans, self._artefacts)
+
+    def publish(self, path: Path) -> dict[str, str]:
+        """Publish what a step made, where there is a shared store; what the UI shows of it.
+
+        Raises:
+            StorageError: If a file is missing or changed meanwhile, or the store does not answer.
+        """
+        self.learning().publish(path)
+        if not self.shared:
+            return {}
+        return {"published": f"{path.relative_to(self.root).as_posix()} in {self.shared}"}
 
     def slide(self, key: str) -> SlideView:
         """What the folder and the catalogue hold of the slide with this partition key."""
@@ -141,21 +160,23 @@ class SlideView:
 
     @property
     def mask_path(self) -> Path:
-        """Where its tissue mask lies, or will.
+        """Where its tissue mask lies, or will; what another machine made is brought here first.
 
         Raises:
             SettingsError: If the key would lead into another folder.
+            StorageError: If what the shared store has is damaged, or the store does not answer.
         """
         return self.store.learning().mask(self.key)
 
     @property
     def nuclei_dir(self) -> Path:
-        """Folder of its nuclei: table, QuPath file, preview, summary.
+        """Folder of its nuclei, brought here as the mask is: table, QuPath file, summary.
 
         Raises:
             SettingsError: If the key would lead into another folder.
+            StorageError: If what the shared store has is damaged, or the store does not answer.
         """
-        return Path(self.store.root) / "nuclei" / one_name(self.key)
+        return self.store.learning().nuclei(self.key)
 
     def viewer_link(self, **shown: str) -> str | None:
         """Address of the slide in the viewer; None where there is no viewer.
@@ -218,3 +239,13 @@ class SlideView:
             catalogue.results.record_failure(
                 failure_record(path, error, run_id, slide_key=self.key, step=step)
             )
+
+
+def _refuse_own_file(location: str | Path, root: Path) -> None:
+    """Raise SettingsError for a catalogue that other machines could not see."""
+    if "://" not in str(location) and Path(location).absolute().is_relative_to(root.absolute()):
+        raise SettingsError(
+            f"Machines that share a store need one catalogue, and {location} is a file of this "
+            "machine alone.",
+            "Set the catalogue to a PostgreSQL URL (HOVERFAST_CATALOGUE).",
+        )

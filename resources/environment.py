@@ -29,7 +29,14 @@ class Environment(BaseSettings):
 
     artefacts: Path = Path("demo/artefacts")
     """Folder for masks, nuclei, students, the catalogue and the settings files. All machines of a
-    deployment need it under the same path."""
+    deployment need it under the same path; with `HOVERFAST_SHARED` each has a folder of its own
+    there."""
+
+    shared: str = Field(default="", pattern="^([a-z0-9]+://[^/].*)?$")
+    """`s3://bucket/folder`, or another URL of fsspec: where finished masks, nuclei and models are
+    published to and fetched from, so that machines need no folder in common. The catalogue is
+    PostgreSQL then. Credentials come from the environment as the store's own programs read them,
+    such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`. The command line reads it too."""
 
     catalogue: str = ""
     """SQLite file or PostgreSQL URL (`postgresql://user:password@host/name`) of the catalogue.

@@ -72,6 +72,12 @@ def silent_runs(
     return suspects
 
 
+def of_this_machine(root: str, started_s: Mapping[str, float]) -> dict[str, float]:
+    """Those of the runs that gave a sign of life in this folder; others have a folder elsewhere."""
+    folder = _folder(root)
+    return {run_id: since for run_id, since in started_s.items() if (folder / run_id).exists()}
+
+
 def _beat_ns(path: Path) -> int | None:
     """When a run was last heard of, by the clock of the file system; None if it never was."""
     try:

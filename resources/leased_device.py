@@ -119,7 +119,8 @@ class LeasedDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
             path = find_model(model or self.model)
             return ModelInUse(scope, weights_digest(path), path)
         with store.open_catalogue() as catalogue:
-            return model_in_use(catalogue, self.scope or scope, mpp)
+            elsewhere = store.learning().model_file
+            return model_in_use(catalogue, self.scope or scope, mpp, elsewhere)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End the workers and give the device back."""

@@ -13,6 +13,7 @@ import pytest
 
 from hoverfast_platform.catalogue.database import upgrade_database
 from tests.postgres_server import PostgresServer, find_programs
+from tests.s3_server import S3Server, start_s3
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -79,3 +80,19 @@ def catalogue_location(request: pytest.FixtureRequest, tmp_path: Path) -> Path |
     template = request.getfixturevalue("postgres_template")
     server = request.getfixturevalue("postgres_server")
     return str(server.make_database(f"test_{uuid.uuid4().hex}", template=template))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A real S3 server, started by the first test that needs one."""
+    server = start_s3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of one test, and the environment that reaches it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"{s3_server.make_bucket(f'test-{uuid.uuid4().hex}')}/lab"

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -30,6 +31,15 @@ def killed_before_statement(n: int, task: Callable[[], object]) -> bool:
         False if the task ended before.
     """
     return _killed(lambda: _be_killed_before_statement(n), task)
+
+
+def killed_before_request(n: int, task: Callable[[], object]) -> bool:
+    """Run ``task`` in a process of its own, killed before its ``n``-th request to an S3 server.
+
+    Returns:
+        False if the task ended before.
+    """
+    return _killed(lambda: _be_killed_before_request(n), task)
 
 
 def _killed(prepare: Callable[[], None], task: Callable[[], object]) -> bool:
@@ -77,6 +87,21 @@ def _be_killed_before_statement(n: int) -> None:
 
     event.listen(Engine, "before_cursor_execute", count)
     event.listen(Engine, "commit", count)
+
+
+def _be_killed_before_request(n: int) -> None:
+    from aiobotocore.httpsession import AIOHTTPSession
+
+    left, send = n, AIOHTTPSession.send
+
+    async def count(session: Any, request: object) -> object:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await send(session, request)
+
+    AIOHTTPSession.send = count
 
 
 def _is_below(path: object, folder: str) -> bool:

@@ -54,6 +54,10 @@ _COMMANDS = {
         "hoverfast_platform.cli.catalogue",
         "The metadata database: make, migrate, copy.",
     ),
+    "artefacts": (
+        "hoverfast_platform.cli.artefacts",
+        "What machines share in an object store.",
+    ),
     "forecast": ("hoverfast_platform.cli.forecast", "How long the disk lasts."),
     "bench": ("hoverfast_platform.cli.bench", "How fast this machine is, in how much memory."),
     "gpu-check": ("hoverfast_platform.cli.gpu_check", "Whether a GPU is right, and how fast."),

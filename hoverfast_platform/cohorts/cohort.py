@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hoverfast_platform.catalogue import CohortRecord, KnownSlide
+from hoverfast_platform.catalogue import CohortRecord, KnownSlide, ModelStanding
 from hoverfast_platform.cohorts.label_sets import LabelSet, label_set
 from hoverfast_platform.cohorts.plan import CohortPlan, choose_members, read_plan
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import one_name, text_sha256
 from hoverfast_platform.slide.digest import slide_digest
+from hoverfast_platform.storage.shared_artefacts import SharedArtefacts
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher, label_stems
 from hoverfast_platform.teachers.correction_files import CorrectionFile, find_corrections
 
@@ -23,13 +24,49 @@ from hoverfast_platform.teachers.correction_files import CorrectionFile, find_co
 class LearningFolder:
     """Where the steps keep their files, and where the plans of cohorts are.
 
+    Whoever asks for a place gets it as the shared store has it, where there is such a store: what
+    another machine made is brought here first.
+
     Attributes:
         root: The artefact folder.
         plans: Plans by name of the cohort; None if each is a file, ``cohorts/<name>.json``.
+        shared: The store that finished artefacts are published to; None: they stay here.
     """
 
     root: Path
     plans: Mapping[str, CohortPlan] | None = None
+    shared: SharedArtefacts | None = None
+
+    def here(self, path: Path) -> Path:
+        """A place in the folder, once it holds what the shared store has.
+
+        Raises:
+            StorageError: If what the store has is damaged, or the store does not answer.
+        """
+        return path if self.shared is None else self.shared.bring(path)
+
+    def publish(self, *paths: Path) -> None:
+        """Publish what lies at these places, where there is a shared store.
+
+        Raises:
+            StorageError: If a file is missing or changed meanwhile, or the store does not answer.
+        """
+        if self.shared is not None:
+            for path in paths:
+                self.shared.publish(path)
+
+    def publish_model(self, weights: Path, sha256: str) -> None:
+        """Publish a model by its digest, where there is a shared store.
+
+        Raises:
+            StorageError: As :meth:`publish` does.
+        """
+        if self.shared is not None:
+            self.shared.publish_model(weights, sha256)
+
+    def model_file(self, standing: ModelStanding) -> Path | None:
+        """The weights of a registered model as the shared store has them; None if it lacks them."""
+        return None if self.shared is None else self.shared.fetch_model(standing.sha256)
 
     def plan(self, name: str) -> Path:
         """The file of a plan, where plans are files."""
@@ -42,7 +79,7 @@ class LearningFolder:
             SettingsError: If there is none, or it is wrong; every wrong field is named.
         """
         if self.plans is None:
-            return read_plan(self.plan(name))
+            return read_plan(self.here(self.plan(name)))
         if name not in self.plans:
             raise SettingsError(
                 f"There is no plan of the cohort {name}, only of {', '.join(self.plans)}.",
@@ -54,16 +91,21 @@ class LearningFolder:
         """Names of all cohorts that have a plan, sorted."""
         if self.plans is not None:
             return sorted(self.plans)
-        return sorted(path.stem for path in (self.root / "cohorts").glob("*.json"))
+        return sorted(path.stem for path in self._all_of("cohorts").glob("*.json"))
 
     def labels_of(self, plan: CohortPlan) -> Path | None:
         """Folder of the labels a plan uses; relative ones are seen from the plan's own."""
-        return self.root / "cohorts" / plan.labels.folder if plan.labels is not None else None
+        if plan.labels is None:
+            return None
+        folder = self.root / "cohorts" / plan.labels.folder
+        if self.shared is not None and folder.resolve() == (self.root / "corrections").resolve():
+            self._all_of("corrections")
+        return folder
 
     @property
     def label_sets(self) -> Path:
         """Where the label sets are that plans can name."""
-        return self.root / "label_sets"
+        return self._all_of("label_sets")
 
     def label_sets_of(self, plan: CohortPlan) -> tuple[LabelSet, ...]:
         """The label sets that a plan names.
@@ -76,23 +118,32 @@ class LearningFolder:
     @property
     def corrections(self) -> Path:
         """Where the viewer saves what people corrected, and where people put exports of QuPath."""
-        return self.root / "corrections"
+        return self._all_of("corrections")
 
     def labels(self, cohort: CohortRecord) -> Path:
         """Folder of the training set that was made for a version of a cohort."""
-        return self.root / "teacher_labels" / cohort.name / f"v{cohort.version}"
+        return self.here(self.root / "teacher_labels" / cohort.name / f"v{cohort.version}")
 
     def student(self, cohort: CohortRecord) -> Path:
         """Folder of the training run and of the student that a version of a cohort led to."""
-        return self.root / "students" / f"{cohort.name}-v{cohort.version}"
+        return self.here(self.root / "students" / f"{cohort.name}-v{cohort.version}")
 
     def evaluation(self, cohort: CohortRecord) -> Path:
         """Folder of the reports of that student and of the model in use, and of the verdict."""
-        return self.root / "evaluations" / f"{cohort.name}-v{cohort.version}"
+        return self.here(self.root / "evaluations" / f"{cohort.name}-v{cohort.version}")
 
     def mask(self, slide_key: str) -> Path:
         """File of the tissue mask of a slide."""
-        return self.root / "masks" / f"{one_name(slide_key)}.png"
+        return self.here(self.root / "masks" / f"{one_name(slide_key)}.png")
+
+    def nuclei(self, slide_key: str) -> Path:
+        """Folder of the nuclei of a slide."""
+        return self.here(self.root / "nuclei" / one_name(slide_key))
+
+    def _all_of(self, name: str) -> Path:
+        """A folder of what people write, once all that was published of it is here."""
+        folder = self.root / name
+        return folder if self.shared is None else self.shared.bring_all(folder)
 
 
 def find_cohort(folder: LearningFolder, slides: Sequence[KnownSlide], name: str) -> CohortRecord:

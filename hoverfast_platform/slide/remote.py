@@ -124,7 +124,7 @@ def _file_system(url: str) -> Any:
     except (ImportError, ValueError) as error:
         raise SettingsError(
             f"{_shown(url)} needs a package that is not installed: {error}.",
-            "`pip install 'hoverfast-platform[remote]'`; for s3:// `pip install s3fs` too.",
+            "`pip install 'hoverfast-platform[remote]'`; for s3:// 'hoverfast-platform[s3]'.",
         ) from error
 
 

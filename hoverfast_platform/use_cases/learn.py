@@ -106,6 +106,7 @@ def make_teacher_labels(
         folder.labels(cohort),
         on_progress=on_progress,
     )
+    folder.publish(made.training.path.parent)
     return _noted(catalogue, made)
 
 
@@ -193,7 +194,7 @@ def train_student(
     for named in folder.label_sets_of(plan)[0 if cohort.members else 1 :]:
         tables.append(named.training())
         catalogue.descent.record_training_set(training_set_record(tables[-1]))
-    parent = load_model(plan.parent) if plan.parent else None
+    parent = load_model(_parent(folder, plan.parent)) if plan.parent else None
     if parent is not None:
         catalogue.models.note(model_record(parent))
     student = fit(
@@ -204,8 +205,11 @@ def train_student(
         device=device,
         on_progress=on_progress,
     )
+    model = load_model(student.model_path)
+    folder.publish(student.model_path)
+    folder.publish_model(model.path, model.digest)
     catalogue.models.register(
-        model_record(load_model(student.model_path)),
+        model_record(model),
         scope=plan.scope,
         reason=f"trained on cohort {cohort.name} v{cohort.version}",
     )
@@ -254,7 +258,7 @@ def judge_student(
         scope=plan.scope,
         reason=f"judged for cohort {cohort.name} v{cohort.version}",
     )
-    in_place = model_in_use(catalogue, plan.scope)
+    in_place = model_in_use(catalogue, plan.scope, elsewhere=folder.model_file)
     against = load_model(in_place.path)
     dataset = open_labelled_set(_training_set(folder, plan, cohort).held_out().path)
     out_dir = folder.evaluation(cohort)
@@ -299,6 +303,7 @@ def judge_student(
         ),
     )
     write_text(out_dir / "verdict.json", judgement.model_dump_json(indent=1))
+    folder.publish(out_dir)
     return JudgedStudent(
         student=student,
         baseline=baseline,
@@ -340,6 +345,12 @@ def promote_student(
         promoted = catalogue.models.promoted(judgement.scope)
     assert promoted is not None, "it was promoted just now"
     return promoted
+
+
+def _parent(folder: LearningFolder, name_or_path: str) -> str | Path:
+    """A model that ships, or a file; a student of another machine is brought here."""
+    path = Path(name_or_path)
+    return folder.here(path) if path.is_absolute() else name_or_path
 
 
 def _training_set(folder: LearningFolder, plan: CohortPlan, cohort: CohortRecord) -> TrainingSet:

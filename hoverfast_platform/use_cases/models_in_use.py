@@ -46,8 +46,16 @@ class ModelInUse:
     since: datetime.datetime | None = None
 
 
+def only_here(_standing: ModelStanding) -> Path | None:
+    """Looks for no model elsewhere: there is no shared store."""
+    return None
+
+
 def model_in_use(
-    catalogue: Catalogue, scope: str = DEFAULT_SCOPE, mpp: float | None = None
+    catalogue: Catalogue,
+    scope: str = DEFAULT_SCOPE,
+    mpp: float | None = None,
+    elsewhere: Callable[[ModelStanding], Path | None] = only_here,
 ) -> ModelInUse:
     """The model promoted in a scope; else the one promoted by default; else the one that ships.
 
@@ -55,6 +63,7 @@ def model_in_use(
         catalogue: Knows what is promoted.
         scope: Scope of the slides.
         mpp: Micrometres per pixel of the slides, for which the one that ships is chosen.
+        elsewhere: Brings a model here that is not where it was registered; None if it cannot.
 
     Raises:
         CheckpointError: If its file is missing, or is not the one that was promoted.
@@ -64,17 +73,34 @@ def model_in_use(
     for name in asked:
         standing = catalogue.models.promoted(name)
         if standing is not None:
-            return ModelInUse(scope, standing.sha256, _file_of(standing), standing, since)
+            path = _file_of(standing, elsewhere)
+            return ModelInUse(scope, standing.sha256, path, standing, since)
     path = find_model(shipped_for(mpp))
     return ModelInUse(scope, weights_digest(path), path, None, since)
 
 
-def _file_of(standing: ModelStanding) -> Path:
+def _file_of(standing: ModelStanding, elsewhere: Callable[[ModelStanding], Path | None]) -> Path:
+    try:
+        return _registered_file(standing)
+    except CheckpointError:
+        brought = elsewhere(standing)
+        if brought is None:
+            raise
+        return brought
+
+
+def _registered_file(standing: ModelStanding) -> Path:
     title = f"The promoted model {standing.name} {standing.version}"
-    remedy = "Put its file back, or roll back: hoverfast models promote FORMER --roll-back."
+    remedy = (
+        "Put its file back, publish it where machines share a store (hoverfast artefacts "
+        "publish-model), or roll back: hoverfast models promote FORMER --roll-back."
+    )
     if not standing.path:
         raise CheckpointError(f"{title} has no file registered.", remedy)
-    path = find_model(standing.path)
+    try:
+        path = find_model(standing.path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{title} cannot be taken: {error.message}", remedy) from error
     if weights_digest(path) != standing.sha256:
         raise CheckpointError(f"{title} was {path}, which holds another model now.", remedy)
     return path

@@ -13,6 +13,7 @@ from hoverfast_platform.catalogue.withdrawals import WithdrawnKind
 from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.files import reporting_storage
 from hoverfast_platform.storage.publish import LABELS, SUMMARY, TABLE
+from hoverfast_platform.storage.shared_artefacts import SharedArtefacts
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class WithdrawalPlan:
         reached: The subject itself and all that was made of it.
         to_remove: Files and folders that are there and must go.
         slides_to_make_again: Keys of other slides whose nuclei a reached model found.
+        shared_to_remove: Artefacts that are in the shared store and must go; each as a whole.
     """
 
     kind: WithdrawnKind
@@ -32,15 +34,22 @@ class WithdrawalPlan:
     reached: tuple[Reached, ...]
     to_remove: tuple[Path, ...]
     slides_to_make_again: tuple[str, ...]
+    shared_to_remove: tuple[str, ...] = ()
 
 
-def plan_withdrawal(catalogue: Catalogue, kind: WithdrawnKind, subject: str) -> WithdrawalPlan:
+def plan_withdrawal(
+    catalogue: Catalogue,
+    kind: WithdrawnKind,
+    subject: str,
+    shared: SharedArtefacts | None = None,
+) -> WithdrawalPlan:
     """What withdrawing something would do; changes nothing.
 
     Args:
         catalogue: Knows what was made of what.
         kind: What is withdrawn.
         subject: A slide's key, name, path or digest; a label set's name; a patient.
+        shared: The store that machines publish to; None: there is none.
 
     Raises:
         CatalogueError: If nothing is called that.
@@ -53,10 +62,17 @@ def plan_withdrawal(catalogue: Catalogue, kind: WithdrawnKind, subject: str) -> 
         for result in catalogue.results.current()
         if result.model_sha256 in models and result.slide.key not in own
     ]
-    return WithdrawalPlan(kind, subject, reached, _files(reached), tuple(again))
+    in_store = _published(reached, shared) if shared is not None else ()
+    return WithdrawalPlan(kind, subject, reached, _files(reached), tuple(again), in_store)
 
 
-def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None:
+def withdraw(
+    catalogue: Catalogue,
+    plan: WithdrawalPlan,
+    *,
+    reason: str,
+    shared: SharedArtefacts | None = None,
+) -> None:
     """Carry a plan out: remove the files, mark what it reaches, keep that it happened.
 
     Cohorts leave out its slides from now on, so that they get new versions, which are learned from.
@@ -66,6 +82,7 @@ def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None
         catalogue: Where it is recorded.
         plan: What to do.
         reason: Why, in words: who asked for it, and when.
+        shared: The store that it was planned with.
 
     Raises:
         SettingsError: If no reason is given.
@@ -74,6 +91,8 @@ def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None
     """
     if not reason.strip():
         raise SettingsError("A withdrawal needs a reason: who asked for it, and when?")
+    if shared is not None:  # first, since a machine that lacks a file fetches it from there
+        shared.remove(*plan.shared_to_remove)
     for path in plan.to_remove:
         with reporting_storage(path):
             if path.is_dir():
@@ -86,6 +105,16 @@ def withdraw(catalogue: Catalogue, plan: WithdrawalPlan, *, reason: str) -> None
         plan.reached,
         reason=reason,
         removed=[item.path for item in plan.reached if item.path is not None],
+    )
+
+
+def _published(reached: Sequence[Reached], shared: SharedArtefacts) -> tuple[str, ...]:
+    """The artefacts of the store that hold a reached file, in whichever machine's folder it lay."""
+    paths = [f"{Path(item.path).as_posix()}/" for item in reached if item.path is not None]
+    return tuple(
+        manifest.name
+        for manifest in shared.manifests()
+        if any(f"/{manifest.name}/" in path for path in paths)
     )
 
 

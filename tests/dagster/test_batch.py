@@ -35,6 +35,7 @@ class Slides:
         return SlideProduct(
             {"length": len(self.content[key])},
             self.content[key],
+            None,
             (dg.AssetCheckResult(passed=key != S1, check_name="is_plain", severity=self.severity),),
         )
 
@@ -74,7 +75,7 @@ def platform(tmp_path):
     def product(context: dg.AssetExecutionContext, store: ArtefactFolder):
         def make(key):
             used = {"model": made.model_of[key]} if key in made.model_of else {}
-            return SlideProduct({}, "of " + made.content[key], input_versions=used)
+            return SlideProduct({}, "of " + made.content[key], made=None, input_versions=used)
 
         yield from process_slides(context, store, make)
 

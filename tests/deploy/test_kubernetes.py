@@ -12,6 +12,7 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
 
+from hoverfast_platform.resources.environment import Environment
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
@@ -69,6 +70,22 @@ def test_run_sees_slides_results_and_the_catalogue_as_the_code_location_does(job
     assert {mount["name"] for mount in mounts.values()} == {v["name"] for v in pod["volumes"]}
     assert given["HOVERFAST_ARTEFACTS"]["value"] == "/data/artefacts"
     assert "secretKeyRef" in given["HOVERFAST_CATALOGUE"]["valueFrom"]
+
+
+def test_pods_share_a_bucket_and_no_folder_that_they_write(job):
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    given = {variable["name"]: variable for variable in container["env"]}
+    claims = {v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+
+    assert {m["mountPath"] for m in mounts.values() if m["name"] in claims} == {"/data/slides"}
+    assert "emptyDir" in next(
+        v for v in pod["volumes"] if v["name"] == mounts["/data/artefacts"]["name"]
+    )
+    assert Environment(shared=given["HOVERFAST_SHARED"]["value"]).shared.startswith("s3://")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        assert "secretKeyRef" in given[name]["valueFrom"]
 
 
 def test_run_and_code_location_are_an_ordinary_user_that_may_write_results(job):

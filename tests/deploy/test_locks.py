@@ -41,7 +41,10 @@ def test_the_locks_hold_what_the_project_asks_for():
     extras = project["optional-dependencies"]
     wanted = {
         "engine": [*project["dependencies"], *extras["postgresql"]],
-        "code": [*project["dependencies"], *extras["postgresql"], *extras["platform"]],
+        "code": [
+            *(*project["dependencies"], *extras["postgresql"]),
+            *(*extras["platform"], *extras["s3"]),
+        ],
     }
     for lock, requirements in wanted.items():
         names = {name_of(requirement) for requirement in requirements} - {"hoverfast-platform"}

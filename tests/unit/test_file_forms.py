@@ -15,8 +15,12 @@ from hoverfast_platform.model.registry import read_card
 from hoverfast_platform.provenance import Provenance
 from hoverfast_platform.review.state import Edit
 from hoverfast_platform.storage.patch_table import LabelProvenance
+from hoverfast_platform.storage.shared_manifest import Manifest
 
-RECORDS = (Provenance, MaskRecord, ModelCard, Int8Card, LabelProvenance, Edit, Judgement)
+RECORDS = (
+    *(Provenance, MaskRecord, ModelCard, Int8Card, LabelProvenance),
+    *(Edit, Judgement, Manifest),
+)
 
 
 def test_every_record_of_a_file_is_held_to_this():

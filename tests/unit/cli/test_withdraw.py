@@ -24,6 +24,8 @@ from hoverfast_platform.cohorts.plan import CohortPlan, choose_members
 from hoverfast_platform.errors import CatalogueError, TrainingError
 from hoverfast_platform.evaluation.gate import judge
 from hoverfast_platform.scores import SCORE_NAMES
+from hoverfast_platform.storage.object_store import ObjectStore
+from hoverfast_platform.storage.shared_artefacts import SharedArtefacts
 from tests.builders import SLIDE, evaluation_summary, segmentation, verdict
 
 OTHER = SlideRecord("e" * 64, "B.svs", "/slides/B.svs", "aperio", 30, 20, 0.5, 0.5, "file")
@@ -146,3 +148,27 @@ def test_unknown_subject_and_missing_reason_are_refused(lab):
         withdraw(root, "patient", "P9")
     arguments = ["patient", "P1", "--carry-out", "--catalogue", str(root / "catalogue.sqlite")]
     assert CliRunner().invoke(command, arguments).exit_code == 2
+
+
+def test_what_is_in_the_shared_store_goes_too_and_nothing_else(lab, tmp_path_factory):
+    root, catalogue, key = lab
+    place = tmp_path_factory.mktemp("share")
+    machine = SharedArtefacts(tmp_path_factory.mktemp("machine"), ObjectStore(place.as_uri()))
+    for name in ("nuclei/A", "nuclei/B"):
+        (machine.root / name).mkdir(parents=True)
+        (machine.root / name / "x.parquet").write_text(name)
+        machine.publish(machine.root / name)
+    # As a machine recorded it whose folder is elsewhere.
+    mask = TissueMaskRecord("d" * 64, "builtin", 1.0, "/data/artefacts/nuclei/A", {})
+    catalogue.slides.record_mask(key, mask)
+
+    told = withdraw(root, "patient", "P1", "--shared", place.as_uri())
+    assert f"to remove     nuclei/A in {place.as_uri()}" in told
+    assert len(machine.manifests()) == 2
+    withdraw(
+        *(root, "patient", "P1", "--shared", place.as_uri()),
+        *("--carry-out", "--reason", "letter of 3 May"),
+    )
+
+    assert [manifest.name for manifest in machine.manifests()] == ["nuclei/B"]
+    assert len(machine.store.names("parts")) == 1
