@@ -143,7 +143,10 @@ def _answer(theirs: Connection, path: str) -> None:
             answer: object = _directory(file) if wanted is None else _pixels(file, wanted)
         except Exception as error:  # libCZI raises whatever it likes for damaged bytes
             answer = _Failed(str(error) or type(error).__name__)
-        theirs.send(answer)
+        try:
+            theirs.send(answer)
+        except ConnectionError:  # who asked was killed
+            return
 
 
 def _opened(path: str) -> Any:

@@ -330,6 +330,14 @@ def test_a_file_that_ends_libczi_in_its_own_process_is_our_error(tmp_path):
         open_scene(source, z=0)
 
 
+def test_the_process_ends_quietly_when_who_asked_was_killed(tmp_path):
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(None)
+    ours.close()
+
+    czi_process._answer(theirs, str(stack(tmp_path / "a.czi")))
+
+
 def test_tiles_of_a_size_that_no_memory_holds_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("hoverfast_platform.slide.reader._MAX_TILE_BYTES", 1000)
 
