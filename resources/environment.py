@@ -32,7 +32,7 @@ class Environment(BaseSettings):
     deployment need it under the same path; with `HOVERFAST_SHARED` each has a folder of its own
     there."""
 
-    shared: str = Field(default="", pattern="^([a-z0-9]+://[^/].*)?$")
+    shared: str = Field(default="", pattern="^([a-z0-9]+://.+)?$")
     """`s3://bucket/folder`, or another URL of fsspec: where finished masks, nuclei and models are
     published to and fetched from, so that machines need no folder in common. The catalogue is
     PostgreSQL then. Credentials come from the environment as the store's own programs read them,

@@ -378,12 +378,13 @@ class SharedArtefacts:
         return self.root / ".shared" / f"{name}{MANIFEST_ENDING}"
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes with a file: its size, its time, and which file it is since the last rename."""
     found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 @functools.lru_cache(maxsize=65536)
-def _digest(path: Path, _n_bytes: int, _changed_ns: int) -> str:
-    """A file's SHA-256, read once per size and time."""
+def _digest(path: Path, _n_bytes: int, _changed_ns: int, _inode: int) -> str:
+    """A file's SHA-256, read once per stamp."""
     return file_sha256(path)

@@ -6,6 +6,7 @@ import sys
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
 from hoverfast_platform.assets.corrections import corrections_made
 from hoverfast_platform.assets.definitions import build_definitions
@@ -16,14 +17,21 @@ from hoverfast_platform.cohorts.cohort import LearningFolder
 from hoverfast_platform.errors import CheckpointError, SettingsError, SharedStoreUnavailableError
 from hoverfast_platform.model.registry import find_model, weights_digest
 from hoverfast_platform.resources.artefact_folder import ArtefactFolder
+from hoverfast_platform.resources.environment import Environment
 from hoverfast_platform.resources.heartbeat import Heartbeat
 from hoverfast_platform.storage.object_store import ObjectStore
 from hoverfast_platform.storage.shared_artefacts import SharedArtefacts
 from hoverfast_platform.synthetic import write_synthetic_slide
-from hoverfast_platform.use_cases.learn import make_teacher_labels, resolve_cohort
+from hoverfast_platform.use_cases.learn import (
+    judge_student,
+    make_teacher_labels,
+    read_judgement,
+    resolve_cohort,
+    train_student,
+)
 from tests.conftest import REPOSITORY
 from tests.dagster.parts import nuclei, slide, stain, tissue_mask
-from tests.dagster.test_label_sets import write_side
+from tests.dagster.test_label_sets import PLAN, write_side
 from tests.dagster.ticked_platform import Platform
 
 
@@ -73,6 +81,7 @@ def instance():
         yield ephemeral
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("catalogue_location", ["postgresql"], indirect=True)
 def test_one_machine_masks_and_another_segments(
     tmp_path, s3_url, catalogue_location, slide_path, instance
@@ -234,6 +243,13 @@ def test_a_catalogue_in_the_working_folder_is_refused(tmp_path):
         own.open_catalogue()
 
 
+@pytest.mark.parametrize("url", ["s3://lab/x", "file:///mnt/share", "gs://lab"])
+def test_any_url_of_fsspec_may_be_given_and_nothing_else(url):
+    assert Environment(shared=url).shared == url
+    with pytest.raises(ValidationError, match="shared"):
+        Environment(shared="lab/x")
+
+
 def test_runs_of_other_machines_are_not_taken_for_lost(tmp_path, instance):
     (tmp_path / "share").mkdir()
     platform = Platform(tmp_path / "artefacts", instance)
@@ -284,3 +300,34 @@ def test_a_learning_folder_without_a_store_leaves_files_alone(tmp_path):
     assert folder.mask("s").read_bytes() == b"mask"
     assert folder.student(CohortRecord("x", 1, "d", ())) == tmp_path / "students" / "x-v1"
     assert [path.name for path in tmp_path.rglob("*")] == ["masks", "s.png"]
+
+
+@pytest.mark.timeout(900)
+def test_a_student_that_one_machine_trained_is_judged_by_another_and_used_by_a_third(
+    machines, tmp_path
+):
+    a, b = machines
+    c = Machine(tmp_path / "c", a.store.shared, a.store.catalogue)
+    for side, seed in (("train", 1), ("test", 2)):
+        write_side(a.root / "label_sets" / f"tiles_{side}.pytable", seed)
+    (a.root / "cohorts").mkdir()
+    (a.root / "cohorts" / "tiles.json").write_text(json.dumps(PLAN | {"label_sets": ["tiles"]}))
+    for path in a.shared().published_by(["label_sets", "cohorts"]):
+        a.shared().publish(path)
+
+    with a.store.open_catalogue() as catalogue:
+        found = resolve_cohort(a.store.learning(), catalogue, "tiles")
+        student = train_student(a.store.learning(), catalogue, found)
+        judged = judge_student(b.store.learning(), catalogue, found, device="cpu")
+        judgement = read_judgement(c.store.learning(), found)
+        assert judgement == judged.judgement
+        catalogue.models.promote(judgement.sha256, replaces=None, reason="try", is_released=True)
+    (a.root / "students").rename(tmp_path / "gone")
+
+    used = c.compute.model_in_use(c.store)
+
+    assert used.sha256 == judgement.sha256
+    assert used.path.read_bytes() == (tmp_path / "gone/tiles-v1/student.safetensors").read_bytes()
+    published = {manifest.name for manifest in c.shared().manifests()}
+    assert {"students/tiles-v1", "evaluations/tiles-v1", f"models/{used.sha256}"} <= published
+    assert student.model_path.is_relative_to(a.root)
