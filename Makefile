@@ -128,7 +128,7 @@ test-slow: $(STAMP)  ## Those that take minutes, such as the Dockerfile's build 
 
 # Kills before every step, hostile inputs and names, several at once; a sample of it is in `make test`.
 SOAK ?= 2000
-ATTACKS := tests/attack $(addprefix tests/unit/,test_interruption.py test_texts.py test_stand_ins.py cli/test_start.py \
+ATTACKS := tests/attack $(addprefix tests/unit/,test_interruption.py test_texts.py test_stand_ins.py storage/test_shared_artefacts.py cli/test_start.py \
     slide/test_unchanged.py slide/test_completeness.py slide/test_czi_reader.py \
     storage/test_publish.py storage/test_limits.py storage/test_hidden_code.py storage/test_fuzz_readers.py \
     storage/test_foreign_outlines.py storage/test_foreign_table.py mask/test_foreign_pixels.py \

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         RegionError,
         ReviewConflictError,
         SettingsError,
+        SharedStoreUnavailableError,
         SlideError,
         StorageError,
         TrainingError,
@@ -182,6 +183,7 @@ __all__ = [
     "SegmentedImage",
     "SegmentedSlide",
     "SettingsError",
+    "SharedStoreUnavailableError",
     "ShippedEngines",
     "SlideError",
     "Staining",
@@ -249,6 +251,7 @@ _HOMES = {
         "ReviewConflictError "
         "SettingsError "
         "SlideError "
+        "SharedStoreUnavailableError "
         "StorageError "
         "TrainingError "
         "UnreadableSlideError "

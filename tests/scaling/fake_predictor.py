@@ -81,7 +81,11 @@ class FakeDevice(LeasedDevice):
     called: str = ""
 
     def engine(
-        self, store: ArtefactFolder, scope: str = DEFAULT_SCOPE, model: str = ""
+        self,
+        store: ArtefactFolder,
+        scope: str = DEFAULT_SCOPE,
+        mpp: float | None = None,
+        model: str = "",
     ) -> SegmentationEngine:
         if self._engine is None:
             self._take_lease(store)

@@ -91,7 +91,8 @@ def test_published_checkpoint_loads_and_types_are_left_out(fast, checkpoint):
     ("content", "message"),
     [
         (None, "There is no file"),
-        (b"<html>", "without running code"),
+        (b"cos\nsystem\n(S'true'\ntR.", "without running code"),
+        (b"<html>", "a web page"),
         ({"model_dict": {}}, "no entry 'desc'"),
         ({"desc": {"d0.weight": torch.zeros(1)}}, "no HoVer-Net"),
         ({"desc": {"decoder.np.u3.conva.weight": torch.zeros(256, 1024, 3, 3)}}, "does not fit"),
