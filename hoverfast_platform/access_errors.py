@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 from hoverfast_platform.errors import HoverFastError, StorageError
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP}
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is there; ``Path.exists`` says no of a locked folder from Python 3.14 on.
+
+    Raises:
+        OSError: If it cannot be told: the folder may not be entered, or a network drive is away.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise
+    return True
 
 
 def access_refused(error: BaseException) -> StorageError | None:

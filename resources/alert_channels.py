@@ -86,6 +86,7 @@ def _connected(url: str) -> smtplib.SMTP:
 def _without_secret(error: Exception) -> str:
     """What went wrong. Messages of `urllib` may hold the URL, and with it the secret."""
     if isinstance(error, urllib.error.HTTPError):
+        error.close()  # it is the answer, too
         return f"HTTP {error.code}"
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return f"{type(error).__name__}: {reason}"

@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from hoverfast_platform.access_errors import is_there
 from hoverfast_platform.errors import SettingsError
 
 
@@ -42,7 +43,7 @@ def expand(
                 f"{argument} stands for no file.", "Check the spelling and the files' suffixes."
             )
         found.update(dict.fromkeys(paths))
-    if not any(path.exists() for path in found):  # told before a model is made ready
+    if not any(is_there(path) for path in found):  # told before a model is made ready
         absent = ", ".join(map(str, list(found)[:5]))
         raise SettingsError(f"There is no such file: {absent}.", "Check the path.")
     return list(found)

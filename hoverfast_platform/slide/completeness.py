@@ -10,6 +10,7 @@ from pathlib import Path
 import openslide
 import tifffile
 
+from hoverfast_platform.access_errors import is_there
 from hoverfast_platform.errors import AbsentSlideError, IncompleteSlideError, UnreadableSlideError
 from hoverfast_platform.slide.digest import slide_files
 from hoverfast_platform.slide.offline import refuse_offline
@@ -78,7 +79,7 @@ def check_is_file(path: Path) -> None:
 
 
 def _check_is_file(path: Path) -> None:
-    if not path.exists():
+    if not is_there(path):
         raise AbsentSlideError(f"{path} does not exist.", "Check the path.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device"

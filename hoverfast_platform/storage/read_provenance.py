@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hoverfast_platform.access_errors import is_there
 from hoverfast_platform.errors import StorageError
 from hoverfast_platform.storage.nuclei_table import read_table_metadata
 from hoverfast_platform.storage.publish import (
@@ -25,7 +26,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         StorageError: If the file is missing, damaged, not one of ours, or if a file of its
             result changed since the summary beside it was written.
     """
-    if not path.is_file():
+    if not is_there(path) or not path.is_file():
         raise StorageError(f"{path} does not exist.", "Give a result file.")
     _check_unchanged(path)
     if path.name.endswith(".summary.json"):

@@ -78,13 +78,14 @@ def test_the_catalogue_is_looked_at_without_migrating_it(tmp_path):
     assert folders.catalogue(tmp_path, None).text.endswith(f"is at revision {newest}")
 
     import sqlite3
+    from contextlib import closing
 
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001_first'")
     assert folders.catalogue(tmp_path, None).state == "note"
     assert "hoverfast catalogue upgrade" in folders.catalogue(tmp_path, None).remedy
 
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999_later'")
     remark = folders.catalogue(tmp_path, None)
     assert (remark.state, remark.remedy) == ("wrong", "Update hoverfast_platform.")
