@@ -109,9 +109,10 @@ bench: $(STAMP)  ## Seconds, memory, disk on this machine; BENCH='--tiles folder
 	$(BIN)/hoverfast bench -o bench $(BENCH)
 
 # A file's tests stay together: they share what its fixtures made. JOBS=0 runs all in one process.
+# A thread each: several processes whose threads wait for one another by turning round are slower.
 JOBS ?= auto
 test: $(STAMP)  ## Tests that need nothing but this checkout, on all cores; K=expression chooses
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(K),-k '$(K)')
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(K),-k '$(K)')
 
 # Arithmetic, formats, rules and one kind of database: no network runs, no server, nothing killed.
 FAST := $(addprefix tests/unit/,hv nuclei slide storage evaluation checks cohorts reports \
