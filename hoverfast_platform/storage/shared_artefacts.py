@@ -126,7 +126,7 @@ class SharedArtefacts:
 
         Raises:
             SettingsError: If artefacts do not lie there.
-            StorageError: If there is no file, or one changed meanwhile.
+            StorageError: If its files are missing, or one of them changed meanwhile.
         """
         name = self.name_of(path)
         if name is None:
@@ -146,7 +146,7 @@ class SharedArtefacts:
             files: Each file, by its name in the working folder.
 
         Raises:
-            StorageError: If there is no file, or one changed meanwhile.
+            StorageError: If its files are missing, or one of them changed meanwhile.
         """
         if not files:
             raise StorageError(
