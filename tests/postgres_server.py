@@ -69,6 +69,28 @@ class PostgresServer:
         self.port = free_port()
         self.start()
 
+    def make_standby(self, folder: Path) -> PostgresServer:
+        """Another server that takes each write before we acknowledge it, until it is promoted."""
+        standby = PostgresServer(folder, self.programs)
+        folder.mkdir()
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        standby._run(
+            "pg_basebackup",
+            *("-d", self.url(), "-D", str(standby.data), "-X", "stream", "-c", "fast"),
+            *("--write-recovery-conf", "--no-sync"),
+        )
+        standby.port = free_port()
+        standby.start()
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.sql("SELECT pg_reload_conf()")
+        give_up_at = time.monotonic() + _START_S
+        while self.sql("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+            if time.monotonic() > give_up_at:
+                raise RuntimeError((folder / "server.log").read_text()[-2000:])
+            time.sleep(0.1)
+        return standby
+
     def _copy_of_wheel(self) -> Path:
         """The programs where another user may run them; they find their libraries beside."""
         package = self.programs.parents[1]

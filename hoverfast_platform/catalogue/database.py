@@ -32,7 +32,8 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
 
 CatalogueLocation: TypeAlias = Path | str
-"""A SQLite file, or the URL of a PostgreSQL database (``postgresql://user@host/name``)."""
+"""A SQLite file, or the URL of a PostgreSQL database (``postgresql://user@host/name``; a server
+with a standby is ``postgresql://user@/name?host=first:5432&host=second:5432``)."""
 
 CATALOGUE_NAME = "catalogue.sqlite"
 """In an output or artefact folder: what was made there, and from what."""
@@ -68,7 +69,11 @@ _LIBPQ = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
     "application_name": "hoverfast",
+    # Of several servers the one that takes writes, and none while a standby is not promoted yet.
+    "target_session_attrs": "read-write",
 }
+_READ_ONLY = "25006"
+"""SQLSTATE of a write that a server refuses because it is, or has become, a standby."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +169,9 @@ def database_url(location: CatalogueLocation) -> URL:
     if url is None or "@" in f"{url.host}{url.database}":
         raise CatalogueError(
             "The catalogue's URL cannot be parsed.",
-            "Give postgresql://user:password@host:5432/name; write @ : / % in a password as "
-            "%40 %3A %2F %25.",
+            "Give postgresql://user:password@host:5432/name, or with several servers "
+            "postgresql://user:password@/name?host=first:5432&host=second:5432; write @ : / % in "
+            "a password as %40 %3A %2F %25.",
         ) from None
     if url.get_backend_name() != "postgresql":
         raise CatalogueError(
@@ -181,7 +187,9 @@ def shown(location: CatalogueLocation | URL) -> str:
     url = location if isinstance(location, URL) else database_url(location)
     if url.drivername == "sqlite":
         return str(url.database)
-    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+    text = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+    hosts = url.normalized_query.get("host", ())
+    return text if url.host or not hosts else text.replace("@/", f"@{','.join(hosts)}/", 1)
 
 
 def look_up_revision(location: CatalogueLocation) -> str | None:
@@ -359,6 +367,13 @@ def _explain(context: ExceptionContext) -> None:
             f"The catalogue was being written for more than {_MAX_WAIT_S} s by others.",
             "A process that writes hangs, or the file lies on a network share that does not lock: "
             "keep SQLite on a local disk, and use PostgreSQL from several machines.",
+        ) from error
+    if getattr(error, "pgcode", None) == _READ_ONLY:
+        context.is_disconnect = True  # so that no connection to this server is used again
+        raise CatalogueUnavailableError(
+            f"The catalogue's server takes no writes: {text}",
+            "Another server may have taken its place. Run again; if this stays, give the address "
+            "of the server that takes writes, or of all of them (deploy/README.md).",
         ) from error
     is_refused = context.connection is None and isinstance(
         context.sqlalchemy_exception, OperationalError

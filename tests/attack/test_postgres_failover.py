@@ -1,0 +1,129 @@
+"""A standby takes a server's place while several write: what was acknowledged is there, once."""
+
+import dataclasses
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hoverfast_platform.catalogue import Catalogue
+from hoverfast_platform.catalogue.database import shown, upgrade_database
+from hoverfast_platform.errors import CatalogueUnavailableError
+from hoverfast_platform.use_cases.outcome import Retries, each
+from tests.attack.effort import IS_FULL
+from tests.builders import SLIDE, segmentation
+from tests.postgres_server import PostgresServer, find_programs
+
+N_WRITERS, N_SLIDES, N_FAILOVERS = 3, (200 if IS_FULL else 40), (4 if IS_FULL else 1)
+
+
+def slide(i):
+    return dataclasses.replace(SLIDE, sha256=f"{i:010d}" + "0" * 54)
+
+
+def write(url, writer, outcomes):
+    """As a run does: tried again where a failure may pass."""
+    with Catalogue.open(url) as catalogue:
+
+        def record(i):
+            catalogue.slides.register(slide(i))
+            catalogue.results.record(segmentation(f"{writer}-{i}", slide=slide(i)))
+            time.sleep(0.01)
+
+        outcomes.extend(
+            each(
+                range(N_SLIDES),
+                record,
+                record_failure=lambda *_: None,
+                retries=Retries(n_attempts=6, pause_s=0.2),
+            )
+        )
+
+
+def address(*servers):
+    url = servers[0].url()
+    hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in servers)
+    return f"{url.rpartition('@')[0]}@/postgres?{hosts}"
+
+
+@pytest.fixture
+def servers_folder():
+    if find_programs() is None:
+        pytest.skip("no PostgreSQL programs: apt install postgresql, or make setup")
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("n", range(N_FAILOVERS))
+def test_a_standby_promoted_during_writes_has_all_that_was_recorded_once(servers_folder, n):
+    first = PostgresServer(servers_folder / "first", find_programs())
+    first.create()
+    upgrade_database(first.url())
+    second = first.make_standby(servers_folder / "second")
+    url = address(second, first)  # the standby is asked first, and must not be taken
+    outcomes = []
+    writers = [
+        threading.Thread(target=write, args=(url, name, outcomes)) for name in "abc"[:N_WRITERS]
+    ]
+    try:
+        for writer in writers:
+            writer.start()
+        time.sleep(0.7 + n / 7)
+        with Catalogue.open(first.url()) as catalogue:
+            n_before = len(catalogue.slides.all())
+        first.kill()
+        time.sleep(1)  # nobody takes writes
+        second.sql("SELECT pg_promote()")
+        for writer in writers:
+            writer.join(240)
+
+        assert 0 < n_before < N_SLIDES
+        assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
+        assert len(outcomes) == N_WRITERS * N_SLIDES
+        with Catalogue.open(second.url()) as catalogue:
+            slides = catalogue.slides.all()
+            assert len(slides) == len({found.sha256 for found in slides}) == N_SLIDES
+            for name in "abc"[:N_WRITERS]:
+                for i in range(N_SLIDES):
+                    assert len(catalogue.results.lineage(f"{name}-{i}").entries) == 1
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_a_server_that_becomes_a_standby_is_left_for_one_that_takes_writes(
+    postgres_server, postgres_url
+):
+    """As behind one address that moves: the old connections still answer, and refuse writes."""
+    upgrade_database(postgres_url)
+    name = postgres_url.rpartition("/")[2]
+    with Catalogue.open(postgres_url) as catalogue:
+        catalogue.slides.register(slide(0))
+        postgres_server.sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        held = catalogue._database.reader.connect()
+        held.exec_driver_sql("SET default_transaction_read_only = on")
+        held.commit()
+        held.close()  # back into the pool, where the next write takes it
+
+        with pytest.raises(CatalogueUnavailableError, match="takes no writes"):
+            catalogue.slides.register(slide(1))
+        assert CatalogueUnavailableError.is_transient
+        threading.Timer(
+            1.5,
+            postgres_server.sql,
+            (f'ALTER DATABASE "{name}" SET default_transaction_read_only = off',),
+        ).start()
+        began_at = time.monotonic()
+        catalogue.slides.register(slide(1))  # waits for a server that takes writes
+
+        assert time.monotonic() - began_at > 1
+        assert len(catalogue.slides.all()) == 2
+
+
+def test_several_servers_are_shown_without_their_password():
+    url = "postgresql://hoverfast:s3cret@/catalogue?host=a:5432&host=b:5433"
+
+    assert shown(url) == "postgresql://hoverfast:***@a:5432,b:5433/catalogue"
