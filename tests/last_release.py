@@ -26,7 +26,8 @@ from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
 from hoverfast_platform.review.log import ReviewLog
 from hoverfast_platform.review.state import Proposal
 from hoverfast_platform.storage.nuclei_table import read_nuclei_table
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.storage.summary import SegmentationSummary
 from hoverfast_platform.synthetic import write_synthetic_slide
 from hoverfast_platform.version import __version__

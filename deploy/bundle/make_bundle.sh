@@ -2,6 +2,8 @@
 # Collects wheels (the models are in ours), source and checksums in one folder that installs without internet.
 #   make_bundle.sh FOLDER PLATFORM PYTHON VARIANT
 # PLATFORM is Linux on a processor (x86_64, aarch64), PYTHON a version (3.12), VARIANT light or full.
+# Full is the platform with Dagster, and torch with CUDA's libraries; for servers without a GPU
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves those 3 GB out.
 set -euo pipefail
 folder=$1 machine=$2 python=${3#python} variant=$4
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
@@ -25,7 +27,10 @@ if [ "$variant" = light ]; then
   touch "$folder/LIGHT"
   "$here" -m pip download "${options[@]}" --no-deps --requirement "$checkout/deploy/bundle/light.txt"
 else
-  "$here" -m pip download "${options[@]}" "$folder"/wheels/hoverfast_platform-*.whl
+  [ -z "${TORCH_INDEX:-}" ] || options+=(--extra-index-url "$TORCH_INDEX")
+  for wheel in "$folder"/wheels/hoverfast_platform-*.whl; do
+    "$here" -m pip download "${options[@]}" "$wheel[platform,training,quantise,viewer,gpu,dicom,anndata,s3]"
+  done
 fi
 # The models that ship are in the wheel. The source of the light bundle is without them, and without
 # the checkpoints of trainings that go on: together they are 60 MiB.

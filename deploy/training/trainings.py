@@ -23,12 +23,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 
 _PATCHES_PER_FILE = 130
 """A set of more becomes several, which are unpacked at the same time."""

@@ -22,9 +22,9 @@ from hoverfast_platform.storage.patch_table import (
     LabelProvenance,
     Patch,
     PatchTable,
-    PatchTableWriter,
     split_into_pieces,
 )
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.training.data import TrainingData
 from hoverfast_platform.training.fit import fit
 from hoverfast_platform.training.settings import TrainingSettings

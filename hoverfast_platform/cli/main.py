@@ -183,6 +183,10 @@ def _end_interrupted() -> NoReturn:
         os._exit(130)
 
 
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "hoverfast_platform"
+
+
 def _shown(error: Exception) -> int:
     """The exit code for an error, once it is told; a defect of ours with its traceback."""
     error = out_of_memory(error) or access_refused(error) or error
@@ -191,6 +195,10 @@ def _shown(error: Exception) -> int:
             name = ".".join(str(part) for part in problem["loc"])
             say(f"Error: {name} = {problem['input']}: {problem['msg']}.", err=True)
         return 2
+    if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name or ""):
+        say(f"Error: this needs the package {error.name!r}, which is not installed here.", err=True)
+        say("A light bundle leaves packages to the machine: deploy/bundle/light.txt.", err=True)
+        return 1
     if not isinstance(error, HoverFastError):
         say("".join(format_exception(error)), err=True)
         return 1

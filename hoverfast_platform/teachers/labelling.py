@@ -39,9 +39,9 @@ from hoverfast_platform.storage.patch_table import (
     LabelProvenance,
     Patch,
     PatchTable,
-    PatchTableWriter,
     split_into_pieces,
 )
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.teachers.annotations import AnnotationsTeacher
 from hoverfast_platform.teachers.counterstain import counterstain
 from hoverfast_platform.teachers.plausibility import implausible_share

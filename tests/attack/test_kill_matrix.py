@@ -15,12 +15,8 @@ from hoverfast_platform.catalogue import Catalogue, ModelRecord
 from hoverfast_platform.catalogue.database import database_url, newest_revision, upgrade_database
 from hoverfast_platform.catalogue.records import FailureRecord
 from hoverfast_platform.config import MaskSettings
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.teachers.corrections import Review, import_review
 from hoverfast_platform.use_cases.make_masks import make_masks
 from tests.attack.effort import steps

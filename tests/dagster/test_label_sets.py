@@ -13,7 +13,8 @@ from hoverfast_platform.cohorts.cohort import LearningFolder, find_cohort
 from hoverfast_platform.cohorts.label_sets import find_label_sets
 from hoverfast_platform.errors import LabelError
 from hoverfast_platform.model.card import LabelSource
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from tests.dagster.parts import cohort, model_evaluation, student_model, teacher_labels
 
 OURS = LabelSource(name="ours", licence="CC0-1.0")

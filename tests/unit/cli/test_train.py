@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from hoverfast_platform.cli.main import hoverfast
 from hoverfast_platform.errors import SettingsError, StorageError
 from hoverfast_platform.model.checkpoint import load_model
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 
 SMALL = ["-b", "2", "-n", "0", "--crop-px", "32", "--device", "cpu"]
 

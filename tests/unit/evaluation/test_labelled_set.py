@@ -4,7 +4,8 @@ from PIL import Image
 
 from hoverfast_platform.errors import LabelError, SettingsError, UnreadableSlideError
 from hoverfast_platform.evaluation.labelled_set import open_labelled_set
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 
 LABEL = np.zeros((20, 30), dtype=np.uint16)
 LABEL[2:6, 2:6], LABEL[10:15, 10:20] = 3, 900

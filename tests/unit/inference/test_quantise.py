@@ -16,7 +16,8 @@ from hoverfast_platform.inference.quantise import quantise
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.quantised import AgreementCheck, find_int8, int8_paths
 from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTableWriter
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 
 GOOD = AgreementCheck(
     dataset="d", dataset_digest="0", n_images=1, n_nuclei=1, dice_between=0.995,

@@ -10,12 +10,8 @@ import pytest
 import tables
 
 from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 
 
 def _patch(seed=0, height=100, width=90, n=3, source="a"):

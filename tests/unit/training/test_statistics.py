@@ -11,12 +11,8 @@ from hoverfast_platform.errors import SettingsError
 from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.network import HoverFast
 from hoverfast_platform.model.registry import DEFAULT_MODEL
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.training.statistics import retake_statistics
 
 

@@ -8,12 +8,8 @@ import pytest
 from hoverfast_platform.model.card import LabelSource, ModelCard
 from hoverfast_platform.model.checkpoint import LoadedModel, weights_of
 from hoverfast_platform.model.network import HoverFast
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.training.data import Guides, TrainingData
 from hoverfast_platform.training.settings import TrainingSettings
 from hoverfast_platform.training.student_card import student_card

@@ -12,12 +12,8 @@ from hoverfast_platform.config import Appearance
 from hoverfast_platform.errors import TrainingError
 from hoverfast_platform.model.architecture import Architecture
 from hoverfast_platform.model.checkpoint import load_model
-from hoverfast_platform.storage.patch_table import (
-    LabelProvenance,
-    Patch,
-    PatchTable,
-    PatchTableWriter,
-)
+from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, PatchTable
+from hoverfast_platform.storage.patch_table_writer import PatchTableWriter
 from hoverfast_platform.training import fit as fit_module
 from hoverfast_platform.training import step as step_module
 from hoverfast_platform.training.crops import Crops
