@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -49,6 +50,20 @@ def written_atomically(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # the first error is the one to report
             part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder in ``parent``, which goes with the block.
+
+    What killed processes of this machine left in ``parent`` is removed.
+    """
+    begin = f".scratch.{_machine()}-"
+    for left in parent.glob(f"{begin}*"):
+        if not _is_alive(left.name.removeprefix(begin).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{begin}{os.getpid()}-") as folder:
+        yield Path(folder)
 
 
 @functools.cache

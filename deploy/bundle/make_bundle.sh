@@ -19,8 +19,9 @@ here=${BUILD_PYTHON:-python3}
 options=(--quiet --disable-pip-version-check --only-binary=:all: --dest "$folder/wheels"
   --constraint "$checkout/constraints.txt" --implementation cp --python-version "$python"
   --abi "cp${python/./}" --abi abi3 --abi none)
-for glibc in 2_34 2_28 2_27 2_26 2_24 2_17 2_12 2_5; do
-  options+=(--platform "manylinux_${glibc}_$machine")
+# pip takes each platform by its exact name; wheels for any C library up to this one work there.
+for glibc in $(seq 34 -1 5); do
+  options+=(--platform "manylinux_2_${glibc}_$machine")
 done
 options+=(--platform "manylinux2014_$machine" --platform "manylinux1_$machine")
 if [ "$variant" = light ]; then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import tifffile
 
 from hoverfast_platform.errors import SettingsError
-from hoverfast_platform.files import reporting_storage, written_atomically
+from hoverfast_platform.files import reporting_storage, scratch_folder, written_atomically
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.slide.reader import SlideReader
 
@@ -41,11 +40,11 @@ def write_slide(reader: SlideReader, target: Path) -> None:
     with reporting_storage(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(dir=target.parent, prefix=".extract-") as scratch,
+            scratch_folder(target.parent) as scratch,
             written_atomically(target) as part,
             tifffile.TiffWriter(part, bigtiff=True) as tiff,
         ):
-            _write_levels(reader, tiff, Path(scratch))
+            _write_levels(reader, tiff, scratch)
 
 
 def _write_levels(reader: SlideReader, tiff: tifffile.TiffWriter, scratch: Path) -> None:

@@ -1,5 +1,8 @@
 """Files are whole or absent, and an error keeps its own words."""
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import BaseModel
 
@@ -8,6 +11,7 @@ from hoverfast_platform.files import (
     folder_written_atomically,
     read_settings_file,
     reporting_storage,
+    scratch_folder,
     written_atomically,
 )
 
@@ -76,3 +80,23 @@ def test_settings_that_are_wrong_name_their_file_and_every_wrong_field(tmp_path)
         )
 
     assert told.value.remedy == "Mend it."
+
+
+def test_a_scratch_folder_goes_with_its_block_and_what_a_killed_process_left_goes_too(tmp_path):
+    code = (
+        "import os, pathlib, sys; from hoverfast_platform.files import scratch_folder\n"
+        "with scratch_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'level.raw').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "level.raw").exists()
+
+    with scratch_folder(tmp_path) as outer, scratch_folder(tmp_path) as inner:
+        assert not left.exists()
+        assert outer.is_dir()
+        assert inner.is_dir()
+        assert outer != inner
+
+    assert list(tmp_path.iterdir()) == []

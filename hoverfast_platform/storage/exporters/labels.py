@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import tifffile
 import zarr
 
+from hoverfast_platform.files import scratch_folder
 from hoverfast_platform.storage.exporters.exporter import Exporter, Need, NucleiSource
 from hoverfast_platform.storage.label_pyramid import LABELS, write_label_pyramid
 
@@ -40,8 +40,8 @@ def label_tiles(
         scratch: Folder in which the whole image is kept meanwhile, compressed.
     """
     width, height = source.frame_px
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".labels-") as folder:
-        pyramid = Path(folder) / "labels.zarr"
+    with scratch_folder(scratch) as folder:
+        pyramid = folder / "labels.zarr"
         write_zarr(source, pyramid, 0)
         labels = zarr.open_group(pyramid / LABELS, mode="r")["0"]
         for y in range(0, height, _TILE_PX):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hoverfast_platform.files import scratch_folder
 from hoverfast_platform.nuclei.identity import nucleus_ids
 from hoverfast_platform.storage.exporters.exporter import Exporter, Need, NucleiSource
 from hoverfast_platform.storage.exporters.labels import write_zarr
@@ -26,8 +26,8 @@ def _write(source: NucleiSource, path: Path, _per_piece: int) -> None:
     to_um = {"global": Scale([source.scale.x, source.scale.y], axes=("x", "y"))}
     part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".labels-") as folder:
-        pyramid = Path(folder) / "labels.zarr"
+    with scratch_folder(path.parent) as folder:
+        pyramid = folder / "labels.zarr"
         write_zarr(source, pyramid, 0)
         shapes: dict[str, Any] = {}
         tables: dict[str, Any] = {}
