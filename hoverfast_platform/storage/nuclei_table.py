@@ -263,7 +263,10 @@ def measurement_distributions(path: Path, columns: Sequence[str]) -> dict[str, D
 
     Columns without a single value are left out.
     """
-    found = {name: Distribution.of(read_measurement(path, name)) for name in columns}
+    with pq.ParquetFile(path) as file:
+        found = {
+            name: Distribution.of(file.read(columns=[name])[name].to_numpy()) for name in columns
+        }
     return {name: distribution for name, distribution in found.items() if distribution}
 
 
