@@ -27,7 +27,14 @@ PARTS = (
 )
 """Packages that decide what comes out or how fast; `hoverfast --version` lists them."""
 
-_MODULES = ("torch", "cv2", "numba", "shapely", "pyarrow", "tifffile", "imagecodecs", "openslide")
+_MODULES = ("torch", "cv2", "numba", "shapely", "pyarrow", "h5py", "tifffile", "openslide")
+_ONLY_FOR_SOME_WORK = {
+    "openvino": "without it a CPU is several times slower",
+    "tables": "without it no training set can be made",
+    "imagecodecs": "without it TIFF files with JPEG tiles can neither be written, nor read where "
+    "OpenSlide does not read them",
+}
+"""Packages that a light bundle leaves out, to what is missed without them."""
 
 EXTRAS = {
     "viewer": ("starlette", "uvicorn"),
@@ -37,6 +44,10 @@ EXTRAS = {
     "quantise": ("nncf",),
     "onnx": ("onnx",),
     "anndata": ("anndata",),
+    "spatialdata": ("spatialdata",),
+    "dicom": ("highdicom",),
+    "remote": ("fsspec", "aiohttp"),
+    "s3": ("s3fs",),
     "gpu": ("pynvml",),
     "czi": ("pylibCZIrw",),
 }
@@ -80,10 +91,10 @@ def packages() -> Remark:
             f"cannot be imported: {'; '.join(failed)}",
             "Install hoverfast_platform again into a fresh environment.",
         )
-    if importlib.util.find_spec("openvino") is None:
-        return Remark(
-            "note", versions, "Without openvino a CPU is several times slower: pip install openvino"
-        )
+    absent = [name for name in _ONLY_FOR_SOME_WORK if importlib.util.find_spec(name) is None]
+    if absent:
+        missed = "; ".join(f"{name}: {_ONLY_FOR_SOME_WORK[name]}" for name in absent)
+        return Remark("note", versions, f"Not installed: {missed}. pip install {' '.join(absent)}")
     return Remark("ok", versions)
 
 
