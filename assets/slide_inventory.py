@@ -142,8 +142,11 @@ def _register(
     for batch in register_ready(files, mpp=mpp):
         for path, error in batch.failures:
             context.log.warning("quarantine: %s (%s): %s", path, error.kind, error)
+        for path, away in batch.away:
+            context.log.warning("%s is judged again later: %s", path, away)
         n_new += len(add_slides(context.instance, names, batch.slide_keys))
-        n_done += len(batch.slide_keys) + len(batch.failures) + batch.n_unsettled
+        n_later = len(batch.away) + batch.n_unsettled
+        n_done += len(batch.slide_keys) + len(batch.failures) + n_later
         report(Progress("registering", n_done, max(n_total, n_done), "files"))
     return n_new
 

@@ -17,7 +17,8 @@ The tree::
     ├── LabelError               (ValueError)    labelled images that cannot be used
     ├── CheckpointError          (ValueError)    model file corrupt, or of another architecture
     ├── StorageError             (OSError)       results cannot be written, or were damaged
-    │   └── SharedStoreUnavailableError          the shared store does not answer just now
+    │   ├── SharedStoreUnavailableError          the shared store does not answer just now
+    │   └── ShareUnavailableError                a network share failed, or a disk
     ├── ComputeError             (RuntimeError)  a worker died, a device failed, memory ran out
     ├── ReviewConflictError      (RuntimeError)  two people corrected the same nucleus
     ├── TrainingError            (RuntimeError)  labels or optimisation that cannot go on
@@ -146,6 +147,13 @@ class SharedStoreUnavailableError(StorageError):
     """The object store that machines share cannot be reached just now."""
 
     kind = "shared_store_unavailable"
+    is_transient = True
+
+
+class ShareUnavailableError(StorageError):
+    """A file system failed, not a file: usually a network share that did not answer in time."""
+
+    kind = "share_unavailable"
     is_transient = True
 
 

@@ -6,6 +6,7 @@ Nothing here knows what is in a file. What a format looks like belongs in ``stor
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import glob
 import hashlib
@@ -20,17 +21,21 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hoverfast_platform.errors import HoverFastError, SettingsError, StorageError
+from hoverfast_platform.file_system_errors import WHEN_FULL, named_failure, words_of
 from hoverfast_platform.stand_ins import refuse_stand_in
+from hoverfast_platform.sure_steps import remove_folder, rename
 from hoverfast_platform.wrong_settings import wrong_fields
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_UNWRITTEN = b"Nothing was written here yet.\n"
 
 
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    What killed processes of this machine left of the same file is removed.
+    What killed processes of this machine left of the same file is removed. Whoever writes opens
+    the file anew: it is there already, so that lost bytes are heard of.
 
     Raises:
         StorageError: If the folder is not writable or the disk is full.
@@ -43,9 +48,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
             for left in path.parent.glob(f"{glob.escape(begin)}*.part"):
                 if not _is_alive(left.name.removeprefix(begin).removesuffix(".part")):
                     left.unlink(missing_ok=True)
-            yield part
-            fsync(part)
-            part.replace(path)
+            with _listening(part):
+                yield part
+            rename(part, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to report
             part.unlink(missing_ok=True)
@@ -64,6 +69,32 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=f"{begin}{os.getpid()}-") as folder:
         yield Path(folder)
+
+
+@contextlib.contextmanager
+def _listening(part: Path) -> Iterator[None]:
+    """Wait until a file that the block writes is on the disk, and raise if bytes of it were lost.
+
+    A network share, or a quota, may take bytes and refuse them when the file is closed. That is
+    told once to everybody who has the file open, and some libraries keep it to themselves. So it
+    is opened here, too, before they do.
+
+    Raises:
+        OSError: If bytes were lost, or nothing was written.
+    """
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        os.write(descriptor, _UNWRITTEN)
+        yield
+        os.fsync(descriptor)
+        if not os.path.samestat(os.fstat(descriptor), part.stat()):
+            fsync(part)  # the block renamed another file to it
+            return
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        if os.read(descriptor, len(_UNWRITTEN) + 1) == _UNWRITTEN:
+            raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
+    finally:
+        os.close(descriptor)
 
 
 @functools.cache
@@ -100,8 +131,8 @@ def folder_written_atomically(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             if path.exists():
-                shutil.rmtree(path)
-            part.rename(path)
+                remove_folder(path)
+            rename(part, path)
             fsync(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -159,16 +190,20 @@ def reporting_storage(path: Path, *also: type[Exception]) -> Iterator[None]:
 
 
 def _storage_error(path: Path, error: Exception) -> StorageError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    reason = (error.strerror if isinstance(error, OSError) else None) or words_of(error)
+    text = f"{path} cannot be written: {reason}{_space_near(path)}."
+    return named_failure(text, error) or StorageError(text, WHEN_FULL)
+
+
+def _space_near(path: Path) -> str:
+    """How much is free, in brackets; nothing where the file system does not say it."""
     folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    free_gib = shutil.disk_usage(folder).free / 2**30
-    return StorageError(
-        f"{path} cannot be written: {reason} ({free_gib:.2f} GiB free in {folder}).",
-        "Free space, choose another output folder, or check its permissions; finished tile "
-        "blocks are kept and the next run goes on from them.",
-    )
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        return f" ({shutil.disk_usage(folder).free / 2**30:.2f} GiB free in {folder})"
+    except OSError:  # a share that is away
+        return ""
 
 
 def file_sha256(path: Path) -> str:
@@ -177,8 +212,12 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: If it cannot be read.
     """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        error.filename = error.filename or str(path)  # opening says which file it was, reading not
+        raise
 
 
 def text_sha256(text: str) -> str:

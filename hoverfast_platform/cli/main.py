@@ -23,6 +23,7 @@ from hoverfast_platform.access_errors import access_refused
 from hoverfast_platform.cli.loudness import QUIET
 from hoverfast_platform.cli.say import say
 from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.interruption import end_on_signals, is_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
@@ -189,7 +190,8 @@ def _is_ours(module: str) -> bool:
 
 def _shown(error: Exception) -> int:
     """The exit code for an error, once it is told; a defect of ours with its traceback."""
-    error = out_of_memory(error) or access_refused(error) or error
+    named = out_of_memory(error) or access_refused(error) or file_system_failed(error)
+    error = named or error
     if isinstance(error, ValidationError):
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])

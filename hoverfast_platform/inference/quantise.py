@@ -31,6 +31,7 @@ from hoverfast_platform.inference.backends.graph_statistics import with_statisti
 from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
     openvino_graph,
+    stored_graph,
 )
 from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.inference.evaluate_model import evaluate_model
@@ -193,7 +194,7 @@ def _check_by_avx2(model: str, graph_path: Path, dataset: LabelledSet) -> Agreem
     """The check in a process that was limited; None where OpenVINO does not heed the limit."""
     import openvino as ov
 
-    graph = ov.Core().read_model(graph_path)
+    graph = stored_graph(graph_path)
     graph.reshape([1, 64, 64, 3])
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     nodes = compiled.get_runtime_model().get_ops()
@@ -207,9 +208,7 @@ def _check(
     model: LoadedModel, graph_path: Path, dataset: LabelledSet, on_progress: OnProgress
 ) -> AgreementCheck:
     """Both forms on the same images, through the same path as any other image."""
-    import openvino as ov
-
-    graph = ov.Core().read_model(graph_path)
+    graph = stored_graph(graph_path)
     fp32, fp32_maps = _evaluated(
         OpenVinoPredictor(openvino_graph(model), model, "fp32"), model, dataset, on_progress
     )

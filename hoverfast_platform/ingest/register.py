@@ -13,7 +13,12 @@ from pathlib import Path
 from hoverfast_platform.catalogue.records import SlideRecord, slide_record
 from hoverfast_platform.catalogue.watched_files import Judged, ReadyFile, WatchedFiles
 from hoverfast_platform.config import Scale
-from hoverfast_platform.errors import HoverFastError, UnreadableSlideError
+from hoverfast_platform.errors import (
+    HoverFastError,
+    ShareUnavailableError,
+    UnreadableSlideError,
+)
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.geometry import Box
 from hoverfast_platform.ingest.mpp_rules import MppRules
 from hoverfast_platform.ingest.units import signature
@@ -34,11 +39,13 @@ class RegisteredBatch:
     Attributes:
         slide_keys: Keys of the slides they hold, known ones included.
         failures: Path and error of those that went into quarantine.
+        away: Path and error of those that a share did not give; they settle and are judged again.
         n_unsettled: Files that changed while they were looked at, and settle again.
     """
 
     slide_keys: tuple[str, ...]
     failures: tuple[tuple[str, HoverFastError], ...]
+    away: tuple[tuple[str, ShareUnavailableError], ...]
     n_unsettled: int
 
 
@@ -63,7 +70,7 @@ def register_ready(
         while ready := files.ready(batch_size):
             started = time.monotonic()
             judged: list[Judged] = []
-            unsettled: list[tuple[str, str]] = []
+            unsettled: list[_Unsettled] = []
             for i in range(0, len(ready), _N_THREADS):
                 for outcome in threads.map(partial(_judge, mpp), ready[i : i + _N_THREADS]):
                     if isinstance(outcome, Judged):
@@ -74,8 +81,8 @@ def register_ready(
                     break
             now = datetime.datetime.now(datetime.UTC)
             keys = files.record(judged, now)
-            for path, new_signature in unsettled:
-                files.settle_again(path, new_signature, now)
+            for file in unsettled:
+                files.settle_again(file.path, file.signature, now)
             yield RegisteredBatch(
                 tuple(keys),
                 tuple(
@@ -83,28 +90,54 @@ def register_ready(
                     for item in judged
                     if isinstance(item.verdict, HoverFastError)
                 ),
-                len(unsettled),
+                tuple((file.path, file.away) for file in unsettled if file.away is not None),
+                sum(file.away is None for file in unsettled),
             )
 
 
-def _judge(mpp: MppRules, file: ReadyFile) -> Judged | tuple[str, str]:
-    """The verdict on a file; or its path and new signature if it changed meanwhile."""
-    verdict: SlideRecord | HoverFastError
+@dataclass(frozen=True)
+class _Unsettled:
+    """A file that cannot be judged yet: it changed, or its share does not answer."""
+
+    path: str
+    signature: str
+    away: ShareUnavailableError | None = None
+
+
+def _judge(mpp: MppRules, file: ReadyFile) -> Judged | _Unsettled:
+    """The verdict on a file, unless it changed meanwhile or its share failed.
+
+    Some libraries do not say why they could not read, so a file that is found unreadable is read
+    once more: a share fails for a moment, damage stays.
+    """
     path = Path(file.path)
     override = file.mpp_override if file.mpp_override is not None else mpp.mpp(path)
-    try:
-        verdict = read_record(path, Scale(mpp_override=override))
-    except HoverFastError as error:
-        verdict = error
-    except OSError as error:
-        verdict = UnreadableSlideError(
-            f"{file.path} cannot be read: {error.strerror}.", "Check the file's permissions."
-        )
+    verdict = _verdict(path, Scale(mpp_override=override))
+    if isinstance(verdict, UnreadableSlideError):
+        verdict = _verdict(path, Scale(mpp_override=override))
+    if isinstance(verdict, ShareUnavailableError):
+        return _Unsettled(file.path, file.signature, verdict)
     try:
         now = signature(path)
-    except OSError:
+    except OSError as error:
+        failed = file_system_failed(error)
+        if isinstance(failed, ShareUnavailableError):
+            return _Unsettled(file.path, file.signature, failed)
         now = "gone"
-    return Judged(file, verdict) if now == file.signature else (file.path, now)
+    return Judged(file, verdict) if now == file.signature else _Unsettled(file.path, now)
+
+
+def _verdict(path: Path, scale: Scale) -> SlideRecord | HoverFastError:
+    try:
+        return read_record(path, scale)
+    except (HoverFastError, OSError) as error:
+        if (failed := file_system_failed(error)) is not None:
+            return failed
+        if isinstance(error, HoverFastError):
+            return error
+        return UnreadableSlideError(
+            f"{path} cannot be read: {error.strerror}.", "Check the file's permissions."
+        )
 
 
 def read_record(path: Path, scale: Scale) -> SlideRecord:

@@ -94,12 +94,17 @@ def _slide_paths(folder: Path, problems: list[str]) -> Iterator[Path]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        try:  # a share may not say what an entry is, and fail when it is asked
+            is_dir, is_file = entry.is_dir(follow_symlinks=False), entry.is_file()
+        except OSError as error:
+            problems.append(clean(f"{entry.path}: {error.strerror}"))
+            continue
+        if is_dir:
             if entry.name not in companions:
                 yield from _slide_paths(folder / entry.name, problems)
             continue
         suffix = suffixes[entry.name]
-        if suffix not in SLIDE_SUFFIXES or not entry.is_file():
+        if suffix not in SLIDE_SUFFIXES or not is_file:
             continue
         if suffix == ".dcm":
             if not is_first_dicom:

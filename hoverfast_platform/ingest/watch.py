@@ -10,6 +10,7 @@ from hoverfast_platform.catalogue.watched_files import WatchedFiles
 from hoverfast_platform.errors import UnreadableSlideError
 from hoverfast_platform.ingest.names import check_name
 from hoverfast_platform.ingest.units import list_slides
+from hoverfast_platform.texts import clean
 
 
 def look(
@@ -37,7 +38,12 @@ def look(
     problems: list[str] = []
     for root in roots:
         root = root.absolute()
-        if not root.is_dir():
+        try:
+            is_there = root.is_dir()
+        except OSError as error:  # a share whose server is away, or was restarted
+            problems.append(clean(f"{root} cannot be looked at: {error.strerror}"))
+            continue
+        if not is_there:
             problems.append(f"{root} is not there: not mounted, or misspelt")
             continue
         listing = list_slides(root)

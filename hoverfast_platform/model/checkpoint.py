@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from hoverfast_platform.errors import CheckpointError
 from hoverfast_platform.files import write_bytes, write_text
@@ -115,8 +115,9 @@ def weights_of(network: HoverFast) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    """Weights by name; not mapped: where a mapped file cannot be read, the process is ended."""
     try:
-        weights: Mapping[str, Any] = load_file(path)
+        weights: Mapping[str, Any] = load(path.read_bytes())
     except (SafetensorError, OSError, KeyError) as error:  # KeyError: a kind of number not known
         refuse_stand_in(path, "weights", CheckpointError)
         raise CheckpointError(

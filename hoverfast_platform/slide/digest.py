@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from hoverfast_platform.access_errors import is_there
 from hoverfast_platform.errors import UnreadableSlideError
 from hoverfast_platform.files import bytes_sha256, file_sha256
 
@@ -13,17 +16,42 @@ def slide_files(path: Path) -> tuple[Path, ...]:
 
     MRXS, VMS and VMU slides keep pixels in a folder of the same name or in files beside the
     index; a DICOM slide is all ``.dcm`` files of its folder.
+
+    Raises:
+        OSError: If a folder cannot be listed.
     """
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
-        parts = sorted(p for p in path.with_suffix("").rglob("*") if p.is_file())
-        return (path, *parts)
+        return (path, *sorted(_files_below(path.with_suffix(""))))
     if suffix in {".vms", ".vmu"}:
-        parts = sorted(p for p in path.parent.glob(f"{path.stem}*") if p != path and p.is_file())
-        return (path, *parts)
+        beside = _files_in(path.parent)
+        return (path, *sorted(p for p in beside if p.name.startswith(path.stem) and p != path))
     if suffix == ".dcm":
-        return tuple(sorted(p for p in path.parent.glob("*.dcm") if p.is_file()))
+        return tuple(sorted(p for p in _files_in(path.parent) if p.suffix == ".dcm"))
     return (path,)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Files in a folder and in those in it; folders are not entered through links.
+
+    A folder that is not listed whole makes another slide of its file, so that no error of the
+    file system may pass for an empty folder, as it does in ``Path.glob``.
+    """
+    if not is_there(folder):
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(Path(entry.path))
+            elif entry.is_file():
+                yield Path(entry.path)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file():
+                yield Path(entry.path)
 
 
 def slide_digest(path: Path) -> str:
@@ -36,13 +64,14 @@ def slide_digest(path: Path) -> str:
         UnreadableSlideError: If a file cannot be read.
     """
     digests: list[bytes] = []
-    for file in slide_files(path):
-        try:
+    file = path
+    try:
+        for file in slide_files(path):
             digests.append(bytes.fromhex(file_sha256(file)))
-        except OSError as error:
-            raise UnreadableSlideError(
-                f"{file} cannot be read: {error}.", "Check that it exists and your permissions."
-            ) from error
+    except OSError as error:
+        raise UnreadableSlideError(
+            f"{file} cannot be read: {error}.", "Check that it exists and your permissions."
+        ) from error
     if len(digests) == 1:
         return digests[0].hex()
     return bytes_sha256(*sorted(digests))

@@ -19,8 +19,10 @@ from hoverfast_platform.arrays import RgbImage
 from hoverfast_platform.errors import (
     AbsentSlideError,
     MissingMppError,
+    ShareUnavailableError,
     UnreadableSlideError,
 )
+from hoverfast_platform.file_system_errors import WHEN_AWAY
 from hoverfast_platform.geometry import Box, Mpp
 from hoverfast_platform.slide.formats import remedy_for
 from hoverfast_platform.slide.reader import SlideInfo, check_plausible, check_tile
@@ -72,11 +74,15 @@ class OpenSlideReader:
             origin_y + math.floor(box.y0 * downsample_y + 0.5),
         )
         try:
-            return self._pixels(location, level, box)
+            return self._pixels(self._slide, location, level, box)
         except openslide.OpenSlideError as error:
             if not self.path.exists():
                 raise AbsentSlideError(
                     f"{self.path} went away while it was read.", "Put it back or mount its folder."
+                ) from error
+            if self._is_readable_anew(location, level, box):
+                raise ShareUnavailableError(
+                    f"{self.path} could not be read for a moment: {error}.", WHEN_AWAY
                 ) from error
             raise UnreadableSlideError(
                 f"{self.info.name}: level {level}, {box.width}x{box.height} px at "
@@ -84,7 +90,17 @@ class OpenSlideReader:
                 "The file is damaged there, usually by a broken copy; copy or scan it again.",
             ) from error
 
-    def _pixels(self, location: tuple[int, int], level: int, box: Box) -> RgbImage:
+    def _is_readable_anew(self, location: tuple[int, int], level: int, box: Box) -> bool:
+        """Whether the file is whole there: OpenSlide does not say why a read failed."""
+        with contextlib.suppress(openslide.OpenSlideError, OSError):
+            with openslide.OpenSlide(self.path) as anew:
+                self._pixels(anew, location, level, box)
+            return True
+        return False
+
+    def _pixels(
+        self, slide: openslide.OpenSlide, location: tuple[int, int], level: int, box: Box
+    ) -> RgbImage:
         """What OpenSlide draws, in memory that the thread uses again for its next region.
 
         OpenSlide-python's ``read_region`` would copy every region three times more, for the most
@@ -94,7 +110,7 @@ class OpenSlideReader:
         if drawn is None or drawn.shape != (box.height, box.width, 4):
             drawn = self._drawn.bgra = np.empty((box.height, box.width, 4), np.uint8)
         pointer = drawn.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
-        _read_region(self._slide._osr, pointer, *location, level, box.width, box.height)
+        _read_region(slide._osr, pointer, *location, level, box.width, box.height)
         return compose_on_white(drawn)
 
     def expect_readers(self, n_threads: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import shutil
 import uuid
 import zipfile
 from pathlib import Path
@@ -19,11 +18,13 @@ import numpy.typing as npt
 from isal import igzip
 
 from hoverfast_platform.errors import StorageError
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.files import reporting_storage, write_text, written_atomically
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import FeaturesPart, deflate_features
 from hoverfast_platform.storage.gzip_parts import DEFLATE_ERROR
 from hoverfast_platform.storage.qupath_validation import validate_features
+from hoverfast_platform.sure_steps import remove_folder
 
 _LOG = logging.getLogger(__name__)
 _MEASUREMENT = "measurement:"
@@ -153,19 +154,25 @@ class BlockStore:
         return self.folder / f"features-{index:06d}"
 
     def finished(self) -> frozenset[int]:
-        """Indices of whole blocks; damaged ones are removed, so that they are made again."""
+        """Indices of whole blocks; damaged ones are removed, so that they are made again.
+
+        Raises:
+            ShareUnavailableError: If a share fails while they are read.
+        """
         whole = set()
         for path in sorted(self.folder.glob(f"block-*{_ENDING}")):
             index = int(path.name.removeprefix("block-").removesuffix(_ENDING))
             try:
                 self.read(index)
             except StorageError as error:
+                if (named := file_system_failed(error)) is not None:  # the block may be whole
+                    raise named from error
                 _LOG.warning("%s It will be made again.", error)
-                path.unlink()
+                path.unlink(missing_ok=True)
             else:
                 whole.add(index)
         return frozenset(whole)
 
     def remove(self) -> None:
         """Delete all blocks and the folder."""
-        shutil.rmtree(self.folder)
+        remove_folder(self.folder)

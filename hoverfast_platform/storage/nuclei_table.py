@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,7 +169,7 @@ def read_nuclei_table(path: Path) -> Nuclei:
     return Nuclei.concatenate(list(iter_nuclei_table(path)))
 
 
-def iter_nuclei_table(path: Path) -> Iterator[Nuclei]:
+def iter_nuclei_table(path: Path) -> Generator[Nuclei]:
     """The nuclei of a file, block by block as they were written; at least one, perhaps empty.
 
     Raises:

@@ -14,15 +14,23 @@ from typing import Self
 import numpy as np
 import tables
 
-from hoverfast_platform.errors import ArrayContractError, TrainingError
+from hoverfast_platform.errors import ArrayContractError, StorageError, TrainingError
 from hoverfast_platform.files import Sha256, reporting_storage, written_atomically
-from hoverfast_platform.storage.patch_table import LabelProvenance, Patch, split_into_pieces
+from hoverfast_platform.storage.hdf5_arrays import open_hdf5
+from hoverfast_platform.storage.patch_table import (
+    LabelProvenance,
+    Patch,
+    PatchTable,
+    split_into_pieces,
+)
 
 _FORMAT = "hoverfast_platform patch table 1"
 _COMPRESSION = tables.Filters(complevel=5, complib="blosc:zstd", shuffle=True)
 _MAX_NUCLEI = np.iinfo(np.uint16).max
 _FULL_DISK = (tables.HDF5ExtError,)
 """What PyTables raises where a file cannot be written."""
+_NOT_WHOLE = "was read back after it was written, and is not whole."
+_RUN_AGAIN = "Usually a network share or a disk lost bytes of it. Nothing was published; run again."
 
 
 class _PatchRow(tables.IsDescription):  # type: ignore[misc]
@@ -57,6 +65,7 @@ class PatchTableWriter:
         self._numpixels = np.array([[0, 1], [0, 0]], dtype=np.int64)
         self._hash = Sha256()
         self._hash.add(f"{_FORMAT} {mpp!r}")
+        self._stored = Sha256()
         self.n_patches = 0
         self.n_nuclei = 0
 
@@ -75,11 +84,27 @@ class PatchTableWriter:
                 self._refuse_empty()
                 self._describe()
                 self._file.close()
+                self._read_back(part)
             except BaseException:
                 # Closing flushes, which may fail again; the first error is the one reported.
                 with contextlib.suppress(*_FULL_DISK):
                     self._file.close()
                 raise
+
+    def _read_back(self, part: Path) -> None:
+        """Compare the file with what was written: HDF5 keeps some failures to itself."""
+        found = Sha256()
+        try:
+            with open_hdf5(part) as file:
+                arrays = file.array("img"), file.array("label")
+                for i in range(self.n_patches):
+                    for array in arrays:
+                        found.add(array.item(i).tobytes())
+            is_same = PatchTable(part).digest == self._hash.hex()
+        except StorageError as error:
+            raise StorageError(f"{self.path} {_NOT_WHOLE}", _RUN_AGAIN) from error
+        if not is_same or found.hex() != self._stored.hex():
+            raise StorageError(f"{self.path} {_NOT_WHOLE}", _RUN_AGAIN)
 
     def _create_arrays(self) -> None:
         root, p = self._file.root, self.patch_px
@@ -140,10 +165,14 @@ class PatchTableWriter:
         row = (patch.source.encode(), patch.group.encode(), patch.x0_px + x0, patch.y0_px + y0,
                width, height, n_nuclei, patch.weight)  # fmt: skip
         with reporting_storage(self.path, *_FULL_DISK):
-            self._img.append(np.pad(image, (*border, (0, 0)), constant_values=255)[None])
-            self._label.append(np.pad(pieces, border).astype(np.uint16)[None])
+            stored = np.pad(image, (*border, (0, 0)), constant_values=255)
+            stored_label = np.pad(pieces, border).astype(np.uint16)
+            self._img.append(stored[None])
+            self._label.append(stored_label[None])
             self._rows.append([row])
         self._numpixels[1] += (np.sum(pieces == 0), np.sum(pieces > 0))
+        self._stored.add(stored.tobytes())
+        self._stored.add(stored_label.tobytes())
         for part in (image, pieces.astype(np.uint16)):
             self._hash.add(np.ascontiguousarray(part).tobytes())
         self._hash.add(repr(row))

@@ -15,14 +15,15 @@ the folder of the run is gone::
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock
 
+from hoverfast_platform.access_errors import is_there
 from hoverfast_platform.config import Settings
 from hoverfast_platform.errors import SettingsError, StorageError
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.files import (
     file_sha256,
     fitting_stem,
@@ -35,6 +36,7 @@ from hoverfast_platform.storage.nuclei_table import read_table_metadata
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import count_joined_features
 from hoverfast_platform.storage.summary import SegmentationSummary
+from hoverfast_platform.sure_steps import remove_folder, rename
 
 QUPATH, TABLE, PREVIEW, SUMMARY = ".json.gz", ".parquet", ".preview.jpg", ".summary.json"
 MASK = ".mask.png"
@@ -85,15 +87,23 @@ def _slide_of(out_dir: Path, name: str) -> str | None:
     try:
         return SegmentationSummary.read(summary_path).provenance.slide.sha256
     except StorageError as error:
+        _raise_if_away(error)
         if summary_path.is_file():
             _LOG.warning("%s The result will be made again.", error)
-    if not any((out_dir / f"{name}{ending}").exists() for ending in (QUPATH, TABLE, SUMMARY)):
+    if not any(is_there(out_dir / f"{name}{ending}") for ending in (QUPATH, TABLE, SUMMARY)):
         return None
     try:
         slide = read_table_metadata(out_dir / f"{name}{TABLE}").get("slide", {})
         return str(slide.get("sha256", ""))
-    except (OSError, ValueError):  # Arrow's errors are ValueErrors
+    except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
+        _raise_if_away(error)
         return ""
+
+
+def _raise_if_away(error: Exception) -> None:
+    """A share that does not answer says nothing about what lies on it."""
+    if (named := file_system_failed(error)) is not None:
+        raise named from error
 
 
 def find_published(
@@ -103,7 +113,8 @@ def find_published(
     path = out_dir / f"{results_stem(out_dir, stem, slide_sha256)}{SUMMARY}"
     try:
         summary = SegmentationSummary.read(path)
-    except StorageError:  # absent or damaged, as results_stem said
+    except StorageError as error:  # absent or damaged, as results_stem said
+        _raise_if_away(error)
         return None
     if summary.provenance.segmentation_id != segmentation_id:
         return None
@@ -186,12 +197,13 @@ def finish_publications(out_dir: Path) -> None:
     scratch = out_dir / SCRATCH
     with reporting_storage(scratch), _publishing(out_dir):
         for folder in sorted(scratch.glob(f"*{_PUBLISHED}")):
-            shutil.rmtree(folder)
+            _remove_scratch(folder)
         for path in sorted(scratch.glob(f"*/{_PUBLICATION}")):
             try:
                 publication = read_settings_file(path, _Publication, what="a publication")
                 can_go_on = _can_go_on(path.parent, out_dir, publication)
-            except SettingsError:
+            except SettingsError as error:
+                _raise_if_away(error)
                 can_go_on = False
             if can_go_on:
                 _LOG.info("Publishing %s, which a killed run had finished.", publication.name)
@@ -222,15 +234,23 @@ def _take_steps(folder: Path, out_dir: Path, publication: _Publication) -> None:
     for ending in publication.files:
         staged = folder / f"result{ending}"
         if staged.is_file():
-            staged.replace(out_dir / (name + ending))
+            rename(staged, out_dir / (name + ending))
     if QUPATH_ZIP not in publication.files:  # an older segmentation's
         (out_dir / (name + QUPATH_ZIP)).unlink(missing_ok=True)
     if (out_dir / (name + LABELS)).exists():
-        shutil.rmtree(out_dir / (name + LABELS))
+        remove_folder(out_dir / (name + LABELS))
     fsync(out_dir)
     removed = folder.with_name(folder.name + _PUBLISHED)
-    folder.rename(removed)
-    shutil.rmtree(removed)
+    rename(folder, removed)
+    _remove_scratch(removed)
+
+
+def _remove_scratch(folder: Path) -> None:
+    """The result is whole without it: what cannot be removed now is left to the next run."""
+    try:
+        remove_folder(folder)
+    except OSError as error:
+        _LOG.warning("%s is left over, and the next run removes it: %s", folder, error.strerror)
 
 
 def _checked(staging_dir: Path, summary: SegmentationSummary) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from hoverfast_platform.errors import (
     TrainingError,
     UnreadableSlideError,
 )
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.files import text_sha256, written_atomically
 from hoverfast_platform.geometry import Box, ModelLattice
 from hoverfast_platform.mask.builtin import find_tissue
@@ -275,8 +276,10 @@ def _labelled_once(teacher: Teacher, tile: TileImage, kept_dir: Path, key: str) 
             with np.load(path, allow_pickle=False) as kept:
                 labels: InstanceMap = kept["instance_map"]
                 return labels
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            path.unlink()  # damaged: the teacher does it again
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            if (named := file_system_failed(error)) is not None:
+                raise named from error
+            path.unlink(missing_ok=True)  # damaged: the teacher does it again
     labels = teacher.label(tile)
     with written_atomically(path) as part, part.open("wb") as file:
         np.savez_compressed(file, instance_map=labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -137,7 +138,8 @@ def _source_of_table(path: Path, mpp: float | None) -> NucleiSource:
         provenance = read_table_metadata(path)
     except DAMAGED_TABLE as error:
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
-    columns = tuple(next(iter_nuclei_table(path)).measurements)
+    with contextlib.closing(iter_nuclei_table(path)) as blocks:
+        columns = tuple(next(blocks).measurements)
     contents = _Contents(n_nuclei, columns, lambda: iter_nuclei_table(path))
     return _source(path, contents, provenance, mpp)
 

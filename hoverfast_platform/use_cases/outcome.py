@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from hoverfast_platform.access_errors import access_refused
 from hoverfast_platform.errors import HoverFastError
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.interruption import raise_if_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
@@ -153,10 +154,10 @@ def _attempt(item: _Item, make: Callable[[_Item], _Product], retries: Retries) -
 
 
 def _made(item: _Item, make: Callable[[_Item], _Product]) -> _Product:
-    """Make a product; lack of memory and of rights is one kind of error, whoever reported it."""
+    """Make a product; lack of memory, of rights, of a share is one error each, whoever says it."""
     try:
         return make(item)
     except Exception as error:
-        if named := out_of_memory(error) or access_refused(error):
+        if named := out_of_memory(error) or access_refused(error) or file_system_failed(error):
             raise named from error
         raise

@@ -26,9 +26,11 @@ from hoverfast_platform.errors import (
     MaskError,
     ReviewConflictError,
     SettingsError,
+    ShareUnavailableError,
     SlideError,
     StorageError,
 )
+from hoverfast_platform.file_system_errors import file_system_failed
 from hoverfast_platform.nuclei.nucleus import MEASUREMENTS
 from hoverfast_platform.review.state import Drawn, Proposal, add_up
 from hoverfast_platform.viewer.access import Access, Guard
@@ -98,7 +100,10 @@ def viewer_app(load: Callable[[], Library], access: Access, review_folder: Path)
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
-        exception_handlers={HoverFastError: _answer_error},  # type: ignore[dict-item]
+        exception_handlers={
+            HoverFastError: _answer_error,  # type: ignore[dict-item]
+            OSError: _answer_os_error,  # type: ignore[dict-item]
+        },
     )
 
 
@@ -107,13 +112,23 @@ _STATUS: tuple[tuple[type[HoverFastError], int], ...] = (
     (SettingsError, 400),
     (SlideError, 424),
     (MaskError, 404),
+    (ShareUnavailableError, 503),
     (StorageError, 404),
 )
 
 
 def _answer_error(_request: Request, error: HoverFastError) -> Response:
+    error = file_system_failed(error) or error
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     return JSONResponse({"error": str(error), "kind": error.kind}, status)
+
+
+def _answer_os_error(request: Request, error: OSError) -> Response:
+    """A share that fails is told as that; anything else is a defect of ours."""
+    failed = file_system_failed(error)
+    if failed is None:
+        raise error
+    return _answer_error(request, failed)
 
 
 class _Pages:

@@ -16,6 +16,7 @@ from hoverfast_platform.inference.backends.devices import resolve_devices
 from hoverfast_platform.inference.backends.openvino_predictor import (
     OpenVinoPredictor,
     openvino_graph,
+    stored_graph,
 )
 from hoverfast_platform.inference.backends.predictor import Predictor
 from hoverfast_platform.model.checkpoint import LoadedModel
@@ -52,8 +53,6 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
         )
     if importlib.util.find_spec("openvino") is None:
         return _on_cpu_by_torch(model, compute)
-    import openvino as ov
-
     int8 = find_int8(model.path, model.digest) if wanted in {"auto", "int8"} else None
     if wanted == "int8" and int8 is None:
         raise SettingsError(
@@ -62,7 +61,7 @@ def _on_cpu(model: LoadedModel, compute: Compute) -> Predictor:
         )
     if int8 is not None and (wanted == "int8" or int8.agrees_on(int8_arithmetic())):
         return OpenVinoPredictor(
-            ov.Core().read_model(int8.graph_path),
+            stored_graph(int8.graph_path),
             model,
             "int8",
             batch_size=compute.batch_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,16 @@ class OpenVinoPredictor:
     def batch_size(self, region_shape: tuple[int, int]) -> int:
         """1 unless set."""
         return self._batch_size or 1
+
+
+def stored_graph(path: Path) -> Any:
+    """A graph from its ``.xml`` and the ``.bin`` beside it.
+
+    Not mapped, as OpenVINO does: where a mapped file cannot be read, the process is ended.
+    """
+    import openvino as ov
+
+    return ov.Core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
 def openvino_graph(model: LoadedModel) -> Any:
