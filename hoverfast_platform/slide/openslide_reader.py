@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -46,6 +46,37 @@ _CACHE_BYTES_PER_READER = 48 * 2**20
 """Tiles of two rows of regions, 20,000 px wide: next to a region lie others that need them too."""
 
 
+class _Reads:
+    """The reads that go on, so that the slide is closed after the last of them.
+
+    OpenSlide ends the whole process if a slide is closed under a read. A thread may still read when
+    an interruption has come between its start and the moment from which its pool waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._n_reading = 0
+        self._has_ended = False
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        with self._changed:
+            if self._has_ended:
+                raise ValueError("The slide is closed.")
+            self._n_reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._n_reading -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._has_ended = True
+            self._changed.wait_for(lambda: self._n_reading == 0)
+
+
 class OpenSlideReader:
     """A slide file opened by OpenSlide; see :class:`hoverfast_platform.slide.SlideReader`.
 
@@ -58,6 +89,7 @@ class OpenSlideReader:
         self.path = path
         self._slide = _open(path)
         self._drawn = threading.local()
+        self._reads = _Reads()
         try:
             self.info = _describe(path, self._slide, mpp_override)
         except Exception:
@@ -74,7 +106,8 @@ class OpenSlideReader:
             origin_y + math.floor(box.y0 * downsample_y + 0.5),
         )
         try:
-            return self._pixels(self._slide, location, level, box)
+            with self._reads.one():
+                return self._pixels(self._slide, location, level, box)
         except openslide.OpenSlideError as error:
             if not self.path.exists():
                 raise AbsentSlideError(
@@ -119,7 +152,8 @@ class OpenSlideReader:
             self._slide.set_cache(openslide.OpenSlideCache(n_threads * _CACHE_BYTES_PER_READER))
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, once no thread reads from it."""
+        self._reads.end()
         self._slide.close()
 
     def __enter__(self) -> Self:
