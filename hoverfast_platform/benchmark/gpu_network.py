@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,3 +173,36 @@ def check_memory(context: CheckContext) -> Iterator[Figure]:
     torch.cuda.empty_cache()
     gap = (predictor.predict(regions) != expected).sum()
     yield Figure(part, "values that differ with the memory back", float(gap))
+    torch.cuda.empty_cache()
+    with _memory_taken_by_another_process(context.device, left_bytes=peak // 2) as free:
+        yield Figure(part, "left by another process", free / 2**30, "GiB")
+        gap = (predictor.predict(regions) != expected).sum()
+    yield Figure(part, "values that differ beside another process", float(gap))
+
+
+_TAKE = """
+import sys, torch
+device, left = sys.argv[1], int(sys.argv[2])
+torch.empty(1, device=device)
+n_bytes = max(0, torch.cuda.mem_get_info(device)[0] - left)
+held = torch.empty(n_bytes, dtype=torch.uint8, device=device)
+print(torch.cuda.mem_get_info(device)[0], flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def _memory_taken_by_another_process(device: str, *, left_bytes: int) -> Iterator[int]:
+    """Have another process hold all memory of a device but so much; yields what is left."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _TAKE, device, str(left_bytes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        try:
+            yield int(other.stdout.readline())
+        finally:
+            other.stdin.close()  # it ends, and gives the memory back
