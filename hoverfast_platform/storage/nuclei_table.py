@@ -85,7 +85,12 @@ class NucleiTableWriter:
 
     def close(self) -> None:
         """Write the end, without which nobody can read the file."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        except BaseException:
+            # Arrow would try again when the writer is collected, and print a traceback.
+            self._writer.is_open = False
+            raise
 
     def write(self, nuclei: Nuclei, ids: npt.NDArray[np.uint8]) -> None:
         """Add nuclei, whose ids have these bytes, ``(N, 16)``."""

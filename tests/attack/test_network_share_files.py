@@ -22,29 +22,24 @@ from hoverfast_platform.model.checkpoint import load_model
 from hoverfast_platform.model.registry import DEFAULT_MODEL, find_model
 from hoverfast_platform.storage.flat_images import read_rgb
 from hoverfast_platform.storage.patch_table import PatchTable
+from hoverfast_platform.storage.publish import SCRATCH, publish
 from hoverfast_platform.use_cases.convert import convert
 from hoverfast_platform.viewer.access import Access
 from hoverfast_platform.viewer.app import viewer_app
 from hoverfast_platform.viewer.library import open_library
 from tests.attack.effort import IS_FULL, steps
-from tests.attack.shares import (
-    KINDS,
-    ON_A_SHARE,
-    WHY_NOT,
-    engine,
-    segment,
-    share,
-    write_tiny_slide,
-)
+from tests.attack.shares import KINDS, ON_A_SHARE, WHY_NOT, share, write_tiny_slide
 from tests.attack.test_kill_matrix import label
 from tests.builders import write_slide
 from tests.conftest import REPOSITORY
+from tests.unit.reports.test_run_report import summary_of
+from tests.unit.storage.test_publish import N, staged
 from tests.unit.viewer.test_app import Browser, key_of
 
 if not WHY_NOT:
     from tests.attack.network_share import Fault
 
-__all__ = ["engine", "share"]  # fixtures
+__all__ = ["share"]  # a fixture
 pytestmark = ON_A_SHARE
 
 
@@ -81,23 +76,21 @@ def take_in(watched, folder):
         pass
 
 
-def test_the_viewer_says_that_a_share_is_away_and_shows_the_result_once_it_is_back(
-    share, engine, tmp_path
-):
-    slide = share.path / write_tiny_slide(share.root / "s.tiff").name
-    segment(slide, share.path / "out", engine, tmp_path / "c.sqlite")
+def test_the_viewer_says_that_a_share_is_away_and_shows_the_result_once_it_is_back(share, tmp_path):
+    put_result(share.root / "out")
     access = Access("secret")
     app = viewer_app(lambda: open_library(share.path / "out"), access, tmp_path / "corrections")
     browser = Browser(app, {access.cookie: "secret"})
     address = f"/api/slides/{key_of(browser)}.json"
-    whole = browser.get(address).json()
+    whole = browser.get(address).json()["result"]
+    assert whole is not None
 
-    for n in steps(sample_every=7):
+    for n in steps(sample_every=17):
         share.fail(Fault("away", n, "ETIMEDOUT"))
         answer = browser.get(address)
         has_struck = share.heal()["struck"]
         assert answer.status_code in (200, 404, 503), f"{answer.text} at {n}"
-        assert browser.get(address).json() == whole, f"at {n}"
+        assert browser.get(address).json()["result"] == whole, f"at {n}"
         if not has_struck:
             break
 
@@ -186,28 +179,31 @@ def told_while(task):
     return None
 
 
+def put_result(folder):
+    (folder / SCRATCH).mkdir(parents=True)
+    publish(staged(folder), folder, "a", summary_of(N))
+
+
 def write_set(path):
     label(path)
     return PatchTable(path).digest
 
 
 def write_converted(path):
-    convert(path.parent / "results" / "s.parquet", path)
+    convert(path.parent / "results" / "a.parquet", path)
     return path.read_bytes()
 
 
 WRITING = [("late", "EDQUOT", 5), ("retried", "", 1), ("once", "EIO", 9), ("away", "ETIMEDOUT", 9)]
 
 
-@pytest.mark.parametrize(("kind", "error", "sample_every"), WRITING if IS_FULL else WRITING[:2])
+@pytest.mark.parametrize(("kind", "error", "sample_every"), WRITING if IS_FULL else WRITING[:1])
 @pytest.mark.parametrize("ending", [".pytable", ".csv"] + [".json.gz"] * IS_FULL)
 def test_what_is_written_to_a_share_has_its_name_whole_or_not_at_all(
-    share, engine, tmp_path, kind, error, sample_every, ending
+    share, kind, error, sample_every, ending
 ):
     write = write_set if ending == ".pytable" else write_converted
-    if write is write_converted:
-        slide = write_tiny_slide(tmp_path / "s.tiff")
-        segment(slide, share.root / "results", engine, tmp_path / "c.sqlite")
+    put_result(share.root / "results")
     expected = write(share.root / f"whole{ending}")
 
     for n in steps(sample_every):
