@@ -186,6 +186,8 @@ def iter_nuclei_table(path: Path) -> Generator[Nuclei]:
             for index in range(file.num_row_groups):
                 yield nuclei_of_rows(file.read_row_group(index))
     except DAMAGED_TABLE as error:
+        if isinstance(error.__context__, GeneratorExit):
+            return  # nobody reads on: that it cannot be closed is nobody's matter
         refuse_stand_in(path, "a nuclei table", StorageError)
         raise StorageError(f"{path} is not a readable nuclei table: {error}.", "") from error
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from hoverfast_platform.access_errors import access_refused
 from hoverfast_platform.errors import HoverFastError
-from hoverfast_platform.file_system_errors import file_system_failed
+from hoverfast_platform.file_system_errors import file_system_failed, words_of
 from hoverfast_platform.interruption import raise_if_interrupted
 from hoverfast_platform.memory_errors import out_of_memory
 from hoverfast_platform.texts import clean
@@ -135,7 +135,7 @@ def _record(
             "The failure of %s (%s) could not be recorded: %s",
             clean(str(item)),
             clean(str(error)),
-            clean(str(unrecorded)),
+            clean(words_of(unrecorded)),
         )
 
 
