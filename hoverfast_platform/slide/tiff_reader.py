@@ -60,6 +60,8 @@ class TiffReader:
             self._file = tifffile.TiffFile(file or path)
         except TIFF_DAMAGE as error:
             raise UnreadableSlideError(f"{path.name} is not a readable TIFF: {error}.") from error
+        # Without it tifffile's lock locks nothing, and one thread reads where another one sought.
+        self._file.filehandle.set_lock(True)
         try:
             self._open(mpp_override, scene)
         except HoverFastError:
