@@ -23,6 +23,7 @@ from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.slide.resample import check_scale
 from hoverfast_platform.slide.unchanged import SlideState, check_same_bytes
 from hoverfast_platform.storage.publish import (
+    LOCKS,
     MASK,
     PREVIEW,
     QUPATH,
@@ -124,8 +125,8 @@ def segment_slide(  # noqa: PLR0913 - the whole public surface of a run, all key
         stem = stem_of(slide_sha256) if stem_of is not None else path.stem
         scratch = out_dir / SCRATCH
         with reporting_storage(out_dir):
-            scratch.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(scratch / f"{identity}.lock")
+            (out_dir / LOCKS).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(out_dir / LOCKS / f"{identity}.lock")
             lock.acquire()  # another process segments this very slide: wait, then find it done
         try:
             finish_publications(out_dir)

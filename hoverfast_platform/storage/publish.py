@@ -47,6 +47,8 @@ QUPATH_ZIP, LABELS = ".qupath.zip", ".zarr"
 
 SCRATCH = ".hoverfast"
 """Folder beside the results with one folder for every run that is not finished."""
+LOCKS = f"{SCRATCH}/locks"
+"""A lock stays of each slide. Beside those folders, every further slide would look through them."""
 
 _LOG = logging.getLogger(__name__)
 _PUBLICATION = "publication.json"
@@ -173,7 +175,7 @@ def publish(staging_dir: Path, out_dir: Path, stem: str, summary: SegmentationSu
         StorageError: If a file is not what was to be written, or cannot be moved.
     """
     endings = _checked(staging_dir, summary)
-    with reporting_storage(out_dir / f"{stem}{SUMMARY}"), _publishing(out_dir):
+    with reporting_storage(out_dir / f"{stem}{SUMMARY}"), publishing_lock(out_dir):
         name = results_stem(out_dir, stem, summary.provenance.slide.sha256)
         digests = {ending: file_sha256(staging_dir / f"result{ending}") for ending in endings}
         files = {name + ending: sha256 for ending, sha256 in digests.items()}
@@ -195,7 +197,7 @@ def finish_publications(out_dir: Path) -> None:
         StorageError: If a file cannot be moved or removed.
     """
     scratch = out_dir / SCRATCH
-    with reporting_storage(scratch), _publishing(out_dir):
+    with reporting_storage(scratch), publishing_lock(out_dir):
         for folder in sorted(scratch.glob(f"*{_PUBLISHED}")):
             _remove_scratch(folder)
         for path in sorted(scratch.glob(f"*/{_PUBLICATION}")):
@@ -213,9 +215,11 @@ def finish_publications(out_dir: Path) -> None:
                 path.unlink()
 
 
-def _publishing(out_dir: Path) -> FileLock:
-    """One at a time: two slides may want one name."""
-    return FileLock(out_dir / SCRATCH / "publish.lock")
+def publishing_lock(out_dir: Path) -> FileLock:
+    """One at a time: two slides, or images, may want one name."""
+    folder = out_dir / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "publish.lock")
 
 
 def _can_go_on(folder: Path, out_dir: Path, publication: _Publication) -> bool:

@@ -6,7 +6,6 @@ import uuid
 from pathlib import Path
 
 import tifffile
-from filelock import FileLock
 from PIL import Image
 
 from hoverfast_platform.arrays import InstanceMap, RgbImage
@@ -14,6 +13,7 @@ from hoverfast_platform.files import fitting_stem, reporting_storage, written_at
 from hoverfast_platform.nuclei.nucleus import Nuclei
 from hoverfast_platform.storage.geojson import write_geojson
 from hoverfast_platform.storage.previews import Line, draw_nuclei
+from hoverfast_platform.storage.publish import publishing_lock
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from hoverfast_platform.storage.summary import SegmentationSummary
 
@@ -35,10 +35,8 @@ def publish_roi(  # noqa: PLR0913 - an image, its nuclei, and how to draw them
     Raises:
         StorageError: If something cannot be written or is not what was to be written.
     """
-    scratch = out_dir / ".hoverfast"
     with reporting_storage(out_dir):
-        scratch.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(scratch / "publish.lock")
+        lock = publishing_lock(out_dir)
         lock.acquire()  # another run may be about to take the same name
     try:
         name = _free_name(out_dir, stem, summary.provenance.slide.sha256)

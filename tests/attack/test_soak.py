@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from hoverfast_platform.catalogue.database import database_url
-from hoverfast_platform.storage.publish import SUMMARY, changed_files
+from hoverfast_platform.storage.publish import SCRATCH, SUMMARY, changed_files
 from hoverfast_platform.storage.summary import SegmentationSummary
 from tests.attack.effort import IS_FULL
 from tests.builders import write_slide
@@ -81,7 +81,7 @@ def test_nothing_is_lost_or_double_whatever_is_killed(tmp_path):
     assert {path.name.removesuffix(SUMMARY) for path in out.glob(f"*{SUMMARY}")} == good
     for path in out.glob(f"*{SUMMARY}"):
         assert changed_files(out, SegmentationSummary.read(path)) == ()
-    assert not list((out / ".hoverfast").glob("*[!k]"))  # locks alone
+    assert [path.name for path in (out / SCRATCH).iterdir()] == ["locks"]
     engine = create_engine(database_url(out / "catalogue.sqlite"))
     with engine.connect() as connection:
         (n_rows, n_different) = connection.execute(

@@ -33,6 +33,7 @@ from hoverfast_platform.inference.engine import SegmentationEngine
 from hoverfast_platform.slide.digest import slide_digest
 from hoverfast_platform.storage.label_pyramid import label_pyramid_of_table
 from hoverfast_platform.storage.nuclei_table import read_measurement, read_nuclei_table
+from hoverfast_platform.storage.publish import LOCKS
 from hoverfast_platform.storage.qupath_shards import check_qupath_zip
 from hoverfast_platform.storage.qupath_validation import validate_qupath_file
 from tests.builders import write_slide
@@ -122,7 +123,7 @@ def test_a_slide_overwritten_while_it_is_segmented_is_refused_and_leaves_nothing
         segment_slide(
             path, out_dir=out, engine=engine, settings=settings_of(), on_progress=overwrite
         )
-    assert [p.name for p in out.rglob("*") if p.suffix != ".lock"] == [".hoverfast"]
+    assert [p.name for p in out.rglob("*") if p.suffix != ".lock"] == [".hoverfast", "locks"]
 
     done = segment_slide(path, out_dir=out, engine=engine, settings=settings_of())
     assert done.summary.provenance.slide.sha256 == slide_digest(path)
@@ -219,7 +220,7 @@ def test_unwritable_folder_is_a_storage_error(slide, engine, tmp_path):
 def test_two_runs_at_once_give_one_result(slide, engine, tmp_path):
     """The second waits for the first and finds its result."""
     first = segment_slide(slide, out_dir=tmp_path, engine=engine, settings=settings_of())
-    lock_path = tmp_path / ".hoverfast" / f"{first.summary.provenance.segmentation_id}.lock"
+    lock_path = tmp_path / LOCKS / f"{first.summary.provenance.segmentation_id}.lock"
 
     with ThreadPoolExecutor(1) as other_run:
         with FileLock(lock_path):
