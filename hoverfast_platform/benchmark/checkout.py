@@ -6,6 +6,7 @@ from running on this machine; each says what.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,8 @@ def check_checkout(checkout: Path, *, holds: str, url: str, importing: str, need
         )
     commit = subprocess.run(
         ["git", "-C", str(checkout), "rev-parse", "--short=10", "HEAD"],
+        # Copied without its history, it may lie in a checkout of something else.
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(checkout.resolve().parent)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return commit.stdout.strip() or "unknown"

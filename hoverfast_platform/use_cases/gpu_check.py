@@ -46,7 +46,7 @@ def check_gpu(request: GpuCheckRequest) -> str:
     """
     from hoverfast_platform.benchmark.gpu_parts import PARTS
 
-    limits = {part.name: part.limit_s for part in PARTS}
+    limits = {part.name: part.limit_on(request.device) for part in PARTS}
     unknown = sorted(set(request.parts) - set(limits))
     if unknown:
         raise SettingsError(
