@@ -29,7 +29,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
+from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError, HoverFastError
+from hoverfast_platform.file_system_errors import named_failure
 
 CatalogueLocation: TypeAlias = Path | str
 """A SQLite file, or the URL of a PostgreSQL database (``postgresql://user@host/name``; a server
@@ -115,7 +116,7 @@ def open_database(
             _bring_file_up_to_date(database, Path(str(url.database)))
         else:
             _check_revision(database, url)
-    except CatalogueError:
+    except HoverFastError:
         database.close()
         raise
     except (SQLAlchemyError, CommandError, OSError) as error:
@@ -204,6 +205,8 @@ def look_up_revision(location: CatalogueLocation) -> str | None:
     database = _connect(url, server_away_s=0)
     try:
         return current_revision(database)
+    except HoverFastError:
+        raise
     except (SQLAlchemyError, OSError) as error:
         raise CatalogueError(
             f"{shown(url)} cannot be read as a catalogue: {error}",
@@ -368,6 +371,10 @@ def _explain(context: ExceptionContext) -> None:
             "A process that writes hangs, or the file lies on a network share that does not lock: "
             "keep SQLite on a local disk, and use PostgreSQL from several machines.",
         ) from error
+    if context.dialect.name == "sqlite":
+        failed = named_failure(f"The catalogue's file cannot be read or written: {text}.", error)
+        if failed is not None:
+            raise failed from error
     if getattr(error, "pgcode", None) == _READ_ONLY:
         context.is_disconnect = True  # so that no connection to this server is used again
         raise CatalogueUnavailableError(

@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 from sqlalchemy import (
+    event,
     text,
 )
 
@@ -22,7 +23,11 @@ from hoverfast_platform.catalogue.database import (
     upgrade_database,
 )
 from hoverfast_platform.catalogue.transfer import copy_catalogue, count_rows
-from hoverfast_platform.errors import CatalogueError, CatalogueUnavailableError
+from hoverfast_platform.errors import (
+    CatalogueError,
+    CatalogueUnavailableError,
+    ShareUnavailableError,
+)
 from tests.builders import SLIDE, segmentation
 from tests.postgres_server import PASSWORD
 from tests.unit.catalogue.filled_tables import fill
@@ -293,3 +298,18 @@ def test_command_line_makes_shows_and_copies(tmp_path, postgres_url):
 def test_unknown_database_names_are_not_made(postgres_server):
     with pytest.raises(CatalogueError, match="does not exist"):
         open_database(postgres_server.url(f"none_{uuid.uuid4().hex}"))
+
+
+def test_a_file_on_a_share_that_fails_is_told_as_that_and_not_as_damaged(tmp_path):
+    path = tmp_path / "catalogue.sqlite"
+    with Catalogue.open(path) as catalogue:
+
+        def fails(*_arguments):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        event.listen(catalogue._database.reader, "do_execute", fails)
+
+        with pytest.raises(ShareUnavailableError, match=r"catalogue's file .*: disk I/O error\."):
+            catalogue.slides.all()
+        with pytest.raises(ShareUnavailableError):
+            catalogue.slides.register(SLIDE)
