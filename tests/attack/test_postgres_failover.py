@@ -1,6 +1,5 @@
 """A standby takes a server's place while several write: what was acknowledged is there, once."""
 
-import dataclasses
 import tempfile
 import threading
 import time
@@ -11,35 +10,11 @@ import pytest
 from hoverfast_platform.catalogue import Catalogue
 from hoverfast_platform.catalogue.database import shown, upgrade_database
 from hoverfast_platform.errors import CatalogueUnavailableError
-from hoverfast_platform.use_cases.outcome import Retries, each
+from tests.attack.catalogue_writers import Writers, slide
 from tests.attack.effort import IS_FULL
-from tests.builders import SLIDE, segmentation
 from tests.postgres_server import PostgresServer, find_programs
 
-N_WRITERS, N_SLIDES, N_FAILOVERS = 3, (200 if IS_FULL else 40), (4 if IS_FULL else 1)
-
-
-def slide(i):
-    return dataclasses.replace(SLIDE, sha256=f"{i:010d}" + "0" * 54)
-
-
-def write(url, writer, outcomes):
-    """As a run does: tried again where a failure may pass."""
-    with Catalogue.open(url) as catalogue:
-
-        def record(i):
-            catalogue.slides.register(slide(i))
-            catalogue.results.record(segmentation(f"{writer}-{i}", slide=slide(i)))
-            time.sleep(0.01)
-
-        outcomes.extend(
-            each(
-                range(N_SLIDES),
-                record,
-                record_failure=lambda *_: None,
-                retries=Retries(n_attempts=6, pause_s=0.2),
-            )
-        )
+N_SLIDES, N_FAILOVERS = (300 if IS_FULL else 80), (4 if IS_FULL else 1)
 
 
 def address(*servers):
@@ -64,31 +39,17 @@ def test_a_standby_promoted_during_writes_has_all_that_was_recorded_once(servers
     upgrade_database(first.url())
     second = first.make_standby(servers_folder / "second")
     url = address(second, first)  # the standby is asked first, and must not be taken
-    outcomes = []
-    writers = [
-        threading.Thread(target=write, args=(url, name, outcomes)) for name in "abc"[:N_WRITERS]
-    ]
     try:
-        for writer in writers:
-            writer.start()
+        writers = Writers(url, N_SLIDES)
         time.sleep(0.7 + n / 7)
         with Catalogue.open(first.url()) as catalogue:
             n_before = len(catalogue.slides.all())
         first.kill()
         time.sleep(1)  # nobody takes writes
         second.sql("SELECT pg_promote()")
-        for writer in writers:
-            writer.join(240)
 
+        writers.check_all_is_there_once(second.url())
         assert 0 < n_before < N_SLIDES
-        assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
-        assert len(outcomes) == N_WRITERS * N_SLIDES
-        with Catalogue.open(second.url()) as catalogue:
-            slides = catalogue.slides.all()
-            assert len(slides) == len({found.sha256 for found in slides}) == N_SLIDES
-            for name in "abc"[:N_WRITERS]:
-                for i in range(N_SLIDES):
-                    assert len(catalogue.results.lineage(f"{name}-{i}").entries) == 1
     finally:
         first.stop()
         second.stop()
