@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         ReviewConflictError,
         SettingsError,
         SharedStoreUnavailableError,
+        ShareUnavailableError,
         SlideError,
         StorageError,
         TrainingError,
@@ -183,6 +184,7 @@ __all__ = [
     "SegmentedImage",
     "SegmentedSlide",
     "SettingsError",
+    "ShareUnavailableError",
     "SharedStoreUnavailableError",
     "ShippedEngines",
     "SlideError",
@@ -252,6 +254,7 @@ _HOMES = {
         "SettingsError "
         "SlideError "
         "SharedStoreUnavailableError "
+        "ShareUnavailableError "
         "StorageError "
         "TrainingError "
         "UnreadableSlideError "

@@ -91,6 +91,8 @@ def run_measured(
             f"{last_lines(log_path)}",
             f"Its output is in {log_path}.",
         )
+    if watched_dir is not None:  # what it wrote last, it wrote after the last look
+        peak_disk_bytes = max(peak_disk_bytes, bytes_below(watched_dir))
     after = psutil.Process().cpu_times()
     cpu = (after.children_user + after.children_system) - (
         before.children_user + before.children_system

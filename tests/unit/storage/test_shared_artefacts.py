@@ -181,10 +181,12 @@ def test_killed_before_any_request_nothing_is_visible_and_the_next_try_completes
 
 
 @pytest.mark.timeout(600)
-def test_killed_among_the_pieces_of_a_large_file_nothing_is_visible(tmp_path, s3_url):
+def test_killed_among_the_pieces_of_a_large_file_nothing_is_visible(tmp_path, s3_url, monkeypatch):
+    smallest = 5 * 2**20  # S3 takes no smaller pieces; 50 MiB are usual
+    monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda *_, **__: smallest)
     a = SharedArtefacts(tmp_path / "a", ObjectStore(s3_url))
     place = put(a, "nuclei/s", {"large.bin": b"begin"})
-    os.truncate(place / "large.bin", 101 * 2**20)  # sent in pieces of 50 MiB
+    os.truncate(place / "large.bin", 2 * smallest + 1)  # sent in three pieces
     requests = []
 
     def publish():
@@ -200,7 +202,7 @@ def test_killed_among_the_pieces_of_a_large_file_nothing_is_visible(tmp_path, s3
     assert requests[: requests.index((1, 0))] == [(0, 0)] * requests.index((1, 0))
     b = SharedArtefacts(tmp_path / "b", ObjectStore(s3_url))
     b.fetch("nuclei/s")
-    assert (b.root / "nuclei/s/large.bin").stat().st_size == 101 * 2**20
+    assert (b.root / "nuclei/s/large.bin").stat().st_size == 2 * smallest + 1
 
 
 def test_sweeping_takes_old_parts_that_nobody_names_and_nothing_else(machine, monkeypatch):
