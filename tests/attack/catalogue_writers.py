@@ -20,13 +20,16 @@ class Writers:
     def __init__(self, url, n_slides):
         self.outcomes = []
         self.n_slides = n_slides
+        self._are_open = threading.Barrier(len(WRITERS) + 1)
         self._threads = [threading.Thread(target=self._write, args=(url, name)) for name in WRITERS]
         for thread in self._threads:
             thread.start()
+        self._are_open.wait(60)  # opening itself is not tried again by a run
 
     def _write(self, url, writer):
         """As a run does: tried again where a failure may pass."""
         with Catalogue.open(url) as catalogue:
+            self._are_open.wait(60)
 
             def record(i):
                 catalogue.slides.register(slide(i))

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import REPOSITORY
 from tests.dagster import definitions_snapshot
 
@@ -24,9 +22,9 @@ def dg(*words, **environment):
     )
 
 
-@pytest.mark.parametrize("what", ["toml", "yaml", "defs"])
-def test_dg_accepts_the_project(what, tmp_path):
-    done = dg("check", what, DAGSTER_HOME=str(tmp_path), HOVERFAST_ARTEFACTS=str(tmp_path / "a"))
+def test_dg_loads_the_project_without_a_warning_of_superseded_parts(tmp_path):
+    """`make check` checks its TOML and YAML."""
+    done = dg("check", "defs", DAGSTER_HOME=str(tmp_path), HOVERFAST_ARTEFACTS=str(tmp_path / "a"))
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Supersession" not in done.stdout + done.stderr
