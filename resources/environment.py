@@ -39,8 +39,9 @@ class Environment(BaseSettings):
     such as `AWS_ACCESS_KEY_ID` and `AWS_ENDPOINT_URL`. The command line reads it too."""
 
     catalogue: str = ""
-    """SQLite file or PostgreSQL URL (`postgresql://user:password@host/name`) of the catalogue.
-    Without it, `catalogue.sqlite` in the artefact folder. The command line reads it too."""
+    """SQLite file or PostgreSQL URL (`postgresql://user:password@host/name`; with a standby:
+    [deploy/README.md](../deploy/README.md)) of the catalogue. Without it,
+    `catalogue.sqlite` in the artefact folder. The command line reads it too."""
 
     slides: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders in which slides arrive, separated like `PATH`. They are looked through with all
